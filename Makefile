@@ -1,0 +1,59 @@
+# The two commands of the README: `make all_tables` and `make test`. Everything else is for developers.
+PYTHON ?= python3
+WORLD ?= mini
+TARGET ?= all_tables
+CORES ?= all
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete
+
+.PHONY: all_tables plan test check format golden models ui lock clean
+
+all_tables: $(INSTALLED)
+	$(SNAKEMAKE) -- $(TARGET)
+
+plan: $(INSTALLED)
+	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check tipcap tests benchmarks
+	$(BIN)/ruff check tipcap tests benchmarks
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff format tipcap tests benchmarks
+	$(BIN)/ruff check --fix tipcap tests benchmarks
+	$(BIN)/snakefmt Snakefile workflow
+
+# Files that tests compare with, written anew: look at the difference before committing it.
+golden: $(INSTALLED)
+	$(BIN)/python -m tests.golden
+
+# The mini world's encoders and language model, trained anew into resources/models.
+models: $(INSTALLED)
+	$(BIN)/tipcap models --world config/mini.yaml
+
+ui: $(INSTALLED)
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 \
+		--backend-store-uri sqlite:///results/$(WORLD)/mlflow.db
+
+lock: $(INSTALLED)
+	$(BIN)/pip freeze --exclude-editable | sed -E 's/\+cpu$$//' \
+		| grep -viE '^(nvidia|triton|cuda)' > requirements.lock
+
+clean:
+	rm -rf results/mini results/tiny .snakemake
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("tipcap: expected Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

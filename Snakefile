@@ -1,0 +1,33 @@
+"""Everything from raw files to tables. `--configfile config/mini.yaml` selects another world."""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all_tables,
+
+
+rule all_tables:
+    """All tables of the world, one LaTeX document of them, and their records in the tracking database."""
+    default_target: True
+    input:
+        tables=[
+            table_file(plan.name, table, suffix)
+            for table in plan.wanted
+            for suffix in ("csv", "tex")
+        ],
+        document=document(plan.name),
+        tracked=[tracked(plan.name, table) for table in plan.wanted],
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,107 @@
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tipcap.config.reading import check, read_yaml
+from tipcap.errors import InputError
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    learning_rate: float = Field(1.0, gt=0)
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    split: Literal["train", "test"] = "train"
+    train: Inner = Inner()
+    parts: dict[str, Inner] = {}
+
+    @model_validator(mode="after")
+    def _not_bad(self):
+        if self.name == "bad":
+            raise ValueError("a good name")
+        return self
+
+
+def message(fields):
+    with pytest.raises(InputError) as caught:
+        check(Outer, fields, "file.yaml")
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_good_fields_give_the_model():
+    made = check(Outer, {"name": "a", "train": {"learning_rate": 2}}, "file.yaml")
+    assert made.train.learning_rate == 2.0
+
+
+def test_misspelt_field_gets_a_suggestion_at_its_place():
+    text = message({"name": "a", "train": {"learning_rat": 2}})
+    assert text.startswith("file.yaml: train: unknown field 'learning_rat'")
+    assert "did you mean 'learning_rate'?" in text
+
+
+def test_misspelt_field_inside_a_mapping_of_names_is_placed():
+    text = message({"name": "a", "parts": {"x": {"learning_rat": 2}}})
+    assert "parts.x: unknown field 'learning_rat'" in text
+
+
+def test_misspelt_required_field_is_reported_as_misspelt():
+    assert "unknown field 'nam'" in message({"nam": "a"})
+
+
+def test_missing_field_is_named():
+    assert message({}) == "file.yaml: name: expected a value, found none; add it"
+
+
+def test_wrong_value_says_expected_and_found():
+    text = message({"name": "a", "split": "tset"})
+    assert "split" in text
+    assert "'train' or 'test'" in text
+    assert "found 'tset'" in text
+
+
+def test_own_checks_read_like_the_others():
+    assert "expected: a good name; found" in message({"name": "bad"})
+
+
+def test_a_name_that_stands_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("rows:\n  s1: {}\n  s2: {}\n  s1: {a: 1}\n")
+    with pytest.raises(InputError, match="line 4: expected each name once, found 's1'"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2\n", "a: 1\n b: 2\n", "\x00"])
+def test_broken_yaml_is_one_line(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="expected YAML") as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "word\n"])
+def test_a_file_without_names_at_the_top_is_refused(tmp_path, text):
+    path = tmp_path / "list.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="expected names with values"):
+        read_yaml(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml: expected a file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_python_objects_are_never_built(tmp_path):
+    path = tmp_path / "object.yaml"
+    path.write_text("a: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(InputError, match="expected YAML"):
+        read_yaml(path)

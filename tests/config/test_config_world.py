@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import pytest
+
+from tipcap.config.reading import read_yaml
+from tipcap.config.world import Sizes, World, load_downloads, load_world
+from tipcap.errors import InputError
+
+CONFIG = Path(__file__).parents[2] / "config"
+HEADER = "file,urls,sha256,bytes,licence,note\n"
+
+
+@pytest.fixture
+def refused(tmp_path):
+    def refused(old, put):
+        path = tmp_path / "mini.yaml"
+        text = (CONFIG / "mini.yaml").read_text()
+        assert old in text
+        path.write_text(text.replace(old, put, 1))
+        with pytest.raises(InputError) as caught:
+            load_world(path)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refused
+
+
+@pytest.mark.parametrize("name", ["paper", "mini", "tiny"])
+def test_the_worlds_in_the_repository_are_valid(name):
+    assert load_world(CONFIG / f"{name}.yaml").name == name
+
+
+def test_all_worlds_have_the_same_names():
+    """An experiment that runs in one world finds its data and models in the others."""
+    worlds = [load_world(CONFIG / f"{name}.yaml") for name in ("paper", "mini", "tiny")]
+    for world in worlds[1:]:
+        assert set(world.datasets) >= set(worlds[0].datasets)
+        assert set(world.encoders) == set(worlds[0].encoders)
+        assert set(world.language_models) == set(worlds[0].language_models)
+        accounted = {*world.metrics, *world.absent}
+        assert accounted == {*worlds[0].metrics, *worlds[0].absent}
+
+
+def test_the_paper_world_scales_nothing():
+    world = load_world(CONFIG / "paper.yaml")
+    assert (world.fraction_scale, world.count_scale) == (1.0, 1.0)
+    assert world.sizes == Sizes()
+
+
+def test_misspelt_block_gets_a_suggestion(refused):
+    assert "unknown field 'encodres'; did you mean 'encoders'" in refused(
+        "encoders:", "encodres:"
+    )
+
+
+def test_misspelt_size_gets_a_suggestion(refused):
+    said = refused("sizes:\n  train: {", "sizes:\n  train: {warmup_stps: 9, ")
+    assert "sizes.train: unknown field 'warmup_stps'" in said
+    assert "did you mean 'warmup_steps'" in said
+
+
+def test_only_sizes_may_be_set_by_a_world(refused):
+    said = refused("sizes:\n  train: {", "sizes:\n  train: {prefix_length: 9, ")
+    assert "unknown field 'prefix_length'" in said
+
+
+def test_misspelt_metric_is_refused(refused):
+    assert "metrics" in refused("rouge_l", "rogue_l")
+
+
+def test_a_dataset_is_drawn_or_downloaded(refused):
+    said = refused("raw: {draw:", "raw: {download: [a.zip], draw:")
+    assert "datasets.coco.raw" in said
+    assert "either draw or download" in said
+
+
+def test_a_trained_encoder_names_its_pairs(refused):
+    assert "encoders.rn50x4" in refused("    pairs: web-pairs\n", "")
+
+
+def test_negative_scale_is_refused(refused):
+    assert "count_scale" in refused("count_scale: ", "count_scale: -")
+
+
+def test_sizes_lie_below_experiments_as_blocks():
+    raw = read_yaml(CONFIG / "tiny.yaml")["sizes"]
+    sizes = Sizes.model_validate(raw)
+    assert sizes.fields(with_prompt=True) == raw
+    assert "prompt" not in sizes.fields(with_prompt=False)
+
+
+def test_extra_names_are_refused():
+    assert World.model_config["extra"] == "forbid"
+
+
+def test_downloads_of_the_paper_are_listed_once_with_address():
+    listed = load_downloads(CONFIG / "downloads.csv")
+    assert listed["train2014.zip"].bytes == 13510573713
+    assert len(listed["train2014.zip"].urls) == 2
+    assert all(spec.urls for spec in listed.values())
+    hashes = [spec.sha256 for spec in listed.values() if spec.sha256]
+    assert all(len(digest) == 64 for digest in hashes)
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_what_is_not_known_of_a_download_is_none(tmp_path):
+    path = tmp_path / "downloads.csv"
+    path.write_text(HEADER + "a.zip,http://x/a.zip | http://y/a.zip,,,free,\n")
+    spec = load_downloads(path)["a.zip"]
+    assert (spec.sha256, spec.bytes) == (None, None)
+    assert spec.urls == ("http://x/a.zip", "http://y/a.zip")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,url\na,b\n", "expected the columns"),
+        (HEADER + "a,u,,,,\na,v,,,,\n", "line 3: expected each file once, found 'a'"),
+        (HEADER + "a,u,,many,,\n", "bytes"),
+    ],
+)
+def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
+    path = tmp_path / "downloads.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"downloads\.csv") as caught:
+        load_downloads(path)
+    assert said in str(caught.value)
+
+
+def test_a_missing_list_of_downloads_is_named(tmp_path):
+    with pytest.raises(InputError, match="expected a list of files"):
+        load_downloads(tmp_path / "downloads.csv")

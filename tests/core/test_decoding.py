@@ -1,0 +1,218 @@
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tipcap.core.decoding import beam_search, greedy
+from tipcap.core.types import Cache
+from tipcap.errors import InputError
+
+END_OF_TEXT = 1
+ROUNDING = 1e-5  # float32 sums in another order
+
+
+class ToyModel(nn.Module):
+    """One attention head over everything read so far; sharp enough for beams to disagree."""
+
+    end_of_text = END_OF_TEXT
+
+    def __init__(self, vocab, seed=0, lm_dim=8, max_positions=32, sharpness=2.0):
+        super().__init__()
+        self.lm_dim, self.max_positions = lm_dim, max_positions
+        generator = torch.Generator().manual_seed(seed)
+
+        def drawn(*shape):
+            return torch.randn(*shape, generator=generator)
+
+        self.tokens, self.positions = drawn(vocab, lm_dim), drawn(max_positions, lm_dim)
+        self.key, self.value = drawn(lm_dim, lm_dim), drawn(lm_dim, lm_dim)
+        self.output = sharpness * drawn(lm_dim, vocab) / lm_dim**0.5
+        self.rows_read = []
+
+    def embed_tokens(self, ids):
+        return self.tokens[ids]
+
+    def step(self, inputs, cache):
+        self.rows_read.append(len(inputs))
+        first = 0 if cache is None else cache.length
+        x = inputs + self.positions[first : first + inputs.shape[1]]
+        keys, values = (x @ self.key)[:, None], (x @ self.value)[:, None]
+        if cache is not None:
+            keys = torch.cat([cache.keys[0], keys], 2)
+            values = torch.cat([cache.values[0], values], 2)
+        weights = (x[:, -1:] @ keys[:, 0].mT / self.lm_dim**0.5).softmax(-1)
+        state = (weights @ values[:, 0])[:, 0] + x[:, -1]
+        return torch.tanh(state) @ self.output, Cache((keys,), (values,))
+
+    def logits(self, inputs):
+        steps = range(1, inputs.shape[1] + 1)
+        return torch.stack([self.step(inputs[:, :n], None)[0] for n in steps], 1)
+
+
+def prefix_of(num_images, seed=0, length=2, lm_dim=8):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(num_images, length, lm_dim, generator=generator)
+
+
+def log_probabilities(model, prefix, ids):
+    """Log-probabilities of the tokens of one caption, read in one go without a cache."""
+    inputs = torch.cat([prefix[None], model.embed_tokens(torch.tensor([ids]))], 1)
+    every = model.logits(inputs)[0, len(prefix) - 1 : -1].log_softmax(1)
+    return every[range(len(ids)), ids]
+
+
+def slow_beam_search(model, prefix, beam_size, max_tokens):
+    """ClipCap's search with Python lists: one image, one hypothesis at a time, no cache."""
+    hypotheses = [((), 0.0)]
+    for _ in range(max_tokens):
+        candidates = []
+        for ids, total in hypotheses:
+            if ids[-1:] == (END_OF_TEXT,):
+                candidates.append((ids, total))
+                continue
+            embedded = model.embed_tokens(torch.tensor([ids], dtype=torch.int64))
+            logits = model.step(torch.cat([prefix[None], embedded], 1), None)[0]
+            for token, value in enumerate(logits[0].log_softmax(0).tolist()):
+                candidates.append(((*ids, token), total + value))
+        candidates.sort(key=lambda pair: -pair[1] / len(pair[0]))
+        hypotheses = candidates[:beam_size]
+    ids, total = hypotheses[0]
+    return list(ids), total / len(ids)
+
+
+def captions_of(decoded):
+    rows = zip(decoded.ids.tolist(), decoded.length.tolist(), strict=True)
+    return [ids[:length] for ids, length in rows]
+
+
+seeds = st.integers(0, 10_000)
+
+
+@given(seed=seeds, vocab=st.integers(2, 4), max_tokens=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_wide_beam_finds_the_best_of_all_captions(seed, vocab, max_tokens):
+    model, prefix = ToyModel(vocab, seed), prefix_of(2, seed)
+    decoded = beam_search(model, prefix, vocab**max_tokens, max_tokens, END_OF_TEXT)
+    for image, score in enumerate(decoded.score.tolist()):
+        every = [
+            ids
+            for length in range(1, max_tokens + 1)
+            for ids in itertools.product(range(vocab), repeat=length)
+            if END_OF_TEXT not in ids[:-1]
+            and (ids[-1] == END_OF_TEXT or length == max_tokens)
+        ]
+        means = [log_probabilities(model, prefix[image], ids).mean() for ids in every]
+        assert score == pytest.approx(float(max(means)), abs=ROUNDING)
+
+
+@given(
+    seed=seeds,
+    vocab=st.integers(2, 12),
+    beam_size=st.integers(1, 6),
+    max_tokens=st.integers(1, 7),
+)
+@settings(max_examples=60, deadline=None)
+def test_search_equals_a_slow_one_over_single_hypotheses(
+    seed, vocab, beam_size, max_tokens
+):
+    model, prefix = ToyModel(vocab, seed), prefix_of(3, seed)
+    decoded = beam_search(model, prefix, beam_size, max_tokens, END_OF_TEXT)
+    for image, caption in enumerate(captions_of(decoded)):
+        expected, score = slow_beam_search(model, prefix[image], beam_size, max_tokens)
+        assert caption == expected
+        assert decoded.score[image].item() == pytest.approx(score, abs=ROUNDING)
+
+
+@given(seed=seeds, beam_size=st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_score_is_the_mean_log_probability_of_the_returned_tokens(seed, beam_size):
+    model, prefix = ToyModel(9, seed), prefix_of(4, seed)
+    decoded = beam_search(model, prefix, beam_size, 6, END_OF_TEXT)
+    for image, caption in enumerate(captions_of(decoded)):
+        mean = log_probabilities(model, prefix[image], caption).mean()
+        assert decoded.score[image].item() == pytest.approx(mean.item(), abs=ROUNDING)
+
+
+@given(seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_only_the_last_token_ends_a_caption_and_the_rest_is_padding(seed):
+    decoded = beam_search(ToyModel(6, seed), prefix_of(8, seed), 3, 7, END_OF_TEXT)
+    assert decoded.ids.shape[1] <= 7
+    for row, caption in zip(decoded.ids.tolist(), captions_of(decoded), strict=True):
+        assert END_OF_TEXT not in caption[:-1]
+        assert caption[-1] == END_OF_TEXT or len(caption) == 7
+        assert set(row[len(caption) :]) <= {END_OF_TEXT}
+
+
+@given(seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_greedy_takes_the_likeliest_token_at_each_step(seed):
+    model, prefix = ToyModel(7, seed), prefix_of(5, seed)
+    decoded = greedy(model, prefix, 6, END_OF_TEXT)
+    for image, caption in enumerate(captions_of(decoded)):
+        expected = []
+        while len(expected) < 6 and END_OF_TEXT not in expected:
+            embedded = model.embed_tokens(torch.tensor([expected], dtype=torch.int64))
+            inputs = torch.cat([prefix[image : image + 1], embedded], 1)
+            expected.append(model.logits(inputs)[0, -1].argmax().item())
+        assert caption == expected
+
+
+def test_caption_does_not_depend_on_the_images_beside_it():
+    model, prefix = ToyModel(20, seed=3), prefix_of(32, seed=4)
+    together = beam_search(model, prefix, 5, 12, END_OF_TEXT)
+    assert len(set(together.length.tolist())) > 1  # they end at different steps
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    shuffled = beam_search(model, prefix[order], 5, 12, END_OF_TEXT)
+    captions = captions_of(together)
+    assert captions_of(shuffled) == [captions[i] for i in order.tolist()]
+    alone = [beam_search(model, row[None], 5, 12, END_OF_TEXT) for row in prefix]
+    assert [captions_of(decoded)[0] for decoded in alone] == captions
+
+
+@pytest.mark.parametrize("beam_size", [1, 4, 60])
+def test_ties_go_to_the_lower_token(beam_size):
+    model = ToyModel(50, sharpness=0.0)
+    decoded = beam_search(model, prefix_of(3), beam_size, 2, END_OF_TEXT)
+    assert captions_of(decoded) == [[0, 0]] * 3
+
+
+def test_finished_caption_loses_to_a_growing_one_that_becomes_better():
+    """The end is likeliest at once, but later tokens are nearly certain: their mean wins."""
+
+    class Certain(ToyModel):
+        def step(self, inputs, cache):
+            _, cache = super().step(inputs, cache)
+            sure = torch.tensor([30.0, 0.0, 0.0])
+            torn = torch.tensor([0.0, 0.5, 0.0])
+            logits = torn if cache.length == 2 else sure
+            return logits.expand(len(inputs), 3), cache
+
+    assert captions_of(greedy(Certain(3), prefix_of(1), 6, END_OF_TEXT)) == [[1]]
+    decoded = beam_search(Certain(3), prefix_of(1), 2, 6, END_OF_TEXT)
+    assert captions_of(decoded) == [[0] * 6]
+
+
+def test_language_model_reads_nothing_for_finished_captions():
+    model = ToyModel(20, seed=3)
+    length = greedy(model, prefix_of(32, seed=4), 12, END_OF_TEXT).length
+    growing = [(length > step).sum().item() for step in range(int(length.max()))]
+    assert model.rows_read == growing
+    assert growing[-1] < 32
+
+
+def test_more_positions_than_the_language_model_has_are_refused():
+    model, prefix = ToyModel(5, max_positions=8), prefix_of(1, length=4)
+    assert beam_search(model, prefix, 2, 5, END_OF_TEXT).length.item() <= 5
+    with pytest.raises(InputError, match=r"at most 8 positions .* found 9"):
+        beam_search(model, prefix, 2, 6, END_OF_TEXT)
+
+
+def test_prefix_that_is_not_finite_is_refused():
+    prefix = prefix_of(2)
+    prefix[1, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="expected finite log-probabilities"):
+        beam_search(ToyModel(5), prefix, 3, 4, END_OF_TEXT)

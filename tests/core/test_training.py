@@ -1,0 +1,454 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_captioner import TinyLanguageModel, random_tokens
+
+from tipcap.core.captioner import Captioner
+from tipcap.core.gaussian import sample_gap
+from tipcap.core.training import (
+    TrainingArrays,
+    TrainingSettings,
+    TrainingState,
+    build_model,
+    learning_rate_at,
+    num_steps,
+    train,
+)
+from tipcap.core.types import Gaussian, TokenBatch
+from tipcap.errors import InputError
+from tipcap.io.store import read_tensors, write_tensors
+
+DIM = 6
+
+
+def seeded(number=0):
+    return torch.Generator().manual_seed(number)
+
+
+def settings_of(gap="none", **fields):
+    small = dict(gap=gap, seed=0, num_layers=1, epochs=2, batch_size=8, warmup_steps=2)
+    return TrainingSettings(**{**small, **fields})
+
+
+def unit_rows(num_rows, dim=DIM, seed=0):
+    return F.normalize(torch.randn(num_rows, dim, generator=seeded(seed)), dim=1)
+
+
+def arrays_of(num_captions=20, **fields):
+    lengths = torch.randint(1, 7, (num_captions,), generator=seeded(3)).tolist()
+    arrays = TrainingArrays(
+        unit_rows(num_captions),
+        random_tokens([*lengths[1:], 6]),
+        Gaussian(torch.full((DIM,), 0.2), 0.1 * torch.eye(DIM)),
+        images=unit_rows(9, seed=5),
+    )
+    return arrays._replace(**fields)
+
+
+def same(first, second):
+    first, second = first.to_tensors(), second.to_tensors()
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+def weights_equal(first, second):
+    return all(torch.equal(first.model[n], second.model[n]) for n in second.model)
+
+
+SETTINGS = {
+    "setting 1": settings_of("estimated", setting=1),
+    "no reverse mapping": settings_of("estimated", setting=1, reverse_mapping=False),
+    "setting 3": settings_of("trained", setting=3),
+    "setting 3, nll, diagonal": settings_of(
+        "trained", setting=3, map_loss="nll", covariance="diagonal"
+    ),
+    "setting 4": settings_of("trained", setting=4),
+    "setting 4, univariate": settings_of("trained", setting=4, covariance="univariate"),
+    "fixed noise": settings_of("fixed", noise_std=0.1),
+    "trainable language model": settings_of(language_model_trainable=True),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_interrupted_run_ends_with_the_same_bytes(name, stop):
+    """Three steps make an epoch: 1 and 4 are in the middle of one."""
+    settings, arrays = SETTINGS[name], arrays_of()
+    undisturbed = train(settings, arrays, TinyLanguageModel())
+    states = []
+    train(
+        settings,
+        arrays,
+        TinyLanguageModel(),
+        on_checkpoint=states.append,
+        checkpoint_every=1,
+    )
+    stored = states[stop - 1].to_tensors()
+    state = TrainingState.from_tensors({k: t.clone() for k, t in stored.items()})
+    assert state.step == stop
+    resumed = train(settings, arrays, TinyLanguageModel(), state=state)
+    assert same(resumed, undisturbed)
+
+
+def test_state_survives_a_file(tmp_path):
+    state = train(SETTINGS["setting 4"], arrays_of(), TinyLanguageModel())
+    write_tensors(tmp_path / "state.safetensors", state.to_tensors())
+    stored = read_tensors(tmp_path / "state.safetensors")
+    assert same(TrainingState.from_tensors(stored), state)
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not():
+    settings, arrays = SETTINGS["setting 1"], arrays_of()
+    runs = [
+        train(dataclasses.replace(settings, seed=seed), arrays, TinyLanguageModel())
+        for seed in (0, 0, 1)
+    ]
+    assert same(runs[0], runs[1])
+    assert not weights_equal(runs[0], runs[2])
+
+
+def test_training_neither_reads_nor_moves_the_global_generator():
+    before = torch.random.get_rng_state()
+    first = train(SETTINGS["setting 3"], arrays_of(), TinyLanguageModel())
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(99)
+    assert same(first, train(SETTINGS["setting 3"], arrays_of(), TinyLanguageModel()))
+
+
+def test_records_and_checkpoints_do_not_change_the_result():
+    settings, arrays = SETTINGS["setting 4"], arrays_of()
+    quiet = train(settings, arrays, TinyLanguageModel())
+    observed = train(
+        settings,
+        arrays,
+        TinyLanguageModel(),
+        on_step=lambda record: None,
+        on_checkpoint=lambda state: None,
+        log_every=1,
+        checkpoint_every=2,
+    )
+    assert same(quiet, observed)
+
+
+def test_frozen_language_model_keeps_its_weights_and_stores_no_gradients():
+    language_model = TinyLanguageModel()
+    before = [p.clone() for p in language_model.parameters()]
+    train(settings_of(), arrays_of(), language_model)
+    for parameter, old in zip(language_model.parameters(), before, strict=True):
+        assert parameter.grad is None
+        assert not parameter.requires_grad
+        assert torch.equal(parameter, old)
+
+
+def test_trainable_language_model_is_part_of_the_saved_model():
+    language_model = TinyLanguageModel()
+    state = train(SETTINGS["trainable language model"], arrays_of(), language_model)
+    saved = state.model["language_model.tokens"]
+    assert torch.equal(saved, language_model.tokens)
+    assert not torch.equal(saved, TinyLanguageModel().tokens)
+
+
+class RecordingLanguageModel(TinyLanguageModel):
+    def __init__(self):
+        super().__init__(vocab=40)
+        self.read = []
+
+    def embed_tokens(self, ids):
+        self.read.append(ids.clone())
+        return super().embed_tokens(ids)
+
+
+def test_each_epoch_reads_every_caption_once_in_another_order():
+    number = torch.arange(20)
+    ids = torch.stack([number, number, number], 1)
+    tokens = TokenBatch(ids, torch.full((20,), 3))
+    language_model = RecordingLanguageModel()
+    train(settings_of(), arrays_of(tokens=tokens), language_model)
+    assert [len(batch) for batch in language_model.read] == [8, 8, 4, 8, 8, 4]
+    seen = torch.cat(language_model.read)[:, 0].view(2, 20)
+    assert torch.equal(seen.sort(1).values, number.expand(2, -1))
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_batches_are_cut_to_their_longest_caption():
+    length = torch.full((20,), 2)
+    tokens = TokenBatch(torch.zeros(20, 30, dtype=torch.int64), length)
+    language_model = RecordingLanguageModel()
+    train(settings_of(), arrays_of(tokens=tokens), language_model)
+    # the last token of a caption is predicted, never read
+    assert {batch.shape[1] for batch in language_model.read} == {1}
+
+
+def test_learning_rate_rises_to_the_asked_value_and_falls_to_zero():
+    settings = settings_of(learning_rate=1e-3, warmup_steps=4)
+    rates = [learning_rate_at(settings, step, 12) for step in range(12)]
+    assert rates[:5] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+    assert rates[4:] == pytest.approx([1e-3 * k / 8 for k in range(8, 0, -1)])
+
+
+def test_incomplete_last_batch_is_trained_on():
+    assert num_steps(settings_of(epochs=3, batch_size=8), 17) == 9
+
+
+@pytest.mark.parametrize("name", ["setting 3", "setting 4"])
+def test_last_batch_of_one_caption_trains_without_relational_losses(name):
+    records = []
+    state = train(
+        SETTINGS[name],
+        arrays_of(9),
+        TinyLanguageModel(),
+        on_step=records.append,
+        log_every=1,
+    )
+    assert state.step == 4
+    assert "map" in records[0]
+    assert "map" not in records[1]
+
+
+def test_loss_is_the_sum_of_its_parts():
+    records = []
+    train(
+        SETTINGS["setting 4"], arrays_of(), TinyLanguageModel(), on_step=records.append
+    )
+    parts = ("caption", "reconstruction", "map", "distillation")
+    for record in records:
+        assert record["loss"] == pytest.approx(sum(record[p] for p in parts), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("setting 1", {"caption", "reconstruction"}),
+        ("no reverse mapping", {"caption"}),
+        ("setting 3", {"caption", "reconstruction", "map"}),
+        ("setting 4", {"caption", "reconstruction", "map", "distillation"}),
+    ],
+)
+def test_each_setting_has_its_losses(name, parts):
+    records = []
+    train(SETTINGS[name], arrays_of(), TinyLanguageModel(), on_step=records.append)
+    others = {"step", "epoch", "learning_rate", "loss", "gap_mean_norm", "gap_std"}
+    assert records[-1].keys() - others == parts
+
+
+def test_records_come_at_the_asked_steps_and_at_each_epochs_end():
+    steps, checkpoints = [], []
+    train(
+        settings_of(),
+        arrays_of(),
+        TinyLanguageModel(),
+        log_every=2,
+        on_step=lambda record: steps.append(record["step"]),
+        on_checkpoint=lambda state: checkpoints.append(state.step),
+    )
+    assert steps == [2, 3, 4, 6]
+    assert checkpoints == [3, 6]
+
+
+def test_own_images_equal_to_the_texts_train_as_no_mapping_does():
+    arrays = arrays_of()
+    order = torch.randperm(20, generator=seeded(4))
+    images = torch.empty_like(arrays.texts)
+    images[order] = arrays.texts
+    paired = train(
+        settings_of("paired"),
+        arrays._replace(images=images, image_row=order),
+        TinyLanguageModel(),
+    )
+    assert weights_equal(paired, train(settings_of(), arrays, TinyLanguageModel()))
+
+
+def test_noise_of_zero_trains_as_no_mapping_does():
+    noisy = train(settings_of("fixed", noise_std=0.0), arrays_of(), TinyLanguageModel())
+    plain = train(settings_of(), arrays_of(), TinyLanguageModel())
+    assert weights_equal(noisy, plain)
+
+
+@pytest.mark.parametrize("form", ["moments", "nll"])
+def test_setting_3_moves_the_mapping_to_the_gap_of_unpaired_images(form):
+    truth = Gaussian(torch.tensor([0.5, -0.3, 0.0]), 0.2 * torch.eye(3))
+    texts, others = unit_rows(256, 3, seed=1), unit_rows(300, 3, seed=2)
+    images = others + sample_gap(truth, 300, generator=seeded(3))
+    settings = settings_of(
+        "trained",
+        setting=3,
+        map_loss=form,
+        map_weight=100.0,  # the other losses ask for less noise
+        epochs=60,
+        batch_size=64,
+        learning_rate=1e-2,
+    )
+    records = []
+    state = train(
+        settings,
+        arrays_of(256, texts=texts, images=images),
+        TinyLanguageModel(),
+        on_step=records.append,
+    )
+    model = build_model(settings, 3, 16)
+    model.load_state_dict(state.model)
+    with torch.no_grad():
+        found = model.mapping.gaussian()
+    # what random pairs show: the mean of the gap, and the scatter of both sides
+    mean = images.mean(0) - texts.mean(0)
+    std = (torch.cov(images.T) + torch.cov(texts.T)).diagonal().sqrt()
+    assert (found.mean - mean).norm() < 0.1
+    assert (found.mean - truth.mean).norm() < truth.mean.norm() / 2
+    found_std = (found.factor @ found.factor.T).diagonal().sqrt()
+    # 240 steps of batches of 64: a few per cent of scatter, and weight decay
+    torch.testing.assert_close(found_std, std, rtol=0.1, atol=0)
+    assert records[-1]["map"] < records[0]["map"]
+
+
+def test_trained_gap_starts_at_the_size_of_an_embeddings_entries():
+    arrays = arrays_of(texts=unit_rows(20, 16), images=unit_rows(9, 16, seed=5))
+    settings = settings_of("trained", setting=3, learning_rate=0.0)
+    records = []
+    train(settings, arrays, TinyLanguageModel(), on_step=records.append)
+    assert records[0]["gap_std"] == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize("stop_gradient", ["difference", "reconstruction"])
+def test_stopped_gradients_change_what_setting_4_trains(stop_gradient):
+    settings = SETTINGS["setting 4"]
+    stopped = dataclasses.replace(settings, stop_gradient=stop_gradient)
+    runs = [train(s, arrays_of(), TinyLanguageModel()) for s in (settings, stopped)]
+    assert not weights_equal(*runs)
+
+
+def test_loss_falls_on_a_small_corpus():
+    records = []
+    train(
+        settings_of("estimated", epochs=60, learning_rate=5e-3),
+        arrays_of(8),
+        TinyLanguageModel(lm_dim=32),
+        on_step=records.append,
+    )
+    assert records[-1]["caption"] < 0.5 * records[0]["caption"]
+
+
+def test_loss_that_is_not_finite_names_the_step_and_the_part():
+    texts = arrays_of().texts.clone()
+    texts[7] = math.nan
+    with pytest.raises(
+        InputError, match=r"caption nan, reconstruction nan at step [012];"
+    ):
+        train(settings_of(), arrays_of(texts=texts), TinyLanguageModel())
+
+
+def test_no_checkpoint_is_given_after_a_loss_that_is_not_finite():
+    checkpoints = []
+    with pytest.raises(InputError, match="finite loss"):
+        train(
+            settings_of(learning_rate=math.inf),
+            arrays_of(),
+            TinyLanguageModel(),
+            on_checkpoint=checkpoints.append,
+        )
+    assert checkpoints == []
+
+
+def stage_two(arrays, prompts, **fields):
+    base = train(SETTINGS["setting 3"], arrays, TinyLanguageModel())
+    settings = dataclasses.replace(
+        SETTINGS["setting 3"], stage=2, warmup_steps=0, learning_rate=1e-3, **fields
+    )
+    tuned = train(
+        settings,
+        arrays._replace(prompts=prompts),
+        TinyLanguageModel(),
+        weights=base.model,
+    )
+    return base, tuned
+
+
+def prompts_of(seed):
+    return TokenBatch(
+        random_tokens([4] * 20, seed=seed).ids,
+        torch.randint(0, 5, (20,), generator=seeded(seed)),
+    )
+
+
+def test_stage_2_trains_the_projector_only_from_the_given_weights():
+    base, tuned = stage_two(arrays_of(), [prompts_of(1), prompts_of(2)])
+    changed = {n for n in base.model if not torch.equal(base.model[n], tuned.model[n])}
+    assert changed
+    assert all(name.startswith("captioner.projector.") for name in changed)
+    drift = (
+        tuned.model["captioner.projector.constants"]
+        - (base.model["captioner.projector.constants"])
+    )
+    assert drift.abs().max() < 0.01  # six steps of at most 1e-3 each, plus decay
+
+
+def test_stage_2_reads_the_prompts_of_each_epoch():
+    arrays = arrays_of()
+    first = stage_two(arrays, [prompts_of(1), prompts_of(2)])[1]
+    again = stage_two(arrays, [prompts_of(1), prompts_of(2)])[1]
+    other = stage_two(arrays, [prompts_of(1), prompts_of(3)])[1]
+    assert weights_equal(first, again)
+    assert not weights_equal(first, other)
+
+
+def test_saved_model_gives_the_captioner_for_inference():
+    state = train(SETTINGS["setting 1"], arrays_of(), TinyLanguageModel())
+    captioner = Captioner.from_tensors(
+        {
+            name.removeprefix("captioner."): tensor
+            for name, tensor in state.model.items()
+            if name.startswith("captioner.")
+        }
+    )
+    assert captioner.prefix(unit_rows(3)).shape == (3, 4, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "message"),
+    [
+        (settings_of("estimated"), {"gaussian": None}, "modality gap.*found none"),
+        (settings_of("fixed"), {}, "noise_std"),
+        (settings_of("trained"), {}, "setting 3 or 4"),
+        (settings_of("trained", setting=3), {"images": None}, "image embeddings"),
+        (settings_of("trained", setting=3), {"images": unit_rows(3, 4)}, "found 4"),
+        (settings_of("trained", setting=4, reverse_mapping=False), {}, "Table V"),
+        (settings_of("paired"), {}, "image of each caption"),
+        (settings_of(), {"tokens": random_tokens((1, 2))}, "20 captions.*found 2"),
+        (settings_of(), {"prompts": []}, "prompts for 2 epochs, found 0"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_settings_are_refused_in_one_line(
+    settings, fields, message
+):
+    with pytest.raises(InputError, match=message) as error:
+        train(settings, arrays_of(**fields), TinyLanguageModel())
+    assert "\n" not in str(error.value)
+
+
+def test_weights_and_states_of_another_model_are_refused_in_one_line():
+    state = train(settings_of(), arrays_of(), TinyLanguageModel())
+    longer = settings_of(prefix_length=5)
+    for given in ({"state": state}, {"weights": state.model}):
+        with pytest.raises(InputError, match="found others") as error:
+            train(longer, arrays_of(), TinyLanguageModel(), **given)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="delete the checkpoint"):
+        TrainingState.from_tensors({"vectors": torch.zeros(1)})
+
+
+def test_bfloat16_changes_the_arithmetic_little():
+    records = {True: [], False: []}
+    for bfloat16, of_run in records.items():
+        train(
+            SETTINGS["setting 1"],
+            arrays_of(),
+            TinyLanguageModel(),
+            on_step=of_run.append,
+            bfloat16=bfloat16,
+        )
+    for exact, rounded in zip(records[False], records[True], strict=True):
+        assert rounded["loss"] == pytest.approx(exact["loss"], rel=0.02)
+        assert rounded["loss"] != exact["loss"]

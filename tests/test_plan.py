@@ -1,0 +1,569 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tipcap.errors import InputError
+from tipcap.keys import ALPHABET, MAX_LENGTH
+from tipcap.plan import load
+from tipcap.specs import SPECS
+
+CONFIG = Path(__file__).parents[1] / "config"
+MAX_ARGUMENT = 128 * 1024  # Linux: one argument, and the whole line given to `bash -c`
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load(CONFIG / "paper.yaml")
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return load(CONFIG / "mini.yaml")
+
+
+@pytest.fixture
+def science(tmp_path):
+    """A copy of the declarations, and a way to change them."""
+    folder = tmp_path / "config"
+    shutil.copytree(CONFIG, folder)
+
+    def edit(file, old, put):
+        path = folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has changed: {old!r} is gone"
+        path.write_text(text.replace(old, put, 1))
+        return folder
+
+    def world(**changes):
+        """The mini world, sizes fixed here so that tuning them breaks no test."""
+        path = folder / "mini.yaml"
+        declared = yaml.safe_load(path.read_text())
+        declared["datasets"]["coco"]["raw"]["draw"] |= {"num_val": 500, "num_test": 500}
+        declared["datasets"]["yfcc15m"]["raw"]["draw"]["num_train"] = 5000
+        fixed = {"fraction_scale": 4.0, "count_scale": 0.05, "seeds": [0]}
+        path.write_text(yaml.safe_dump(declared | fixed | changes))
+        return path
+
+    edit.folder = folder
+    edit.world = world
+    return edit
+
+
+def keys_of(plan, step):
+    return {key for key, found in plan.steps.items() if found.spec.step == step}
+
+
+def runs(plan, experiment, table=None):
+    return {
+        key
+        for name, cells in plan.cells.items()
+        for cell in cells
+        if cell.experiment == experiment and table in (None, name)
+        for key in cell.score_keys
+    }
+
+
+def behind(plan, score_key, step):
+    found = [plan.steps[key] for key in plan.ancestors(score_key)]
+    return [one for one in found if one.spec.step == step]
+
+
+# The graph
+
+
+@pytest.mark.parametrize("world", ["paper", "mini", "tiny"])
+def test_every_key_is_a_file_name(world):
+    for key in load(CONFIG / f"{world}.yaml").steps:
+        assert ALPHABET.fullmatch(key)
+        assert len(key) <= MAX_LENGTH
+
+
+def test_every_step_is_known_by_its_key_and_every_parent_is_there(paper):
+    for key, step in paper.steps.items():
+        assert step.key == key
+        assert set(step.parents.values()) <= set(paper.steps)
+
+
+def test_every_run_goes_back_to_files_that_are_downloaded(paper):
+    for table in paper.tables:
+        for key in paper.score_keys(table):
+            roots = [k for k in paper.ancestors(key) if not paper.steps[k].parents]
+            assert {paper.steps[k].spec.step for k in roots} == {"download"}
+
+
+def test_no_step_is_planned_that_no_table_needs(paper):
+    needed = {
+        key
+        for table in paper.tables
+        for score in paper.score_keys(table)
+        for key in paper.ancestors(score)
+    }
+    needed |= {key for found in paper.examples.values() for key in found.values()}
+    raw = {k for key in needed for k in paper.ancestors(key)}
+    assert set(paper.steps) == raw
+
+
+def test_parents_come_before_children(paper):
+    key = paper.score_keys("II")[0]
+    order = paper.ancestors(key)
+    assert order[-1] == key
+    for position, name in enumerate(order):
+        assert set(paper.steps[name].parents.values()) <= set(order[:position])
+
+
+def test_the_drawn_worlds_download_nothing(mini):
+    assert not keys_of(mini, "download")
+    assert keys_of(mini, "draw")
+
+
+def test_the_same_work_has_the_same_key_in_all_tables(paper):
+    assert runs(paper, "s4-prefix4") == runs(paper, "s4-layers3")
+    assert runs(paper, "s4-prefix4") <= runs(paper, "s4")
+    assert runs(paper, "s1-pairs-1") == runs(paper, "s1-sample-1")
+    assert runs(paper, "s1-pairs-1") <= runs(paper, "s1")
+    assert runs(paper, "s3-images-5000") <= runs(paper, "s3")
+
+
+def test_other_work_has_other_keys(paper):
+    names = "s1 s2 s3 s4 s1-univariate s1-no-reverse s4-prefix2 s4-layers1 s1-pairs-5"
+    names += (
+        " s3-images-500 s1-sample-2 s3-coco-images s3-ss1m s1-ss1m paired no-mapping"
+    )
+    one_each = [min(runs(paper, name)) for name in names.split()]
+    assert len(set(one_each)) == len(one_each)
+
+
+def test_settings_read_what_table_one_allows(paper):
+    """Paper: Table I."""
+    train = behind(paper, min(runs(paper, "s1-sample-1")), "train")[0]
+    assert set(train.parents) == {"corpus", "texts", "language_model", "gap"}
+    gap = paper.steps[train.parents["gap"]]
+    assert (gap.spec.fraction, gap.spec.num_pairs) == (0.01, None)
+    for key in runs(paper, "s2"):
+        train = behind(paper, key, "train")[0]
+        gap = paper.steps[train.parents["gap"]]
+        assert (gap.spec.fraction, gap.spec.num_pairs) == (None, 100000)
+        assert set(gap.parents) == {"images", "texts", "corpus"}
+        assert paper.steps[gap.parents["corpus"]] == paper.steps[train.parents["texts"]]
+    for key in runs(paper, "s3"):
+        train = behind(paper, key, "train")[0]
+        assert set(train.parents) == {"corpus", "texts", "language_model", "images"}
+        assert train.spec.num_images == 5000
+    for key in runs(paper, "s4"):
+        train = behind(paper, key, "train")[0]
+        assert set(train.parents) == {"corpus", "texts", "language_model"}
+        assert train.spec.num_images is None
+
+
+def test_pairs_of_setting_one_come_from_the_corpus_unless_said(paper):
+    def pairs(key):
+        gap = behind(paper, key, "estimate")[0]
+        return paper.steps[paper.steps[gap.parents["texts"]].parents["dataset"]]
+
+    flickr = {key for key in runs(paper, "s1", "II") if "flickr30k" in key}
+    assert {pairs(key).spec.dataset for key in flickr} == {"flickr30k"}
+    assert {pairs(key).spec.dataset for key in runs(paper, "s1-ss1m")} == {"coco"}
+
+
+def test_nocaps_domains_share_one_generation(paper):
+    spots = {"NoCaps in", "NoCaps near", "NoCaps out", "NoCaps overall"}
+    found = [cell for cell in paper.cells["XII"] if cell.group in spots]
+    scores = {key for cell in found for key in cell.score_keys}
+    captions = {paper.steps[key].parents["captions"] for key in scores}
+    assert len(scores) == 32
+    assert len(captions) == 8
+
+
+def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
+    assert len(keys_of(paper, "prompt")) == 8
+    scores = [paper.steps[key] for key in runs(paper, "s1-prompt")]
+    generated = [paper.steps[one.parents["captions"]] for one in scores]
+    assert {one.spec.prompt_seed for one in generated} == {0, 1, 2}
+    assert len({one.parents["rough"] for one in generated}) == 2  # two encoders
+    rough = paper.steps[generated[0].parents["rough"]]
+    assert rough.spec.prompts == "none"
+    assert rough.parents["model"] == generated[0].parents["model"]
+
+
+def test_cross_domain_trains_nothing_new(paper):
+    trained = {behind(paper, k, "train")[0].key for k in paper.score_keys("III")}
+    in_domain = {behind(paper, k, "train")[0].key for k in paper.score_keys("II")}
+    assert trained <= in_domain
+
+
+def test_references_that_take_captions_train_nothing(paper):
+    for name in ("retrieval", "random-caption"):
+        for key in runs(paper, name):
+            assert not behind(paper, key, "train")
+    for key in runs(paper, "random-caption"):
+        assert not behind(paper, key, "embed")
+
+
+def test_seeds_of_a_row_are_runs_of_a_cell(paper):
+    cells = {cell.experiment: cell for cell in paper.cells["sanity"]}
+    assert len(cells["s1"].score_keys) == 3
+    assert len(cells["random-caption"].score_keys) == 3
+    assert len(cells["retrieval"].score_keys) == 1
+    seeds = {behind(paper, key, "train")[0].spec.seed for key in cells["s1"].score_keys}
+    assert seeds == {0, 1, 2}
+
+
+def test_examples_read_prepared_captions(paper):
+    assert set(paper.examples["XI"]) == {"ss1m", "coco"}
+    assert paper.table_inputs("XI")["examples"][0].endswith("/annotations.json")
+    assert any("=" in token for token in paper.table_arguments("XI"))
+
+
+def test_a_table_without_numbers_needs_nothing(paper):
+    assert not any(paper.table_inputs("I").values())
+
+
+# Worlds
+
+
+def test_shares_are_scaled_and_capped(science):
+    plan = load(science.world(), ["VII"])
+    shares = {plan.steps[key].spec.fraction for key in keys_of(plan, "estimate")}
+    assert shares == {0.008, 0.02, 0.04, 0.2, 0.8, 1.0}
+    assert runs(plan, "s1-pairs-50") == runs(plan, "s1-pairs-100")
+
+
+def test_counts_are_scaled_and_rounded(science):
+    plan = load(science.world(), ["VIII"])
+    counts = {plan.steps[key].spec.num_images for key in keys_of(plan, "train")}
+    assert counts == {25, 50, 250, 500}
+
+
+def test_sizes_of_a_world_reach_the_steps_and_no_others(science):
+    path = science.world(sizes={"train": {"warmup_steps": 7}})
+    plan = load(path, ["II"])
+    specs = [plan.steps[key].spec for key in keys_of(plan, "train")]
+    assert {spec.warmup_steps for spec in specs} == {7}
+    assert {spec.epochs for spec in specs} == {10}
+
+
+def test_seeds_of_a_world_hold_where_a_row_states_none(science):
+    plan = load(science.world(seeds=[0, 1]), ["II", "sanity"])
+    assert {len(cell.score_keys) for cell in plan.cells["II"]} == {2}
+    assert {len(cell.score_keys) for cell in plan.cells["sanity"]} == {1, 3}
+
+
+def test_runtime_choices_never_enter_a_key(science):
+    plain = load(science.world(), ["II"])
+    runtime = {"device": "cuda", "threads": {"train": 4}}
+    plan = load(science.world(runtime=runtime), ["II"])
+    assert set(plan.steps) == set(plain.steps)
+    assert plan.threads("train") == 4
+    assert plan.threads("embed") == 1
+
+
+def test_names_and_order_never_enter_a_key(science, paper):
+    science("experiments.yaml", "  s3: {setting: 3}\n", "")
+    science("experiments.yaml", "  s1: {}\n", "  third: {setting: 3}\n  s1: {}\n")
+    for path in (science.folder / "tables").glob("*.yaml"):
+        text = path.read_text()
+        path.write_text(
+            text.replace("experiment: s3\n", "experiment: third\n").replace(
+                "experiment: s3}", "experiment: third}"
+            )
+        )
+    assert set(load(science.folder / "paper.yaml").steps) == set(paper.steps)
+
+
+# What a change costs
+
+
+def added(science, row, paper):
+    science("experiments.yaml", "  s2: {setting: 2}\n", f"  s2: {{setting: 2}}\n{row}")
+    name = row.split(":")[0].strip()
+    table = science.folder / "tables" / "table_IX.yaml"
+    line = f"  - {{label: [one more], experiment: {name}, absent: {{CLIP ViT-L/14: later}}}}\n"
+    table.write_text(table.read_text().rstrip("\n") + "\n" + line)
+    plan = load(science.folder / "paper.yaml")
+    assert set(paper.steps) <= set(plan.steps)
+    new_keys = set(plan.steps) - set(paper.steps)
+    return Counter(plan.steps[key].spec.step for key in new_keys)
+
+
+def test_one_more_row_costs_one_training(science, paper):
+    row = "  s4-plus: {setting: 4, train: {weight_decay: 0.2}}\n"
+    assert added(science, row, paper) == {"train": 1, "generate": 1, "score": 1}
+
+
+def test_a_row_that_decodes_otherwise_trains_nothing(science, paper):
+    row = "  s1-beam3: {generate: {beam: 3}}\n"
+    assert added(science, row, paper) == {"generate": 1, "score": 1}
+
+
+def test_a_row_of_another_gap_costs_one_estimate_too(science, paper):
+    row = "  s1-diagonal: {covariance: diagonal}\n"
+    assert added(science, row, paper) == {
+        "estimate": 1,
+        "train": 1,
+        "generate": 1,
+        "score": 1,
+    }
+
+
+def test_a_row_that_repeats_another_costs_nothing(science, paper):
+    assert added(science, "  s1-again: {train: {prefix_length: 4}}\n", paper) == {}
+
+
+# Commands
+
+
+def test_commands_carry_the_spec_the_parents_and_the_files(paper):
+    by_step = {}
+    for spec in SPECS:
+        by_step.setdefault(spec.step, []).append(spec)
+    for key, step in paper.steps.items():
+        tokens = paper.arguments(step.spec.step, key)
+        options = dict(zip(tokens[::2], tokens[1::2], strict=True))
+        assert options["--key"] == key
+        assert json.loads(options["--parents"]) == dict(step.parents)
+        assert options["--out"].endswith(f"/{step.spec.step}/{key}")
+        if step.spec.step == "download":
+            continue  # the addresses are looked up, so that a mirror fetches nothing again
+        fields = json.loads(options["--spec"])
+        specs = [s for s in by_step[step.spec.step] if isinstance(step.spec, s)]
+        assert specs[0].model_validate(fields) == step.spec
+
+
+def test_every_input_is_an_output_of_a_parent(paper):
+    for key, step in paper.steps.items():
+        made = {
+            file
+            for parent in step.parents.values()
+            for file in paper.outputs(paper.steps[parent].spec.step, parent).values()
+        }
+        read = {
+            f for files in paper.inputs(step.spec.step, key).values() for f in files
+        }
+        assert read <= made
+        assert len(read) >= len(set(step.parents.values())) - 1
+
+
+def test_archives_of_one_role_are_given_one_by_one(paper):
+    key = next(
+        k for k in keys_of(paper, "embed") if k.startswith("coco+rn50x4+image.test")
+    )
+    tokens = paper.arguments("embed", key)
+    given = [tokens[i + 1] for i, t in enumerate(tokens) if t == "--pictures"]
+    assert [Path(name).name for name in given] == ["train2014.zip", "val2014.zip"]
+
+
+def test_models_are_handed_on_as_folders_but_wait_for_their_files(mini):
+    key = min(keys_of(mini, "train"))
+    tokens = mini.arguments("train", key)
+    given = tokens[tokens.index("--language-model") + 1]
+    (waited,) = mini.inputs("train", key)["language_model"]
+    assert waited == f"{given}/model.safetensors"
+
+
+def test_only_training_has_checkpoints(mini):
+    with_checkpoints = {
+        step.spec.step
+        for key, step in mini.steps.items()
+        if "--checkpoints" in mini.arguments(step.spec.step, key)
+    }
+    assert with_checkpoints == {"train"}
+
+
+def test_a_table_is_scored_by_one_request(paper):
+    tokens = paper.score_arguments("XII")
+    request = json.loads(tokens[tokens.index("--request") + 1])
+    assert [entry["key"] for entry in request] == paper.score_keys("XII")
+    files = paper.score_inputs("XII")
+    for entry in request:
+        assert set(entry) == {"key", "spec", "parents", "captions", "references"}
+        assert entry["captions"] in files["captions"]
+        assert entry["references"] in files["references"]
+    assert {entry["spec"].get("domain") for entry in request} == {
+        None,
+        "in",
+        "near",
+        "out",
+    }
+
+
+def test_requests_of_three_seeds_fit_on_a_command_line(science):
+    folder = science("paper.yaml", "name: paper\n", "name: paper\nseeds: [0, 1, 2]\n")
+    plan = load(folder / "paper.yaml", ["V"])  # the largest of the paper's
+    for table in plan.tables:
+        assert len(" ".join(plan.score_arguments(table))) < MAX_ARGUMENT
+
+
+# What can be wrong
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "put", "said"),
+    [
+        (
+            "tables/table_II.yaml",
+            "experiment: s3\n",
+            "experiment: s33\n",
+            "table II, row 'TIPCap (S3)': unknown experiment 's33'; did you mean 's3'",
+        ),
+        (
+            "experiments.yaml",
+            "  s2: {setting: 2}\n",
+            "  s2: {setting: 2}\n  idle: {setting: 2}\n",
+            "expected every experiment in some table, found 'idle' in none",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {prefix_lenght: 3}}\n",
+            "train: unknown field 'prefix_lenght'; did you mean 'prefix_length'",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, estimate: {fractoin: 0.1}}\n",
+            "estimate: unknown field 'fractoin'; did you mean 'fraction'",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {setting: 3}}\n",
+            "train: unknown field 'setting'",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {epochs: none}}\n",
+            "epochs: expected",
+        ),
+        (
+            "experiments.yaml",
+            "encoder: rn50x4",
+            "encoder: rn50-x4",
+            "unknown encoder 'rn50-x4'; did you mean 'rn50x4'",
+        ),
+        (
+            "experiments.yaml",
+            "  corpus: coco",
+            "  corpus: cocoa",
+            "unknown dataset 'cocoa'; did you mean 'coco'",
+        ),
+        (
+            "experiments.yaml",
+            "language_model: gpt2",
+            "language_model: gpt3",
+            "unknown language model 'gpt3'; did you mean 'gpt2'",
+        ),
+        (
+            "experiments.yaml",
+            "generate: {prompts: simulated}}\n",
+            "generate: {prompts: simulated, method: guess}}\n",
+            "method: expected",
+        ),
+        (
+            "experiments.yaml",
+            "  s1-prompt: {prompt: {prompts: nouns, seed: 0}, ",
+            "  s1-prompt: {",
+            "expected a `prompt` block",
+        ),
+        (
+            "experiments.yaml",
+            "images: coco, images_split: val",
+            "images: ss1m",
+            "expected pictures of dataset 'ss1m'",
+        ),
+        (
+            "tables/table_XII.yaml",
+            "split: val, domain: in",
+            "split: test, domain: in",
+            "expected a split of dataset 'nocaps' (val), found 'test'",
+        ),
+        (
+            "experiments.yaml",
+            "num_images: 5000 ",
+            "num_images: 200000 ",
+            "expected at most 100000 images (yfcc15m train), found 200000",
+        ),
+        (
+            "paper.yaml",
+            ", cider, spice]",
+            ", cider]",
+            "expected metrics that",
+        ),
+        (
+            "paper.yaml",
+            "tables: all",
+            "tables: [II, XIV]",
+            "unknown table 'XIV'",
+        ),
+        (
+            "paper.yaml",
+            "[RN50x4.pt]",
+            "[RN50x5.pt]",
+            "unknown file 'RN50x5.pt'; did you mean 'RN50x4.pt'",
+        ),
+        (
+            "tables/table_IV.yaml",
+            "vary: generate.prompt_seed",
+            "vary: generate.promt_seed",
+            "generate: unknown field 'promt_seed'; did you mean 'prompt_seed'",
+        ),
+        (
+            "experiments.yaml",
+            "  s2: {setting: 2}\n",
+            "  s2: {setting: 2}\n  s2: {setting: 2}\n",
+            "expected each name once, found 's2' twice",
+        ),
+    ],
+)
+def test_wrong_declarations_are_one_clear_line(science, file, old, put, said):
+    folder = science(file, old, put)
+    with pytest.raises(InputError) as caught:
+        load(folder / "paper.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_drawn_splits_that_are_empty_are_refused(science):
+    path = science.world()
+    declared = yaml.safe_load(path.read_text())
+    declared["datasets"]["coco"]["raw"]["draw"]["num_test"] = 0
+    path.write_text(yaml.safe_dump(declared))
+    with pytest.raises(
+        InputError, match=r"dataset 'coco' \(train, val\), found 'test'"
+    ):
+        load(path, ["II"])
+
+
+def test_more_web_pairs_than_drawn_are_refused(science):
+    with pytest.raises(InputError, match=r"at most 5000 images .* found 6000"):
+        load(science.world(count_scale=0.06), ["II"])
+
+
+def test_unknown_key_gets_a_suggestion(mini):
+    key = min(keys_of(mini, "train"))
+    with pytest.raises(InputError, match=r"unknown key .* did you mean"):
+        mini.step("train", key[:-1])
+    with pytest.raises(InputError, match="step embed of world 'mini': unknown key"):
+        mini.step("embed", key)
+
+
+def test_planning_loads_nothing_heavy():
+    heavy = ("torch", "numpy", "pandas", "transformers", "mlflow")
+    code = (
+        "import sys; from tipcap.plan import load; load('config/paper.yaml');"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CONFIG.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,135 @@
+import json
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tipcap.plan import load
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+write = runpy.run_path(str(GOLDEN / "__main__.py"))
+
+
+def snakemake(*options):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def mini_commands():
+    """The commands of a dry run of the mini world."""
+    targets = [f"table_{name}" for name in load(ROOT / "config/mini.yaml").tables]
+    options = ["--dry-run", "--forceall", "--printshellcmds"]
+    world = ["--configfile", "config/mini.yaml"]
+    answer = snakemake(*options, *world, "--", *targets)
+    assert answer.returncode == 0, answer.stderr
+    lines = (answer.stdout + answer.stderr).splitlines()
+    return [
+        shlex.split(line.removeprefix("Shell command: "))
+        for line in lines
+        if "tipcap " in line
+    ]
+
+
+def test_the_paper_needs_the_jobs_it_always_needed():
+    golden = json.loads((GOLDEN / "paper_jobs.json").read_text())
+    assert write["job_counts"]("all_tables") == golden, "run make golden, see the diff"
+
+
+def test_no_run_of_the_paper_changes_its_key_unnoticed():
+    golden = (GOLDEN / "run_keys.csv").read_text("utf-8")
+    assert write["run_keys"](load(ROOT / "config/paper.yaml")) == golden, (
+        "runs would be made again: run make golden, see the diff"
+    )
+
+
+def test_every_table_is_a_target():
+    answer = snakemake("--list-target-rules")
+    targets = answer.stdout.split()
+    tables = [path.stem for path in (ROOT / "config" / "tables").glob("*.yaml")]
+    wanted = {f"table_{name.removeprefix('table_')}" for name in tables}
+    assert {"all_tables", *wanted} <= set(targets)
+
+
+def test_commands_survive_the_shell(mini_commands):
+    """What a job runs is, word by word, what the plan says."""
+    plan = load(ROOT / "config/mini.yaml")
+    seen = set()
+    for words in mini_commands:
+        assert words[0] == "tipcap"
+        step, rest = words[1].replace("-", "_"), words[2:]
+        if step in ("table", "document", "track", "score"):
+            continue
+        key = rest[rest.index("--key") + 1]
+        wanted = plan.arguments(step, key)
+        assert rest[: len(wanted)] == wanted
+        seen.add(key)
+    assert seen == {k for k, s in plan.steps.items() if s.spec.step != "score"}
+
+
+def test_a_table_is_scored_in_one_call(mini_commands):
+    calls = [words for words in mini_commands if words[1] == "score"]
+    requests = [json.loads(w[w.index("--request") + 1]) for w in calls]
+    plan = load(ROOT / "config/mini.yaml")
+    assert calls
+    assert sorted([entry["key"] for entry in request] for request in requests) == (
+        sorted(plan.score_keys(table) for table in plan.tables)
+    )
+
+
+def test_wrong_declarations_stop_while_parsing_with_one_line(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / "config/tables/table_II.yaml"
+    path.write_text(path.read_text().replace("experiment: s3\n", "experiment: s33\n"))
+    world = str(tmp_path / "config/paper.yaml")
+    answer = snakemake("--dry-run", "--configfile", world)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.strip().splitlines()
+    assert line.endswith("unknown experiment 's33'; did you mean 's3'?")
+
+
+def test_lint_is_clean():
+    answer = snakemake("--lint")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_workflow_files_are_formatted():
+    snakefmt = Path(sys.executable).with_name("snakefmt")
+    answer = subprocess.run(
+        [snakefmt, "--check", "Snakefile", "workflow"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_slurm_profile_is_found_by_its_bare_name():
+    profile = yaml.safe_load((ROOT / "slurm" / "profile.yaml").read_text())
+    assert profile["executor"] == "slurm"
+    assert profile["retries"] >= 1
+    assert profile["rerun-incomplete"] is True
+    assert profile["slurm-status-command"] == "squeue"
+    assert not (ROOT / "profiles" / "default").exists()
+
+
+def test_only_local_rules_retry_themselves():
+    """A rule's own retries run inside one SLURM job, with the first attempt's memory and time."""
+    rules = (ROOT / "workflow" / "rules").glob("*.smk")
+    retrying = [
+        block.split(":")[0]
+        for path in rules
+        for block in path.read_text().split("\nrule ")[1:]
+        if "retries:" in block
+    ]
+    assert retrying == ["download"]

@@ -1,0 +1,359 @@
+"""The command line: one subcommand per step, which reads its options and calls one function.
+
+A step's modules are imported inside its subcommand, so that `tipcap table` needs no torch.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from tipcap import __version__
+from tipcap.config.reading import check
+from tipcap.errors import InputError
+from tipcap.io.record import Request
+from tipcap.specs import (
+    DownloadSpec,
+    DrawSpec,
+    EmbedSpec,
+    EncoderSpec,
+    EstimateSpec,
+    GenerateSpec,
+    LanguageModelSpec,
+    PrepareSpec,
+    RetrieveSpec,
+    Spec,
+    TrainSpec,
+)
+
+app = typer.Typer(
+    name="tipcap",
+    help="Text data-centric image captioning with interactive prompts: the steps of the workflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+SpecText = Annotated[str, typer.Option("--spec", help="Parameters of the step, JSON.")]
+Key = Annotated[str, typer.Option(help="Key of the artefact.")]
+Parents = Annotated[str, typer.Option(help="Keys of the inputs by role, JSON.")]
+Out = Annotated[Path, typer.Option(help="Folder of the artefact.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="CPU threads; more change the last digits.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+File = Annotated[Path, typer.Option()]
+OptionalFile = Annotated[Path | None, typer.Option()]
+Files = Annotated[list[Path] | None, typer.Option()]
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+def _json(text: str, option: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{option}: expected JSON, found {text[:60]!r} ({error}); quote it as one word"
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{option}: expected a JSON object, found {text[:60]!r}; give names with values"
+        )
+    return value
+
+
+def _request(
+    kind: type[AnySpec], spec: str, key: str, parents: str, out: Path
+) -> tuple[Request, AnySpec]:
+    parsed = check(kind, _json(spec, "--spec"), f"tipcap {kind.step} --spec")
+    fields = parsed.model_dump(mode="json")
+    return Request(kind.step, key, _json(parents, "--parents"), fields, out), parsed
+
+
+def _torch(threads: int, device: str = "cpu") -> str:
+    """Set up torch for reproducible results and return the device to use."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"--device: expected a GPU for {device!r}, found none; use --device cpu"
+        )
+    return device
+
+
+def _archives(pictures: list[Path] | None) -> list[Path]:
+    """Return archives; a folder stands for the archives in it."""
+    found: list[Path] = []
+    for path in pictures or []:
+        found += sorted(path.glob("*.zip")) if path.is_dir() else [path]
+    return found
+
+
+@app.command()
+def download(
+    spec: SpecText, key: Key, parents: Parents, out: Out, downloads: File
+) -> None:
+    """Fetch one file and check it."""
+    from tipcap.steps.download import download as run
+
+    request, parsed = _request(DownloadSpec, spec, key, parents, out)
+    run(request, parsed, downloads)
+
+
+@app.command()
+def draw(
+    spec: SpecText, key: Key, parents: Parents, out: Out, threads: Threads = 1
+) -> None:
+    """Draw the raw files of a dataset of the mini world."""
+    from tipcap.steps.data import draw as run
+
+    run(*_request(DrawSpec, spec, key, parents, out))
+
+
+@app.command()
+def prepare(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    raw: File,
+    pictures: Files = None,
+    threads: Threads = 1,
+) -> None:
+    """Bring a dataset's annotations into one form."""
+    from tipcap.steps.data import prepare as run
+
+    run(*_request(PrepareSpec, spec, key, parents, out), raw)
+
+
+@app.command()
+def encoder(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    weights: OptionalFile = None,
+    pairs: OptionalFile = None,
+    pictures: Files = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+) -> None:
+    """Make a CLIP encoder's folder."""
+    from tipcap.steps.models import make_encoder as run
+
+    _torch(threads)
+    request, parsed = _request(EncoderSpec, spec, key, parents, out)
+    run(request, parsed, weights, pairs, _archives(pictures))
+
+
+@app.command("language-model")
+def language_model_step(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    weights: Files = None,
+    documents: OptionalFile = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+) -> None:
+    """Make a GPT-2's folder."""
+    from tipcap.steps.models import make_language_model as run
+
+    _torch(threads)
+    request, parsed = _request(LanguageModelSpec, spec, key, parents, out)
+    run(request, parsed, weights or [], documents)
+
+
+@app.command()
+def embed(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    dataset: File,
+    encoder: File,
+    pictures: Files = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Embed a split's pictures or captions."""
+    from tipcap.steps.embed import embed as run
+
+    chosen = _torch(threads, device)
+    request, parsed = _request(EmbedSpec, spec, key, parents, out)
+    run(request, parsed, dataset, encoder, _archives(pictures), chosen)
+
+
+@app.command()
+def estimate(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    images: File,
+    texts: File,
+    corpus: OptionalFile = None,
+    threads: Threads = 1,
+) -> None:
+    """Estimate the modality gap and print what it looks like."""
+    from tipcap.steps.estimate import estimate as run
+
+    _torch(threads)
+    run(*_request(EstimateSpec, spec, key, parents, out), images, texts, corpus)
+
+
+@app.command()
+def train(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    corpus: File,
+    texts: File,
+    language_model: File,
+    checkpoints: File,
+    gap: OptionalFile = None,
+    images: OptionalFile = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Train a captioner on text; goes on where an interrupted run stopped."""
+    from tipcap.steps.train import train_captioner as run
+
+    chosen = _torch(threads, device)
+    request, parsed = _request(TrainSpec, spec, key, parents, out)
+    run(
+        request, parsed, corpus, texts, language_model, gap, images, checkpoints, chosen
+    )
+
+
+@app.command()
+def generate(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    dataset: File,
+    model: OptionalFile = None,
+    language_model: OptionalFile = None,
+    images: OptionalFile = None,
+    corpus: OptionalFile = None,
+    texts: OptionalFile = None,
+    rough: OptionalFile = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Write the captions of a split."""
+    from tipcap.steps import generate as step
+
+    chosen = _torch(threads, device)
+    if "method" in _json(spec, "--spec"):
+        request, retrieving = _request(RetrieveSpec, spec, key, parents, out)
+        step.retrieve(
+            request, retrieving, dataset, _given(corpus, "corpus"), images, texts
+        )
+        return
+    request, parsed = _request(GenerateSpec, spec, key, parents, out)
+    step.generate(
+        request,
+        parsed,
+        _given(model, "model"),
+        _given(language_model, "language-model"),
+        _given(images, "images"),
+        chosen,
+    )
+
+
+def _given(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise InputError(f"--{option}: expected a file, found none; name it")
+    return path
+
+
+@app.command()
+def score(
+    request: Annotated[
+        str,
+        typer.Option(
+            help="JSON list of runs: key, spec, parents, captions, references."
+        ),
+    ],
+    out: Out,
+    index: File,
+    threads: Threads = 1,
+) -> None:
+    """Score runs in one call; those that have their scores already are skipped."""
+    from tipcap.steps.score import score as run
+
+    try:
+        runs = json.loads(request)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"--request: expected JSON, found something else ({error}); quote it as one word"
+        ) from error
+    run(runs, out, index)
+
+
+@app.command()
+def table(
+    world: File,
+    table: Annotated[str, typer.Option(help="Number of the table.")],
+    out: Out,
+    scores: OptionalFile = None,
+    examples: Annotated[
+        list[str] | None, typer.Option(help="CORPUS=ANNOTATIONS, repeated.")
+    ] = None,
+) -> None:
+    """Render a table as CSV, cells and LaTeX."""
+    from tipcap.steps.report import make_table as run
+
+    run(world, table, out, scores, examples or [])
+
+
+@app.command()
+def document(world: File, out: File) -> None:
+    """Join all tables into one LaTeX document."""
+    from tipcap.steps.report import make_document as run
+
+    run(world, out)
+
+
+@app.command()
+def track(
+    world: File,
+    table: Annotated[str, typer.Option(help="Number of the table.")],
+    database: File,
+    out: File,
+) -> None:
+    """Write a table's records into the MLflow database."""
+    from tipcap.steps.report import track_table as run
+
+    run(world, table, database, out)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run a subcommand; bad input ends in one line on stderr and exit status 2."""
+    try:
+        app(words)
+    except InputError as error:
+        line = " ".join(str(error).split())
+        print(f"tipcap: error: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

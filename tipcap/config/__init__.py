@@ -1,0 +1,1 @@
+"""What a person writes: experiments, tables and worlds, read and checked without heavy imports."""

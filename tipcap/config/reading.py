@@ -1,0 +1,114 @@
+"""YAML files and pydantic's complaints, both turned into one clear line."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tipcap.errors import InputError, unknown_name
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a name that stands twice is an error and not overwritten."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise InputError(
+                    f"{self.name}: line {key_node.start_mark.line + 1}: expected each name once, found {key!r} twice; rename or remove one"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        InputError: no such file, not YAML, a name that stands twice, or no mapping at the top.
+    """
+    try:
+        with path.open("rb") as file:
+            document = yaml.load(file, _Loader)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected a file, found none; check the name or the folder you run in"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: expected YAML, found something else ({reason}); mend that line"
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError(
+            f"{path}: expected names with values at the top, found {type(document).__name__}; see the other files beside it"
+        )
+    return document
+
+
+def check(model: type[Model], fields: Mapping[str, Any], where: str) -> Model:
+    """Return `model` made of `fields`.
+
+    Raises:
+        InputError: the first field that is wrong, as `where: place: what is wrong`.
+    """
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        raise _clear(model, error, where) from error
+
+
+def _clear(model: type[BaseModel], error: ValidationError, where: str) -> InputError:
+    # A misspelt name also leaves a missing one behind: the misspelling is the better message.
+    problems = sorted(
+        error.errors(include_url=False),
+        key=lambda problem: problem["type"] != "extra_forbidden",
+    )
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"])
+    spot = f"{where}: {place}" if place else where
+    match first["type"]:
+        case "extra_forbidden":
+            name = str(first["loc"][-1])
+            parent = ".".join(str(part) for part in first["loc"][:-1])
+            return unknown_name(
+                "field",
+                name,
+                _fields_at(model, first["loc"][:-1]),
+                f"{where}: {parent}" if parent else where,
+            )
+        case "missing":
+            return InputError(f"{spot}: expected a value, found none; add it")
+        case _:
+            message = first["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            return InputError(
+                f"{spot}: expected: {message}; found {first['input']!r}; correct the value"
+            )
+
+
+def _fields_at(model: type[BaseModel], place: Iterable[str | int]) -> Iterable[str]:
+    """The names allowed at a place inside a model, as far as its annotations say."""
+    current: Any = model
+    for part in place:
+        fields = getattr(current, "model_fields", {})
+        if part in fields:
+            current = _model_in(fields[part].annotation)
+        if current is None:
+            return []
+    return getattr(current, "model_fields", {})
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = [_model_in(option) for option in getattr(annotation, "__args__", ())]
+    return next((option for option in inner if option is not None), None)

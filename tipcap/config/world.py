@@ -1,0 +1,203 @@
+"""A world: what each dataset, encoder and language model of the experiments is made of, and how large.
+
+`config/paper.yaml` names the real data and weights, `config/mini.yaml` what the project makes itself.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from tipcap.config.reading import check, read_yaml
+from tipcap.config.tables import MetricName
+from tipcap.errors import InputError
+from tipcap.specs import Count, DownloadSpec, Name, Rate, Reader, Seed
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Raw(_Declared):
+    """Where the raw files of a dataset come from: drawn, or downloaded."""
+
+    draw: dict[str, Any] | None = None
+    """Fields of `DrawSpec`."""
+    download: tuple[str, ...] = ()
+    """Annotation files, as named in downloads.csv."""
+    pictures: tuple[str, ...] | Literal["collect"] = ()
+    """Archives of pictures, or `collect`: fetched one by one from a list of addresses."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Raw":
+        if (self.draw is None) == (not self.download):
+            raise ValueError("either draw or download")
+        if self.draw is not None and self.pictures:
+            raise ValueError("no pictures beside draw, which makes its own")
+        return self
+
+
+class Dataset(_Declared):
+    """A dataset of this world."""
+
+    reader: Reader
+    raw: Raw
+    sample_size: Count | None = None
+    """How many images of it are used; absent: all."""
+    seed: Seed = 0
+
+
+class EncoderSource(_Declared):
+    """A CLIP model of this world."""
+
+    source: Literal["trained", "openai"]
+    model: str
+    pairs: Name | None = None
+    """Trained: the dataset it learns from."""
+    weights: tuple[str, ...] = ()
+    """Published: files in downloads.csv."""
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "EncoderSource":
+        if (self.source == "trained") != bool(self.pairs and not self.weights):
+            raise ValueError("`pairs` for a trained encoder, `weights` for others")
+        return self
+
+
+class LanguageModelSource(_Declared):
+    """A GPT-2 of this world."""
+
+    source: Literal["trained", "hub"]
+    documents: Name | None = None
+    """Trained: the dataset whose captions it reads."""
+    weights: tuple[str, ...] = ()
+    """Published: files in downloads.csv."""
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "LanguageModelSource":
+        if (self.source == "trained") != bool(self.documents and not self.weights):
+            raise ValueError("`documents` for a trained model, `weights` for others")
+        return self
+
+
+class TrainSizes(_Declared):
+    """Sizes of the first training stage that a world may set."""
+
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Rate | None = None
+    warmup_steps: int | None = Field(None, ge=0)
+    initial_std: Rate | None = None
+    max_caption_tokens: Count | None = None
+
+
+class PromptSizes(_Declared):
+    """Sizes of the second training stage that a world may set."""
+
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Rate | None = None
+
+
+class GenerateSizes(_Declared):
+    """Sizes of generation that a world may set."""
+
+    beam: Count | None = None
+    max_tokens: Count | None = None
+
+
+class Sizes(_Declared):
+    """Sizes that replace the standard configuration's, below the rows of the experiments."""
+
+    train: TrainSizes = TrainSizes()
+    prompt: PromptSizes = PromptSizes()
+    generate: GenerateSizes = GenerateSizes()
+
+    def fields(self, with_prompt: bool) -> dict[str, Any]:
+        """Return the sizes that are set, as a configuration to lay below an experiment."""
+        blocks = self.model_dump(exclude_none=True)
+        return {
+            block: values
+            for block, values in blocks.items()
+            if values and (block != "prompt" or with_prompt)
+        }
+
+
+class Runtime(_Declared):
+    """How steps run here; never part of a key."""
+
+    threads: dict[str, Count] = {}
+    """Per step; one where a step is not named."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class World(_Declared):
+    """A world's file."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,24}$")]
+    tables: Literal["all"] | tuple[str, ...] = "all"
+    """Tables that `all_tables` makes, in the order of the document; `all` are those of the paper."""
+    extra_tables: tuple[str, ...] = ()
+    """Tables made on request only."""
+    datasets: dict[Name, Dataset]
+    encoders: dict[Name, EncoderSource]
+    language_models: dict[Name, LanguageModelSource]
+    sizes: Sizes = Sizes()
+    fraction_scale: Rate = 1.0
+    """Factor on every share of paired images; the result is at most 1."""
+    count_scale: Rate = 1.0
+    """Factor on every number of pairs or images, rounded."""
+    seeds: tuple[Seed, ...] = (0,)
+    """Training seeds of every row that states none itself."""
+    metrics: tuple[MetricName, ...]
+    """Metrics that are computed, by their names in the tables."""
+    absent: dict[MetricName, str] = {}
+    """Metrics that are not computed here, with the reason."""
+    runtime: Runtime = Runtime()
+
+
+def load_world(path: Path) -> World:
+    """Return a world.
+
+    Raises:
+        InputError: a misspelt or wrong field, with its place in the file.
+    """
+    return check(World, read_yaml(path), str(path))
+
+
+def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
+    """Return the files of downloads.csv by name; several addresses are parted by a bar.
+
+    Raises:
+        InputError: no such file, other columns, or two rows of one name.
+    """
+    columns = ["file", "urls", "sha256", "bytes", "licence", "note"]
+    found: dict[str, DownloadSpec] = {}
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected a list of files to download, found none; a world that downloads needs it"
+        ) from error
+    reader = csv.DictReader(text.splitlines())
+    if reader.fieldnames != columns:
+        raise InputError(
+            f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
+        )
+    for row in reader:
+        where = f"{path}: line {reader.line_num}"
+        if row["file"] in found:
+            raise InputError(
+                f"{where}: expected each file once, found {row['file']!r} twice; remove one, mirrors go into urls"
+            )
+        known = {
+            name: row[name] or None for name in ("sha256", "bytes")
+        }  # empty: not known
+        urls = tuple(url.strip() for url in row["urls"].split("|") if url.strip())
+        fields = {"file": row["file"], "urls": urls, **known}
+        found[row["file"]] = check(DownloadSpec, fields, where)
+    return found

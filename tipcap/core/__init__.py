@@ -1,0 +1,1 @@
+"""Pure core: arrays in, arrays out. No files, network, clock, environment or global random state."""

@@ -1,0 +1,265 @@
+"""The captioner: embedding, reverse mapping, prefix projector, and the caption loss of a language model.
+
+It reads image embeddings at inference and mapped text embeddings in training, and never knows which.
+"""
+
+from collections.abc import Mapping as Tensors
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from tipcap.core.losses import caption_loss
+from tipcap.core.mapping import ReverseMapping, seeded_linear
+from tipcap.core.types import LanguageModel, TokenBatch
+from tipcap.errors import InputError
+
+NUM_HEADS = 8
+
+
+@runtime_checkable
+class SplitLanguageModel(LanguageModel, Protocol):
+    """A language model whose head can be applied to chosen positions only."""
+
+    def hidden(
+        self, inputs: Float[Tensor, "batch position lm_dim"]
+    ) -> Float[Tensor, "batch position lm_dim"]:
+        """Final hidden states, what the head reads."""
+        ...
+
+    def head(
+        self, hidden: Float[Tensor, "target lm_dim"]
+    ) -> Float[Tensor, "target vocab"]:
+        """Logits of hidden states."""
+        ...
+
+
+class PromptedCaptions(NamedTuple):
+    """Captions with their prompts in front, contiguous, padded on the right."""
+
+    tokens: TokenBatch
+    """`length` counts the prompt's tokens too."""
+    prompt_length: Int[Tensor, " caption"]
+
+
+class _Layer(nn.Module):
+    """Pre-norm transformer layer of ClipCap: no bias on queries, keys and values; ReLU; no dropout."""
+
+    def __init__(self, lm_dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(lm_dim)
+        self.queries = seeded_linear(lm_dim, lm_dim, generator, bias=False)
+        self.keys_values = seeded_linear(lm_dim, 2 * lm_dim, generator, bias=False)
+        self.attention_out = seeded_linear(lm_dim, lm_dim, generator)
+        self.mlp_norm = nn.LayerNorm(lm_dim)
+        self.mlp_in = seeded_linear(lm_dim, 2 * lm_dim, generator)
+        self.mlp_out = seeded_linear(2 * lm_dim, lm_dim, generator)
+
+    def forward(self, states: Tensor, first: int) -> Tensor:
+        """Return the states from position `first` on; all positions are attended to."""
+        normed = self.attention_norm(states)
+        queries = self.queries(normed[:, first:]).unflatten(2, (NUM_HEADS, -1))
+        keys, values = (
+            self.keys_values(normed).unflatten(2, (2, NUM_HEADS, -1)).unbind(2)
+        )
+        attended = F.scaled_dot_product_attention(
+            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
+        )
+        kept = states[:, first:]
+        kept = kept + self.attention_out(attended.transpose(1, 2).flatten(2))
+        result: Tensor = kept + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(kept))))
+        return result
+
+
+class PrefixProjector(nn.Module):
+    """Turns an embedding into the vectors that stand before the caption in the language model.
+
+    Paper: Eq. 4 (Sec. III-A).
+
+    Assumes: ClipCap's transformer mapper: a linear map to `prefix_length` vectors, as many learned
+        constants appended, pre-norm layers of 8 heads; the outputs at the constants are the prefix.
+
+    Raises:
+        InputError: the language model's width is not a multiple of 8.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        lm_dim: int,
+        prefix_length: int = 4,
+        num_layers: int = 3,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        if lm_dim % NUM_HEADS:
+            raise InputError(
+                f"prefix projector: expected a language model whose width is a multiple of {NUM_HEADS} (its attention heads), found {lm_dim}; choose another language model"
+            )
+        self.prefix_length = prefix_length
+        self.linear = seeded_linear(embed_dim, prefix_length * lm_dim, generator)
+        self.constants = nn.Parameter(
+            torch.randn(prefix_length, lm_dim, generator=generator)
+        )
+        self.layers = nn.ModuleList(
+            _Layer(lm_dim, generator) for _ in range(num_layers)
+        )
+
+    def forward(
+        self, embeddings: Float[Tensor, "batch embed_dim"]
+    ) -> Float[Tensor, "batch prefix_length lm_dim"]:
+        """Return the prefix."""
+        vectors = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
+        constants = self.constants.expand(len(vectors), -1, -1)
+        # full precision where the layers add up, also under autocast
+        states = torch.cat([vectors.to(constants.dtype), constants], 1)
+        for number, layer in enumerate(self.layers, 1):
+            # nothing reads the last layer's outputs at the embedding's own vectors
+            is_last = number == len(self.layers)
+            states = layer(states, self.prefix_length if is_last else 0)
+        return states[:, -self.prefix_length :]
+
+
+class Captioner(nn.Module):
+    """Reverse mapping (optional) and prefix projector: all that is trained and used at inference.
+
+    Paper: Sec. III-A; Table V (C) is the captioner without reverse mapping.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        lm_dim: int,
+        prefix_length: int = 4,
+        num_layers: int = 3,
+        reverse_mapping: bool = True,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.reverse_mapping = (
+            ReverseMapping(embed_dim, generator=generator) if reverse_mapping else None
+        )
+        self.projector = PrefixProjector(
+            embed_dim, lm_dim, prefix_length, num_layers, generator=generator
+        )
+
+    @classmethod
+    def from_tensors(cls, tensors: Tensors[str, Tensor]) -> "Captioner":
+        """Return the captioner whose `state_dict` is given; sizes are read off the shapes.
+
+        Raises:
+            InputError: the tensors are not those of a captioner.
+        """
+        numbers = [
+            int(name.split(".")[2])
+            for name in tensors
+            if name.startswith("projector.layers.")
+        ]
+        try:
+            prefix_length, lm_dim = tensors["projector.constants"].shape
+            captioner = cls(
+                tensors["projector.linear.weight"].shape[1],
+                lm_dim,
+                prefix_length,
+                1 + max(numbers, default=-1),
+                any(name.startswith("reverse_mapping.") for name in tensors),
+                generator=torch.Generator(),
+            )
+            captioner.load_state_dict(dict(tensors))
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"captioner: expected the tensors of one, found others ({reason}); train the model again"
+            ) from error
+        return captioner.requires_grad_(False)
+
+    def reconstruct(
+        self, embeddings: Float[Tensor, "batch embed_dim"]
+    ) -> Float[Tensor, "batch embed_dim"]:
+        """Return reconstructed text embeddings: the embeddings themselves without reverse mapping."""
+        if self.reverse_mapping is None:
+            return embeddings
+        reconstructed: Tensor = self.reverse_mapping(embeddings)
+        return reconstructed
+
+    def prefix(
+        self, embeddings: Float[Tensor, "batch embed_dim"]
+    ) -> Float[Tensor, "batch prefix_length lm_dim"]:
+        """Return the prefix of image embeddings, or of text embeddings moved to the image side."""
+        prefix: Tensor = self.projector(self.reconstruct(embeddings))
+        return prefix
+
+    def caption_loss(
+        self,
+        embeddings: Float[Tensor, "batch embed_dim"],
+        tokens: TokenBatch,
+        language_model: LanguageModel,
+        prompts: TokenBatch | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the loss of captions under the language model given embeddings of the image side."""
+        return prefix_loss(self.prefix(embeddings), tokens, language_model, prompts)
+
+
+def prefix_loss(
+    prefix: Float[Tensor, "batch prefix_length lm_dim"],
+    tokens: TokenBatch,
+    language_model: LanguageModel,
+    prompts: TokenBatch | None = None,
+) -> Float[Tensor, ""]:
+    """Return the loss of captions under the language model that reads the prefix before them.
+
+    Paper: Eq. 5, Eq. 16. Only captions are predicted, not prompts or padding.
+
+    Args:
+        prefix: first inputs of the language model.
+        tokens: captions; each counts up to its length. `length` may stay on the CPU while the rest
+            is on an accelerator, which saves waiting for it.
+        language_model: its parameters receive gradients only where they ask for them.
+        prompts: tokens between prefix and caption, of any length, 0 for none (Sec. III-C).
+
+    Raises:
+        InputError: more positions than the language model has.
+    """
+    prompt_length = torch.zeros_like(tokens.length)
+    if prompts is not None:
+        tokens, prompt_length = pack_prompts(prompts, tokens)
+    prefix_length = prefix.shape[1]
+    num_tokens = tokens.ids.shape[1]
+    num_positions = prefix_length + num_tokens - 1
+    if num_positions > language_model.max_positions:
+        raise InputError(
+            f"captions: expected at most {language_model.max_positions} positions (prefix, prompt and caption), found {num_positions}; lower max_caption_tokens or prefix_length"
+        )
+    position = torch.arange(num_tokens, device=tokens.length.device)
+    counts = (position >= prompt_length[:, None]) & (position < tokens.length[:, None])
+    target = counts.flatten().nonzero().squeeze(1).to(prefix.device)
+
+    # the state at each position predicts the next token, so the last token is not read
+    embedded = language_model.embed_tokens(tokens.ids[:, :-1])
+    inputs = torch.cat([prefix, embedded], 1)
+    if isinstance(language_model, SplitLanguageModel):
+        hidden = language_model.hidden(inputs)[:, prefix_length - 1 :]
+        logits = language_model.head(hidden.flatten(0, 1).index_select(0, target))
+    else:
+        every = language_model.logits(inputs)[:, prefix_length - 1 :]
+        logits = every.flatten(0, 1).index_select(0, target)
+    return caption_loss(logits, tokens.ids.flatten().index_select(0, target))
+
+
+def pack_prompts(prompts: TokenBatch, captions: TokenBatch) -> PromptedCaptions:
+    """Return captions with their prompts directly in front of them, so that only the end is padded."""
+    length = prompts.length + captions.length
+    width = prompts.ids.shape[1]
+    position = torch.arange(int(length.max()), device=length.device)
+    prompt_length = prompts.length[:, None]
+    column = torch.where(
+        position < prompt_length, position, position - prompt_length + width
+    )
+    both = torch.cat([prompts.ids, captions.ids], 1)
+    # past the end of a row any token does: nothing reads it, nothing counts it
+    column = column.clamp(max=both.shape[1] - 1).to(both.device)
+    return PromptedCaptions(TokenBatch(both.gather(1, column), length), prompts.length)

@@ -1,0 +1,138 @@
+"""Captions from prefixes: beam search and greedy search over a language model.
+
+All hypotheses of all images are rows of one batch, and only those that still grow are given to the language
+model. Nothing here samples.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tipcap.core.types import LanguageModel
+from tipcap.errors import InputError
+
+
+class Decoded(NamedTuple):
+    """The best caption of each image, as tokens."""
+
+    ids: Int[Tensor, "image token"]
+    """Past a caption's length: end-of-text."""
+    length: Int[Tensor, " image"]
+    """How many tokens count, the end-of-text token included."""
+    score: Float[Tensor, " image"]
+    """Mean log-probability of these tokens."""
+
+
+def greedy(
+    language_model: LanguageModel,
+    prefix: Float[Tensor, "image position lm_dim"],
+    max_tokens: int,
+    end_of_text: int,
+) -> Decoded:
+    """Return for each image the caption that takes the likeliest token at each step."""
+    return beam_search(language_model, prefix, 1, max_tokens, end_of_text)
+
+
+@torch.no_grad()
+def beam_search(
+    language_model: LanguageModel,
+    prefix: Float[Tensor, "image position lm_dim"],
+    beam_size: int,
+    max_tokens: int,
+    end_of_text: int,
+) -> Decoded:
+    """Return for each image the best caption that a beam search finds.
+
+    Paper: Sec. IV-A. At each step every hypothesis of an image, finished or growing, competes by its mean
+    log-probability per token and the best `beam_size` stay; an image is done when all of these are finished.
+    Ties go to the better parent, then to the lower token id. An image's caption does not depend on the images
+    beside it, except through rounding in the language model.
+
+    Args:
+        language_model: what the captions are likely under.
+        prefix: what it reads first; prompt embeddings may follow the prefix itself. Images that read
+            differently many vectors go in separate calls.
+        beam_size: hypotheses kept for each image.
+        max_tokens: longest caption, the end-of-text token included; there a growing one is cut.
+        end_of_text: the token that finishes a caption.
+
+    Raises:
+        InputError: more positions than the language model has, or it gives no finite probabilities.
+
+    Assumes: the ranking of ClipCap and CapDec, which the paper builds on.
+
+    Differs: the end-of-text token finishes a caption, not a full stop.
+    """
+    num_positions = prefix.shape[1] + max_tokens - 1
+    if num_positions > language_model.max_positions:
+        raise InputError(
+            f"decoding: expected at most {language_model.max_positions} positions (prefix, prompt and caption), found {num_positions}; lower max_tokens"
+        )
+    num_images, device = len(prefix), prefix.device
+    image = torch.arange(num_images, device=device)[:, None]
+    ids = torch.full((num_images, beam_size, max_tokens), end_of_text, device=device)
+    length = torch.zeros_like(ids[:, :, 0])
+    is_finished = torch.zeros_like(length, dtype=torch.bool)
+    total = torch.full_like(length, -torch.inf, dtype=torch.float32)
+    total[:, 0] = 0.0  # all hypotheses begin as one
+    # slots are numbered over all images; one language model row for each growing hypothesis
+    slot = image[:, 0] * beam_size
+    row_of_slot = torch.zeros_like(length).flatten()
+    inputs, cache = prefix, None
+
+    for position in range(max_tokens):
+        logits, cache = language_model.step(inputs, cache)
+        row_of_slot[slot] = torch.arange(len(slot), device=device)
+        best, best_token = _best_tokens(logits, beam_size)
+
+        width = best.shape[1]
+        totals = total.new_full((num_images * beam_size, width), -torch.inf)
+        totals[slot] = total.flatten()[slot, None] + best
+        totals[:, 0] = torch.where(
+            is_finished, total, totals[:, 0].view_as(total)
+        ).flatten()
+        tokens = torch.full_like(totals, end_of_text, dtype=torch.int64)
+        tokens[slot] = best_token
+        length = torch.where(is_finished, length, position + 1)
+
+        totals = totals.view(num_images, beam_size, width)
+        means = (totals / length[:, :, None]).flatten(1)
+        choice = means.sort(dim=1, descending=True, stable=True).indices[:, :beam_size]
+        parent = choice // width
+        total = totals.flatten(1).gather(1, choice)
+        token = tokens.view(num_images, -1).gather(1, choice)
+        length = length.gather(1, parent)
+        is_finished = is_finished.gather(1, parent) | (token == end_of_text)
+        ids = ids[image, parent]
+        ids[:, :, position] = token
+
+        is_growing = ~is_finished & (total > -torch.inf)
+        slot = is_growing.flatten().nonzero().squeeze(1)
+        if not len(slot) or position + 1 == max_tokens:
+            break
+        parent_slot = (image * beam_size + parent).flatten()[slot]
+        cache = cache.select(row_of_slot[parent_slot])
+        inputs = language_model.embed_tokens(token.flatten()[slot, None])
+
+    score = total[:, 0] / length[:, 0]
+    if not score.isfinite().all():
+        raise InputError(
+            "decoding: expected finite log-probabilities of the language model, found others; check the weights of the captioner"
+        )
+    return Decoded(ids[:, 0, : position + 1], length[:, 0], score)
+
+
+def _best_tokens(logits: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities and ids of each row's best tokens, best first, ties by lower id."""
+    log_probability = logits.float().log_softmax(1)
+    number = min(number, logits.shape[1])
+    # one more than asked for shows ties across the boundary
+    values, tokens = log_probability.topk(min(number + 1, logits.shape[1]))
+    is_tied = (values[:, 1:] == values[:, :-1]).any(1)
+    if is_tied.any():  # topk promises no order among equals
+        rows = log_probability[is_tied].sort(dim=1, descending=True, stable=True)
+        values[is_tied] = rows.values[:, : values.shape[1]]
+        tokens[is_tied] = rows.indices[:, : values.shape[1]]
+    return values[:, :number], tokens[:, :number]

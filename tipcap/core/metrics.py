@@ -1,0 +1,57 @@
+"""Facts of every metric, stated once: its names, its unit in tables, which direction is better.
+
+Scores are fractions wherever they are computed or stored; only tables show them times 100.
+"""
+
+from typing import NamedTuple
+
+from tipcap.config.tables import MetricName
+from tipcap.errors import unknown_name
+
+
+class Metric(NamedTuple):
+    """How one metric is called and printed."""
+
+    name: MetricName
+    """In tables and claims."""
+    score_name: str
+    """In `scores.json`: the name pycocoevalcap gives it."""
+    title: str
+    column: str
+    """The paper's column. Paper: Sec. IV-A2."""
+    scale: float = 100.0
+    """Score to the paper's unit."""
+    higher_is_better: bool = True
+
+
+METRICS: dict[MetricName, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("bleu_1", "Bleu_1", "BLEU-1", "B-1"),
+        Metric("bleu_2", "Bleu_2", "BLEU-2", "B-2"),
+        Metric("bleu_3", "Bleu_3", "BLEU-3", "B-3"),
+        Metric("bleu_4", "Bleu_4", "BLEU-4", "B-4"),
+        Metric("meteor", "METEOR", "METEOR", "M"),
+        Metric("rouge_l", "ROUGE_L", "ROUGE-L", "R"),
+        Metric("cider", "CIDEr", "CIDEr", "C"),
+        Metric("spice", "SPICE", "SPICE", "S"),
+    )
+}
+"""Every metric a table may ask for, in the order the paper prints them."""
+
+
+def metric_named(score_name: str, where: str = "scores") -> Metric:
+    """Return the metric that a score file calls `score_name`.
+
+    Args:
+        score_name: as in `scores.json`.
+        where: the file or option it stands in, for the message.
+
+    Raises:
+        InputError: no such metric.
+    """
+    for metric in METRICS.values():
+        if metric.score_name == score_name:
+            return metric
+    known = [metric.score_name for metric in METRICS.values()]
+    raise unknown_name("metric", score_name, known, where)

@@ -1,0 +1,73 @@
+"""Which images and captions a data setting may see: seeded selections of rows."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tipcap.core.types import Embeddings
+from tipcap.errors import InputError
+
+
+class Pairs(NamedTuple):
+    """Image and text embeddings row by row; an image with several captions stands in several rows."""
+
+    images: Float[Tensor, "pair embed_dim"]
+    texts: Float[Tensor, "pair embed_dim"]
+    image_id: Int[Tensor, " pair"]
+
+
+def rows_of_images(
+    image_id: Int[Tensor, " image"], wanted: Int[Tensor, " caption"]
+) -> Int[Tensor, " caption"]:
+    """Return for each wanted image id its row in `image_id`.
+
+    Raises:
+        InputError: an image without a row.
+    """
+    order = image_id.argsort()
+    place = torch.searchsorted(image_id[order], wanted).clamp(max=len(order) - 1)
+    rows = order[place]
+    missing = image_id[rows] != wanted
+    if missing.any():
+        raise InputError(
+            f"pairs: expected an image embedding for every caption, found none for image "
+            f"{int(wanted[missing][0])}; embed images and captions of the same split"
+        )
+    return rows
+
+
+def pair_up(images: Embeddings, texts: Embeddings) -> Pairs:
+    """Return every caption with its own image."""
+    rows = rows_of_images(images.image_id, texts.image_id)
+    return Pairs(images.vectors[rows], texts.vectors, texts.image_id)
+
+
+def sample_images(
+    image_id: Int[Tensor, " image"], number: int, seed: int
+) -> Int[Tensor, " chosen"]:
+    """Return `number` image ids; a larger number with the same seed contains the smaller ones.
+
+    Paper: Table VII, VIII, IX (fractions, numbers and samples of images).
+
+    Raises:
+        InputError: more images than there are.
+    """
+    distinct = image_id.unique()
+    if not 1 <= number <= len(distinct):
+        raise InputError(
+            f"sample: expected between 1 and {len(distinct)} images, found {number}; "
+            "change the fraction or number in the experiment or the world"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    return distinct[torch.randperm(len(distinct), generator=generator)[:number]]
+
+
+def split_pairs(pairs: Pairs, chosen: Int[Tensor, " chosen"]) -> tuple[Pairs, Pairs]:
+    """Return the pairs of the chosen images, and those of all others."""
+    inside = torch.isin(pairs.image_id, chosen)
+    return (
+        Pairs(*(field[inside] for field in pairs)),
+        Pairs(*(field[~inside] for field in pairs)),
+    )

@@ -1,0 +1,181 @@
+"""From scores to cells: what stands in each place of a table, in the paper's unit.
+
+Pure and light: the standard library only. How cells are printed is `io/render.py`.
+"""
+
+import math
+import random
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tipcap.config.tables import Group, Table
+from tipcap.core.metrics import METRICS
+from tipcap.errors import InputError
+
+Source = Literal["run", "quoted", "n/a"]
+Place = tuple[int, str, str]
+"""Of a cell: position in `Table.rows`, label of the group, name of the metric."""
+COLUMNS = (
+    "table",
+    "row",
+    "group",
+    "metric",
+    "value",
+    "std",
+    "paper",
+    "difference",
+    "source",
+    "key",
+)
+"""Of `cells.csv`; the fields of `Cell` that are not among them serve the printing only."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table and where it comes from. Numbers are in the paper's unit (times 100)."""
+
+    table: str
+    row: str
+    """The paper's label (`Table.names`)."""
+    group: str
+    metric: str
+    value: float | None
+    """Ours where the source is `run`, the quoted one where it is `quoted`."""
+    std: float | None
+    """Sample standard deviation over the runs; None for a single one."""
+    paper: float | None
+    """What the paper prints in this place, quoted numbers too."""
+    difference: float | None
+    """Value minus paper, for runs."""
+    source: Source
+    key: str
+    """Keys of the score artefacts the value is the mean of, joined by a blank."""
+    row_index: int
+    paper_std: float | None = None
+    note: str = ""
+    """Why there is no value; empty where the paper itself prints a dash."""
+
+
+def cells(
+    table: Table,
+    scores: Mapping[Place, Sequence[tuple[str, float]]],
+    absent_metrics: Mapping[str, str] | None = None,
+) -> list[Cell]:
+    """Return every cell of a table, row by row, in the order of its columns.
+
+    Several scores in one place become their mean and sample standard deviation; equal keys count
+    once, so a run that does not depend on the seed is not shown as if it had been repeated.
+
+    Args:
+        table: the declaration.
+        scores: for every place that a run fills, the keys of its score artefacts and their values
+            (fractions, as in `scores.json`).
+        absent_metrics: metric -> why this world does not compute it.
+
+    Raises:
+        InputError: a place without scores whose metric is not declared absent, or a score that is
+            not a finite number.
+    """
+    return [
+        _cell(
+            table,
+            index,
+            group,
+            column,
+            scores.get((index, group.label, metric)),
+            absent_metrics or {},
+        )
+        for index, row in enumerate(table.rows)
+        if table.kind == "scores" and not row.is_section
+        for group in table.groups
+        for column, metric in enumerate(table.metrics_of(group))
+    ]
+
+
+def _cell(
+    table: Table,
+    index: int,
+    group: Group,
+    column: int,
+    scored: Sequence[tuple[str, float]] | None,
+    absent_metrics: Mapping[str, str],
+) -> Cell:
+    row = table.rows[index]
+    metric = table.metrics_of(group)[column]
+    printed = (row.quoted if row.quoted is not None else row.paper).get(group.label)
+    paper, paper_std = _number(printed[column] if printed else None)
+    value = std = difference = None
+    source: Source = "n/a"
+    key = note = ""
+    if row.quoted is not None:
+        value, std = paper, paper_std
+        source = "n/a" if value is None else "quoted"
+    elif group.label in row.absent:
+        note = row.absent[group.label]
+    elif metric in absent_metrics:
+        note = absent_metrics[metric]
+    else:
+        where = f"table {table.id}, row {table.names[index]!r}, group {group.label!r}, metric {metric}"
+        runs = _finite(scored, where)
+        value, std = _mean_and_std(
+            [METRICS[metric].scale * score for score in runs.values()]
+        )
+        difference = None if paper is None else value - paper
+        source = "run"
+        key = " ".join(runs)
+    return Cell(
+        table=table.id,
+        row=table.names[index],
+        group=group.label,
+        metric=metric,
+        value=value,
+        std=std,
+        paper=paper,
+        difference=difference,
+        source=source,
+        key=key,
+        row_index=index,
+        paper_std=paper_std,
+        note=note,
+    )
+
+
+def _finite(scored: Sequence[tuple[str, float]] | None, where: str) -> dict[str, float]:
+    if not scored:
+        raise InputError(
+            f"{where}: expected a score, found none; run the score step again, or declare the metric absent in the world"
+        )
+    for key, score in scored:
+        if not math.isfinite(score):
+            raise InputError(
+                f"{where}: expected a finite score, found {score} in {key}; delete that score folder and run again"
+            )
+    return dict(scored)
+
+
+def _mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return statistics.fmean(values), std
+
+
+def _number(printed: str | None) -> tuple[float | None, float | None]:
+    if printed is None:
+        return None, None
+    value, _, std = printed.partition("±")
+    return float(value), float(std) if std else None
+
+
+def draw_examples(captions: Sequence[str], num: int, *, seed: int) -> list[str]:
+    """Return `num` different captions of a corpus, drawn with a seed; all where there are fewer.
+
+    Paper: Table XI.
+
+    Assumes: the paper does not say how its examples were picked; here any caption is as likely as
+    any other. The order of the corpus does not matter, line breaks inside a caption become blanks.
+    """
+    clean = {re.sub(r"\s+", " ", caption).strip() for caption in captions} - {""}
+    population = sorted(clean)
+    return random.Random(seed).sample(population, min(num, len(population)))

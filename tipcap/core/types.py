@@ -1,0 +1,79 @@
+"""The bundles of arrays that steps hand to each other, and the seams to CLIP and GPT-2."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Gaussian(NamedTuple):
+    """The modality gap N(mean, factor @ factor.T): image embedding minus text embedding of a pair."""
+
+    mean: Float[Tensor, " embed_dim"]
+    factor: Float[Tensor, "embed_dim embed_dim"]
+    """Lower triangular with positive diagonal (the Cholesky factor of the covariance)."""
+
+
+class Embeddings(NamedTuple):
+    """Unit-norm embeddings; row i belongs to image `image_id[i]` (and to its caption `caption_number[i]`)."""
+
+    vectors: Float[Tensor, "item embed_dim"]
+    image_id: Int[Tensor, " item"]
+    caption_number: Int[Tensor, " item"]
+    """Index of the caption among those of its image; zeros for images."""
+
+
+class TokenBatch(NamedTuple):
+    """Captions as token ids, padded on the right; each ends with the end-of-text token where it fits."""
+
+    ids: Int[Tensor, "caption token"]
+    length: Int[Tensor, " caption"]
+    """How many tokens of each row count, the end-of-text token included."""
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """GPT-2 as the captioner sees it (an `nn.Module`)."""
+
+    lm_dim: int
+    end_of_text: int
+    max_positions: int
+
+    def embed_tokens(
+        self, ids: Int[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch token lm_dim"]: ...
+
+    def logits(
+        self, inputs: Float[Tensor, "batch position lm_dim"]
+    ) -> Float[Tensor, "batch position vocab"]:
+        """Logits at every position, for training (no cache)."""
+        ...
+
+    def step(
+        self, inputs: Float[Tensor, "batch position lm_dim"], cache: "Cache | None"
+    ) -> tuple[Float[Tensor, "batch vocab"], "Cache"]:
+        """Logits at the last position and the keys and values so far, for generation."""
+        ...
+
+
+class Cache(NamedTuple):
+    """Keys and values of all layers; `select` reorders or drops rows of the batch."""
+
+    keys: tuple[Float[Tensor, "batch head position head_dim"], ...]
+    values: tuple[Float[Tensor, "batch head position head_dim"], ...]
+
+    def select(self, rows: Int[Tensor, " row"]) -> "Cache":
+        return Cache(
+            tuple(k.index_select(0, rows) for k in self.keys),
+            tuple(v.index_select(0, rows) for v in self.values),
+        )
+
+    @property
+    def length(self) -> int:
+        return int(self.keys[0].shape[2])
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Return the device of a module's parameters."""
+    return next(module.parameters()).device

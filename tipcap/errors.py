@@ -1,0 +1,31 @@
+"""The one error a user can cause, and suggestions for misspelt names.
+
+Whatever a person or a file got wrong is raised as `InputError`; the command line prints it as one
+line and exits with status 2. Anything else is a defect and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input: the message says what was expected, what was found, where, and what to do."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> InputError:
+    """Return the error for a name that is not declared, with the closest declared ones.
+
+    Args:
+        kind: what is named, in words ("experiment", "table", "key").
+        name: what was found.
+        known: the names that exist.
+        where: file or option the name stands in.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = (
+        f"did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else f"known: {', '.join(names[:20])}"
+    )
+    return InputError(f"{where}: unknown {kind} {name!r}; {hint}")

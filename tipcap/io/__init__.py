@@ -1,0 +1,1 @@
+"""Thin edges: files, network, models, Java, MLflow."""

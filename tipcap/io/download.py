@@ -1,0 +1,81 @@
+"""Fetching files: mirrors in order, resumed where a transfer broke off, named only when the checksum is right."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from tipcap.errors import InputError
+from tipcap.io.progress import Progress
+
+_CHUNK = 1 << 20
+_TIMEOUT_S = 60.0
+
+
+def fetch(
+    urls: Sequence[str], target: Path, sha256: str | None, num_bytes: int | None
+) -> str:
+    """Fetch a file from the first address that has it, and return its sha256.
+
+    Args:
+        urls: mirrors, in the order they are tried.
+        target: final name; the transfer goes on in `<target>.part` across calls.
+        sha256: expected checksum; None where it is not known.
+        num_bytes: expected size; None where it is not known.
+
+    Raises:
+        InputError: no mirror gave the expected bytes; says what each one gave.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    failures = []
+    for url in urls:
+        try:
+            _transfer(url, part, num_bytes)
+        except (httpx.HTTPError, OSError) as error:
+            failures.append(f"{url}: {type(error).__name__} {error}".strip())
+            continue
+        found = _sha256(part)
+        size = part.stat().st_size
+        if sha256 is not None and found != sha256:
+            failures.append(f"{url}: sha256 {found}")
+        elif num_bytes is not None and size != num_bytes:
+            failures.append(f"{url}: {size} bytes")
+        else:
+            part.replace(target)
+            return found
+        part.unlink()
+    expected = f"sha256 {sha256}" if sha256 else f"{num_bytes or 'some'} bytes"
+    reasons = "; ".join(failures) if failures else "no address is known"
+    raise InputError(
+        f"{target.name}: expected {expected}, found {reasons}; fetch the file by hand to {target} or add a mirror to downloads.csv"
+    )
+
+
+def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if num_bytes is not None and have == num_bytes:
+        return
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with httpx.stream(
+        "GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S
+    ) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here already; the checksum decides
+        response.raise_for_status()
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        left = int(response.headers.get("content-length", 0))
+        progress = Progress(
+            part.name[1:-5], (have if resumed else 0) + left, have if resumed else 0
+        )
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in response.iter_bytes(_CHUNK):
+                file.write(chunk)
+                progress.advance(len(chunk))
+        progress.close()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

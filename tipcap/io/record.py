@@ -1,0 +1,97 @@
+"""The record that every step leaves beside its output: what ran, from what, when, with which versions."""
+
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tipcap import __version__
+from tipcap.io.store import META, publish, write_json
+
+METRICS = "metrics.jsonl"
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "open_clip_torch",
+    "pycocoevalcap",
+    "numpy",
+    "pillow",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One artefact to make: its step, key, parents' keys and folder."""
+
+    step: str
+    key: str
+    parents: Mapping[str, str]
+    spec: Mapping[str, Any]
+    out: Path
+
+
+@dataclass
+class Draft:
+    """An artefact under construction: the step writes files into `folder` and notes numbers."""
+
+    folder: Path
+    counts: dict[str, Any] = field(default_factory=dict)
+    """What was processed, left out or cut."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What was measured."""
+    device: str = "cpu"
+
+
+@contextmanager
+def artefact(request: Request) -> Iterator[Draft]:
+    """Yield a draft; publish its files and `meta.json` together when the block ends without an error."""
+    started = time.time()
+    clock, cpu = time.monotonic(), time.process_time()
+    with publish(request.out) as folder:
+        draft = Draft(folder)
+        yield draft
+        record = {
+            "step": request.step,
+            "key": request.key,
+            "parents": dict(request.parents),
+            "spec": dict(request.spec),
+            "tipcap": __version__,
+            "git": _git_commit(),
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "device": draft.device,
+            "host": platform.node(),
+            "started": round(started, 3),
+            "seconds": round(time.monotonic() - clock, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+            "counts": draft.counts,
+            "figures": draft.figures,
+        }
+        write_json(folder / META, record)
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).parents[2]
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,353 @@
+"""Scores of captions: BLEU, METEOR, ROUGE-L and CIDEr, bit for bit those of pycocoevalcap 1.2.
+
+Its Python scorers and its jars do the work; what surrounds them is ours: all captions of a call are
+tokenised at once, one METEOR serves all runs, references are prepared once per set, captions cannot
+break the line protocols, and nothing waits for ever. SPICE is not part of it yet.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pycocoevalcap
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs, cook_test
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import (
+    PUNCTUATIONS,
+    STANFORD_CORENLP_3_4_1_JAR,
+)
+
+from tipcap.core.metrics import METRICS
+from tipcap.errors import InputError, unknown_name
+from tipcap.io.java import SILENCE_SECONDS, JavaProgram, java_program
+from tipcap.io.progress import Progress
+from tipcap.io.store import read_json, replace_file, write_json
+
+COMPUTED = tuple(name for name in METRICS if name != "spice")
+"""Metrics that can be asked for, by their names in tables."""
+_BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+_JARS = Path(next(iter(pycocoevalcap.__path__)))
+_CONTROL = dict.fromkeys((*range(32), 127), " ")
+
+
+class Run(NamedTuple):
+    """Captions to be scored, one per image, and the references they are compared with."""
+
+    key: str
+    captions: Mapping[int, str]
+    references: Mapping[int, Sequence[str]]
+    """Exactly the images of `captions`. They make CIDEr's document frequencies."""
+
+
+class Scores(NamedTuple):
+    """Scores as fractions, by the names of `scores.json`."""
+
+    corpus: dict[str, float]
+    images: dict[int, dict[str, float]]
+
+
+class _References(NamedTuple):
+    """A set of references, tokenised, in the order of the image ids."""
+
+    tokens: dict[int, list[str]]
+    meteor_lines: list[str]
+    cider: CiderScorer
+    """Holds the counted references and their document frequencies."""
+
+
+def score_runs(
+    runs: Sequence[Run],
+    metrics: Iterable[str],
+    progress: Progress | None = None,
+    *,
+    silence: float = SILENCE_SECONDS,
+) -> dict[str, Scores]:
+    """Return the scores of every run by its key.
+
+    Images are taken in the order of their ids, so the order of the input changes no digit. An empty
+    caption scores 0.
+
+    Paper: Sec. IV-A2
+
+    Args:
+        runs: their keys differ; together they may hold many models' captions of many datasets.
+        metrics: names in tables, some of `COMPUTED`.
+        progress: advanced once per run.
+        silence: seconds without any sign of life after which a Java program is ended.
+
+    Raises:
+        InputError: an unknown metric; captions and references of different images; a run without
+            images or an image without references; Java cannot run or fails.
+    """
+    wanted = _check_metrics(metrics)
+    _check_runs(runs)
+    if not runs:
+        return {}
+    texts = (
+        text
+        for run in runs
+        for texts in (run.captions.values(), *run.references.values())
+        for text in texts
+    )
+    tokens = tokenise(texts, silence=silence)
+    prepared: dict[object, _References] = {}
+    scores = {}
+    with ExitStack() as stack:
+        meteor = None
+        if "meteor" in wanted:
+            meteor = _Meteor(stack.enter_context(_meteor_program(silence)))
+        for run in runs:
+            content = tuple((i, tuple(run.references[i])) for i in sorted(run.captions))
+            if content not in prepared:
+                prepared[content] = _prepare(
+                    {
+                        i: [tokens[_one_line(text)] for text in refs]
+                        for i, refs in content
+                    }
+                )
+            candidates = {
+                i: [tokens[_one_line(run.captions[i])]] for i in sorted(run.captions)
+            }
+            scores[run.key] = _score(candidates, prepared[content], wanted, meteor)
+            if progress is not None:
+                progress.advance(note=run.key)
+        if meteor is not None:
+            meteor.close()
+    return scores
+
+
+def tokenise(
+    captions: Iterable[str], *, silence: float = SILENCE_SECONDS
+) -> dict[str, str]:
+    """Return the tokens of every distinct caption, by the caption on one line (see `_one_line`).
+
+    Stanford's Penn Treebank tokeniser, lower case, without punctuation, as pycocoevalcap calls it.
+
+    Differs: line separators and control characters count as spaces; in pycocoevalcap they shift all
+    later captions by one.
+
+    Raises:
+        InputError: Java cannot run, or the tokeniser returns another number of lines.
+    """
+    lines = sorted({_one_line(caption) for caption in captions})
+    arguments = [
+        "-Xmx1G",
+        "-cp",
+        str(_JARS / "tokenizer" / STANFORD_CORENLP_3_4_1_JAR),
+        "edu.stanford.nlp.process.PTBTokenizer",
+        *("-preserveLines", "-lowerCase", "-encoding", "UTF-8"),
+    ]
+    with java_program("PTB tokeniser", arguments, silence=silence) as program:
+        tokenised = program.finish(lines)
+    if len(tokenised) != len(lines):
+        raise InputError(
+            f"PTB tokeniser: expected {len(lines)} lines, one per caption, found {len(tokenised)}; "
+            "look for unusual characters in the captions"
+        )
+    return {
+        line: " ".join(w for w in words.rstrip().split(" ") if w not in PUNCTUATIONS)
+        for line, words in zip(lines, tokenised, strict=True)
+    }
+
+
+def _one_line(caption: str) -> str:
+    """The caption without line separators and control characters, single spaces between words."""
+    return " ".join(caption.translate(_CONTROL).split())
+
+
+def _check_metrics(metrics: Iterable[str]) -> frozenset[str]:
+    wanted = frozenset(metrics)
+    for name in sorted(wanted):
+        if name == "spice":
+            raise InputError(
+                "metrics: expected metrics computed here, found 'spice', which is not yet; "
+                "leave it out and declare it absent in the world's file"
+            )
+        if name not in COMPUTED:
+            raise unknown_name("metric", name, COMPUTED, "metrics")
+    if not wanted:
+        raise InputError(
+            f"metrics: expected some of {', '.join(COMPUTED)}, found none; name at least one"
+        )
+    return wanted
+
+
+def _check_runs(runs: Sequence[Run]) -> None:
+    keys = [run.key for run in runs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(
+            f"runs: expected different keys, found {twice!r} twice; score each run once"
+        )
+    for run in runs:
+        missing = sorted(run.references.keys() - run.captions.keys())
+        extra = sorted(run.captions.keys() - run.references.keys())
+        if missing or extra:
+            found = [
+                f"{len(images)} {kind} (image {images[0]}{', ...' if images[1:] else ''})"
+                for kind, images in (
+                    ("missing", missing),
+                    ("without references", extra),
+                )
+                if images
+            ]
+            raise InputError(
+                f"run {run.key}: expected one caption for each of {len(run.references)} images, "
+                f"found {' and '.join(found)}; generate captions for the split that is scored"
+            )
+        if not run.captions:
+            raise InputError(
+                f"run {run.key}: expected captions, found none; check split and domain"
+            )
+        for image, references in run.references.items():
+            if not references:
+                raise InputError(
+                    f"run {run.key}: image {image}: expected at least one reference, found none; "
+                    "check the annotations"
+                )
+
+
+def _prepare(tokens: dict[int, list[str]]) -> _References:
+    cider = CiderScorer(n=4, sigma=6.0)
+    cider.crefs = [cook_refs(references) for references in tokens.values()]
+    cider.compute_doc_freq()
+    lines = [" ||| ".join(references) for references in tokens.values()]
+    return _References(tokens, lines, cider)
+
+
+def _score(
+    candidates: dict[int, list[str]],
+    references: _References,
+    wanted: frozenset[str],
+    meteor: "_Meteor | None",
+) -> Scores:
+    """Scores of one run; each scorer gives a corpus score and one score per image."""
+    found: dict[str, tuple[Any, Any]] = {}
+    if wanted.intersection(_BLEU):
+        corpus, images = Bleu(4).compute_score(references.tokens, candidates, verbose=0)
+        found |= dict(zip(_BLEU, zip(corpus, images, strict=True), strict=True))
+    if meteor is not None:
+        hypotheses = [candidate for (candidate,) in candidates.values()]
+        found["meteor"] = meteor.score(hypotheses, references.meteor_lines)
+    if "rouge_l" in wanted:
+        found["rouge_l"] = Rouge().compute_score(references.tokens, candidates)
+    if "cider" in wanted:
+        cider = references.cider
+        cider.ctest = [cook_test(candidate) for (candidate,) in candidates.values()]
+        per_image = np.array(cider.compute_cider())
+        found["cider"] = (np.mean(per_image), per_image)
+    columns = {
+        METRICS[name].score_name: found[name] for name in METRICS if name in wanted
+    }
+    return Scores(
+        {name: float(corpus) for name, (corpus, _) in columns.items()},
+        {
+            image: {name: float(images[row]) for name, (_, images) in columns.items()}
+            for row, image in enumerate(candidates)
+        },
+    )
+
+
+def _meteor_program(silence: float) -> Any:
+    jar = str(_JARS / "meteor" / "meteor-1.5.jar")
+    arguments = ["-Xmx2G", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
+    return java_program("METEOR", arguments, silence=silence)
+
+
+class _Meteor:
+    """METEOR for any number of runs; equal pairs of caption and references are compared once."""
+
+    def __init__(self, program: JavaProgram) -> None:
+        self._program = program
+        self._statistics: dict[tuple[str, str], str] = {}
+
+    def score(
+        self, candidates: Sequence[str], references: Sequence[str]
+    ) -> tuple[float, list[float]]:
+        pairs = [
+            (reference, candidate.replace("|||", "").replace("  ", " "))
+            for candidate, reference in zip(candidates, references, strict=True)
+        ]
+        unknown = [p for p in dict.fromkeys(pairs) if p not in self._statistics]
+        lines = [
+            f"SCORE ||| {reference} ||| {candidate}" for reference, candidate in unknown
+        ]
+        answers = self._program.ask(lines, len(unknown))
+        self._statistics |= zip(unknown, map(str.strip, answers), strict=True)
+        question = "".join(f" ||| {self._statistics[pair]}" for pair in pairs)
+        numbers = self._program.ask([f"EVAL{question}"], len(pairs) + 1)
+        try:
+            *images, corpus = map(float, numbers)
+        except ValueError as error:
+            raise InputError(
+                f"METEOR: expected {len(pairs) + 1} numbers, found other text ({error}); run again"
+            ) from error
+        return corpus, images
+
+    def close(self) -> None:
+        self._program.finish()
+
+
+def read_captions(path: Path) -> dict[int, str]:
+    """Return the caption of every image of a COCO result file.
+
+    Raises:
+        InputError: not a list of `{"image_id": whole number, "caption": text}`, an empty list, or two
+            captions of one image.
+    """
+    entries = read_json(path)
+    if not isinstance(entries, list) or not entries:
+        raise InputError(
+            f"{path}: expected a list of captions, found {_kind(entries)}; generate it again"
+        )
+    captions: dict[int, str] = {}
+    for number, entry in enumerate(entries):
+        image = entry.get("image_id") if isinstance(entry, dict) else None
+        caption = entry.get("caption") if isinstance(entry, dict) else None
+        if type(image) is not int or not isinstance(caption, str):
+            raise InputError(
+                f"{path}: entry {number}: expected a whole number image_id and a text caption, "
+                f"found {str(entry)[:80]}; generate it again"
+            )
+        if image in captions:
+            raise InputError(
+                f"{path}: expected one caption per image, found two of image {image}; remove one"
+            )
+        captions[image] = caption
+    return captions
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write scores as JSON, all digits kept; equal scores give equal bytes."""
+    images = {str(image): values for image, values in scores.images.items()}
+    with replace_file(path) as partial:
+        write_json(partial, {"corpus": scores.corpus, "images": images})
+
+
+def read_scores(path: Path) -> Scores:
+    """Return the scores of a file that `write_scores` wrote.
+
+    Raises:
+        InputError: the file is missing or holds something else.
+    """
+    content = read_json(path)
+    try:
+        return Scores(
+            _numbers(content["corpus"]),
+            {int(image): _numbers(v) for image, v in content["images"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: expected scores, found something else ({type(error).__name__}: {error}); score again"
+        ) from error
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
+def _kind(value: Any) -> str:
+    return "an empty list" if value == [] else f"a {type(value).__name__}"

@@ -1,0 +1,169 @@
+"""Artefacts: written under a temporary name, shown by rename, described by `meta.json`.
+
+An artefact is a folder with a few files. All of them are written to a sibling folder first and moved
+in when complete, `meta.json` last, so a process killed at any moment leaves nothing under a final name.
+"""
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from tipcap.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+META = "meta.json"
+
+
+def _space_error(path: Path, reason: object) -> InputError:
+    return InputError(
+        f"{path}: expected room to write, found none ({reason}); free disk space and run again, nothing was overwritten"
+    )
+
+
+@contextmanager
+def publish(out: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files are moved to `out` when the block ends without an error.
+
+    Files of the same names in `out` are replaced one by one, `meta.json` last. A folder that an
+    earlier, killed process left behind is removed first.
+
+    Raises:
+        InputError: no space left on the device, or a quota was met.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for stale in out.parent.glob(f".{out.name}.partial-*"):
+        if not _is_alive(stale.name.rsplit("-", 1)[1]):
+            shutil.rmtree(stale, ignore_errors=True)
+    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        partial.mkdir()
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        out.mkdir(exist_ok=True)
+        for entry in sorted(
+            partial.iterdir(), key=lambda path: (path.name == META, path.name)
+        ):
+            target = out / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            entry.replace(target)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise _space_error(out, error.strerror) from error
+        raise
+    except SafetensorError as error:
+        if "os error 28" in str(error) or "os error 27" in str(error):
+            raise _space_error(out, error) from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_alive(pid: str) -> bool:
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that is renamed to it when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        yield partial
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise _space_error(path, error.strerror) from error
+        raise
+    except SafetensorError as error:
+        if "os error 28" in str(error) or "os error 27" in str(error):
+            raise _space_error(path, error) from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as UTF-8 JSON with sorted keys: equal values give equal bytes."""
+    path.write_text(
+        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        + "\n",
+        "utf-8",
+    )
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected a file, found none; run the step that makes it"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: expected JSON, found something else ({error}); make or fetch the file again"
+        ) from error
+
+
+def write_tensors(
+    path: Path,
+    tensors: "Mapping[str, torch.Tensor]",
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write named tensors as safetensors."""
+    # here: steps that handle text only start without torch
+    from safetensors.torch import save_file
+
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        path,
+        dict(metadata or {}),
+    )
+
+
+def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """Return all tensors of a safetensors file.
+
+    Raises:
+        InputError: the file is missing, truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected a file, found none; run the step that makes it"
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: expected safetensors, found something else ({error}); delete it and run again"
+        ) from error
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one record to a JSON-lines file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(
+            json.dumps({"time": round(time.time(), 3), **record}, sort_keys=True) + "\n"
+        )

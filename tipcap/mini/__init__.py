@@ -1,0 +1,1 @@
+"""The embedded world: pictures and captions made by the project, and the small models trained on them."""

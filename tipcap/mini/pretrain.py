@@ -1,0 +1,151 @@
+"""Pretraining of the mini world's small models: contrastive encoders and a language model.
+
+Nothing here knows of the modality gap: it comes out of the initialisation, the low temperature and
+the noisy pairs, as in the real encoders.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int, UInt8
+from torch import Tensor, nn
+
+Record = dict[str, float]
+
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a small model is trained."""
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float = 0.1
+
+    logit_scale: float = 100.0
+    """Inverse temperature of the contrastive loss: where CLIP's learned one ends, its cap."""
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step: linear warm-up, cosine decay to a tenth."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
+        cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done)).item())
+        return self.learning_rate * (0.1 + 0.9 * cosine)
+
+
+def normalise_pixels(
+    pictures: UInt8[Tensor, "picture height width 3"],
+) -> Tensor:
+    """Return pictures as the encoders read them, (picture, 3, height, width) float32."""
+    mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
+    return ((pictures.float() / 255 - mean) / std).movedim(-1, 1).contiguous()
+
+
+def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    other = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [
+        {"params": decayed, "weight_decay": schedule.weight_decay},
+        {"params": other, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98))
+
+
+def _batches(
+    num_items: int, schedule: Schedule, generator: torch.Generator
+) -> Iterator[Int[Tensor, " batch"]]:
+    order = torch.empty(0, dtype=torch.int64)
+    for _ in range(schedule.num_steps):
+        if len(order) < schedule.batch_size:
+            order = torch.randperm(num_items, generator=generator)
+        yield order[: schedule.batch_size]
+        order = order[schedule.batch_size :]
+
+
+def _optimise(
+    model: nn.Module,
+    losses: Iterable[Tensor],
+    schedule: Schedule,
+    on_step: Callable[[int, Record], None],
+) -> None:
+    optimiser = _optimiser(model, schedule)
+    for step, loss in enumerate(losses):
+        rate = schedule.rate_at(step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        on_step(step, {"loss": loss.item(), "learning_rate": rate})
+
+
+def train_encoder(
+    model: nn.Module,
+    pictures: UInt8[Tensor, "pair height width 3"],
+    tokens: Int[Tensor, "pair token"],
+    schedule: Schedule,
+    generator: torch.Generator,
+    on_step: Callable[[int, Record], None],
+) -> None:
+    """Train an open_clip model in place with the symmetric contrastive loss.
+
+    Args:
+        model: has `encode_image` and `encode_text` with `normalize=True`.
+        pictures: RGB, one per pair.
+        tokens: token ids of the pairs' texts.
+        schedule: length, batch and learning rate.
+        generator: source of the batches.
+        on_step: called with the step and its record.
+    """
+
+    def losses() -> Iterator[Tensor]:
+        for rows in _batches(len(pictures), schedule, generator):
+            shift = torch.randint(-3, 4, (2,), generator=generator).tolist()
+            images = normalise_pixels(pictures[rows].roll(shift, (1, 2)))
+            image = model.encode_image(images, normalize=True)  # type: ignore[operator]
+            text = model.encode_text(tokens[rows], normalize=True)  # type: ignore[operator]
+            logits = schedule.logit_scale * image @ text.T
+            target = torch.arange(len(rows))
+            yield (
+                F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)
+            ) / 2
+
+    model.train()
+    _optimise(model, losses(), schedule, on_step)
+    model.eval()
+
+
+def train_language_model(
+    model: nn.Module,
+    tokens: Int[Tensor, "document token"],
+    schedule: Schedule,
+    generator: torch.Generator,
+    on_step: Callable[[int, Record], None],
+) -> None:
+    """Train a GPT-2 in place to predict the next token of documents of equal length.
+
+    Args:
+        model: a GPT-2 with `embed_tokens` and `logits`.
+        tokens: documents packed into rows.
+        schedule: length, batch and learning rate.
+        generator: source of the batches.
+        on_step: called with the step and its record.
+    """
+
+    def losses() -> Iterator[Tensor]:
+        for rows in _batches(len(tokens), schedule, generator):
+            batch = tokens[rows]
+            logits = model.logits(model.embed_tokens(batch[:, :-1]))  # type: ignore[operator]
+            yield F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+    model.train()
+    _optimise(model, losses(), schedule, on_step)
+    model.eval()

@@ -1,0 +1,404 @@
+"""Scenes of the mini world: what is in a picture, and the picture itself.
+
+A scene is a background and one to three objects with colour, size and place. Which kinds of objects
+occur is what separates the mini world's datasets, as it does the real ones (`DOMAINS`). Every scene and
+every pixel follows from a seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+PICTURE_SIZE = 64
+_CANVAS = 2 * PICTURE_SIZE  # drawn large and averaged down, so edges are smooth
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+
+class Mark(NamedTuple):
+    """One stroke of a kind's drawing, in a box from -1 to 1, y downwards."""
+
+    shape: Literal["polygon", "ellipse", "line"]
+    points: Sequence[Point]
+    paint: str = "main"
+    """main, dark, light (shades of the object's colour), or a fixed colour's name."""
+
+
+COLOURS: dict[str, Colour] = {
+    "red": (214, 40, 40),
+    "orange": (244, 140, 30),
+    "yellow": (250, 220, 50),
+    "green": (40, 150, 60),
+    "blue": (40, 90, 210),
+    "purple": (130, 50, 170),
+    "pink": (245, 140, 190),
+    "brown": (125, 75, 35),
+    "white": (245, 245, 245),
+    "black": (25, 25, 30),
+}
+_FIXED: dict[str, Colour] = {
+    **COLOURS,
+    "skin": (232, 184, 145),
+    "trunk": (110, 70, 40),
+    "stem": (60, 120, 50),
+    "metal": (150, 150, 155),
+    "trousers": (50, 55, 85),
+}
+
+BACKGROUNDS: dict[str, tuple[Colour, Colour]] = {  # above and below the horizon
+    "grass": ((168, 205, 235), (95, 170, 80)),
+    "beach": ((150, 210, 235), (228, 205, 150)),
+    "snow": ((200, 215, 230), (238, 242, 248)),
+    "water": ((185, 220, 240), (50, 120, 175)),
+    "sky": ((120, 180, 240), (165, 210, 248)),
+    "street": ((185, 170, 160), (105, 105, 112)),
+    "night": ((20, 22, 50), (38, 36, 60)),
+}
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+
+
+def _rect(x0: float, y0: float, x1: float, y1: float, paint: str = "main") -> Mark:
+    return Mark("polygon", _box(x0, y0, x1, y1), paint)
+
+
+def _oval(x0: float, y0: float, x1: float, y1: float, paint: str = "main") -> Mark:
+    return Mark("ellipse", [(x0, y0), (x1, y1)], paint)
+
+
+def _poly(*points: Point, paint: str = "main") -> Mark:
+    return Mark("polygon", points, paint)
+
+
+def _line(*points: Point, paint: str = "dark") -> Mark:
+    return Mark("line", points, paint)
+
+
+def _star() -> Mark:
+    angle = np.pi * np.arange(10) / 5 - np.pi / 2
+    radius = np.where(np.arange(10) % 2 == 0, 1.0, 0.42)
+    return _poly(
+        *[
+            (float(x), float(y))
+            for x, y in zip(radius * np.cos(angle), radius * np.sin(angle), strict=True)
+        ]
+    )
+
+
+def _petals() -> list[Mark]:
+    return [
+        _oval(x - 0.38, y - 0.38, x + 0.38, y + 0.38)
+        for x, y in [(0, -0.75), (0.45, -0.4), (0.28, 0.1), (-0.28, 0.1), (-0.45, -0.4)]
+    ]
+
+
+DRAWINGS: dict[str, list[Mark]] = {
+    "ball": [_oval(-0.9, -0.9, 0.9, 0.9), _oval(-0.5, -0.6, 0, -0.15, "light")],
+    "box": [
+        _rect(-0.9, -0.8, 0.9, 0.9),
+        _line((-0.9, -0.8), (0.9, 0.9)),
+        _line((0.9, -0.8), (-0.9, 0.9)),
+    ],
+    "cup": [
+        _oval(0.3, -0.4, 1.0, 0.4, "dark"),
+        _poly((-0.8, -0.8), (0.7, -0.8), (0.5, 0.9), (-0.6, 0.9)),
+        _oval(-0.8, -0.95, 0.7, -0.6, "light"),
+    ],
+    "tree": [
+        _rect(-0.15, 0, 0.15, 1, "trunk"),
+        _oval(-0.9, -0.6, 0.1, 0.35),
+        _oval(-0.1, -0.6, 0.9, 0.35),
+        _oval(-0.55, -1, 0.55, 0.0),
+    ],
+    "house": [
+        _rect(-0.75, -0.1, 0.75, 0.95),
+        _poly((-1, -0.1), (0, -1), (1, -0.1), paint="dark"),
+        _rect(-0.2, 0.35, 0.2, 0.95, "light"),
+    ],
+    "car": [
+        _rect(-1, -0.05, 1, 0.5),
+        _poly((-0.6, -0.05), (-0.4, -0.55), (0.4, -0.55), (0.7, -0.05)),
+        _oval(-0.75, 0.25, -0.25, 0.75, "black"),
+        _oval(0.25, 0.25, 0.75, 0.75, "black"),
+    ],
+    "boat": [
+        _poly((-1, 0.3), (1, 0.3), (0.6, 0.9), (-0.6, 0.9)),
+        _line((0, 0.3), (0, -1), paint="trunk"),
+        _poly((0.08, -0.95), (0.8, 0.15), (0.08, 0.15), paint="light"),
+    ],
+    "fish": [
+        _oval(-0.6, -0.5, 1, 0.5),
+        _poly((-0.5, 0), (-1, -0.5), (-1, 0.5)),
+        _oval(0.5, -0.25, 0.7, -0.05, "black"),
+    ],
+    "bird": [
+        _oval(-0.8, -0.35, 0.5, 0.5),
+        _oval(0.2, -0.7, 0.8, -0.1),
+        _poly((0.75, -0.45), (1.0, -0.35), (0.75, -0.25), paint="orange"),
+        _poly((-0.5, -0.1), (0.2, -0.1), (-0.6, -0.9), paint="dark"),
+    ],
+    "kite": [
+        _poly((0, -1), (0.65, -0.3), (0, 0.5), (-0.65, -0.3)),
+        _line((0, -1), (0, 0.5)),
+        _line((0, 0.5), (0.25, 0.7), (-0.1, 0.85), (0.1, 1)),
+    ],
+    "star": [_star()],
+    "flower": [
+        _line((0, 0), (0, 1), paint="stem"),
+        *_petals(),
+        _oval(-0.25, -0.5, 0.25, 0.0, "yellow"),
+    ],
+    "lamp": [
+        _line((0, 0), (0, 0.9), paint="metal"),
+        _rect(-0.45, 0.82, 0.45, 1, "metal"),
+        _poly((-0.4, -1), (0.4, -1), (0.85, 0), (-0.85, 0)),
+    ],
+    "hat": [
+        _rect(-0.55, -0.7, 0.55, 0.4),
+        _rect(-0.55, 0.1, 0.55, 0.4, "dark"),
+        _oval(-1, 0.25, 1, 0.7),
+    ],
+    "chair": [
+        _rect(-0.6, -1, -0.4, 1),
+        _rect(-0.6, 0, 0.7, 0.25),
+        _rect(0.5, 0.2, 0.7, 1),
+        _rect(-0.45, -0.8, -0.1, -0.1, "light"),
+    ],
+    "clock": [
+        _oval(-0.95, -0.95, 0.95, 0.95),
+        _oval(-0.65, -0.65, 0.65, 0.65, "white"),
+        _line((0, 0), (0, -0.5), paint="black"),
+        _line((0, 0), (0.35, 0.15), paint="black"),
+    ],
+    "umbrella": [
+        _line((0, -0.2), (0, 0.9), (0.2, 0.95), paint="trunk"),
+        Mark("polygon", [(-1, 0), (-0.7, -0.6), (0, -0.95), (0.7, -0.6), (1, 0)]),
+        _line((0, -0.95), (-0.4, 0)),
+        _line((0, -0.95), (0.4, 0)),
+    ],
+    "guitar": [
+        _rect(-0.1, -1, 0.1, 0, "trunk"),
+        _oval(-0.45, -0.25, 0.45, 0.45),
+        _oval(-0.6, 0.15, 0.6, 1),
+        _oval(-0.2, 0.2, 0.2, 0.55, "black"),
+    ],
+    "key": [
+        _oval(-0.5, -1, 0.5, 0),
+        _oval(-0.22, -0.72, 0.22, -0.28, "white"),
+        _rect(-0.12, -0.05, 0.12, 1),
+        _rect(0.1, 0.5, 0.45, 0.65),
+        _rect(0.1, 0.8, 0.45, 0.95),
+    ],
+    "ladder": [
+        _rect(-0.55, -1, -0.35, 1),
+        _rect(0.35, -1, 0.55, 1),
+        *[_rect(-0.5, y, 0.5, y + 0.14) for y in (-0.75, -0.35, 0.05, 0.45, 0.8)],
+    ],
+    "mushroom": [
+        _rect(-0.25, 0, 0.25, 1, "white"),
+        Mark("polygon", [(-1, 0.15), (-0.7, -0.6), (0, -0.9), (0.7, -0.6), (1, 0.15)]),
+        _oval(-0.5, -0.4, -0.15, -0.1, "white"),
+        _oval(0.15, -0.6, 0.5, -0.3, "white"),
+    ],
+    "rocket": [
+        _poly((-0.8, 0.9), (-0.35, 0.2), (-0.35, 0.9), paint="dark"),
+        _poly((0.8, 0.9), (0.35, 0.2), (0.35, 0.9), paint="dark"),
+        Mark(
+            "polygon",
+            [(0, -1), (0.38, -0.4), (0.38, 0.75), (-0.38, 0.75), (-0.38, -0.4)],
+        ),
+        _oval(-0.18, -0.35, 0.18, 0.0, "white"),
+    ],
+    "man": [
+        _rect(-0.35, 0.3, -0.05, 1, "trousers"),
+        _rect(0.05, 0.3, 0.35, 1, "trousers"),
+        _rect(-0.65, -0.4, 0.65, -0.1, "skin"),
+        _rect(-0.4, -0.4, 0.4, 0.35),
+        _oval(-0.28, -1, 0.28, -0.42, "skin"),
+    ],
+    "woman": [
+        _rect(-0.25, 0.5, -0.08, 1, "skin"),
+        _rect(0.08, 0.5, 0.25, 1, "skin"),
+        _oval(-0.36, -1.05, 0.36, -0.3, "trunk"),
+        _rect(-0.6, -0.38, 0.6, -0.15, "skin"),
+        _poly((-0.25, -0.4), (0.25, -0.4), (0.65, 0.65), (-0.65, 0.65)),
+        _oval(-0.24, -0.95, 0.24, -0.42, "skin"),
+    ],
+}
+KINDS = tuple(DRAWINGS)
+_USUAL = (
+    "tree",
+    "house",
+    "box",
+    "lamp",
+    "chair",
+    "boat",
+)  # what both worlds of pictures share
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Which objects and backgrounds the pictures of a dataset show."""
+
+    first: tuple[str, ...]
+    """Kinds that the main object is drawn from."""
+    others: tuple[str, ...]
+    backgrounds: tuple[str, ...] = tuple(BACKGROUNDS)
+    num_objects: tuple[float, float, float] = (0.2, 0.5, 0.3)
+    """Probability of one, two and three objects."""
+
+
+_COMMON = tuple(
+    kind
+    for kind in KINDS
+    if kind
+    not in ("umbrella", "guitar", "key", "ladder", "mushroom", "rocket", "man", "woman")
+)
+_NOVEL = ("umbrella", "key", "mushroom", "rocket")
+_PEOPLE = ("man", "woman")
+_OUTDOOR = ("grass", "beach", "snow", "street", "water")
+
+DOMAINS: dict[str, Domain] = {
+    "coco": Domain((*_COMMON, "man", "woman"), (*_COMMON, "man")),
+    "flickr30k": Domain(
+        _PEOPLE,
+        ("guitar", "ladder", "hat", "ball", "kite", "fish", "man", "woman", *_USUAL),
+        _OUTDOOR,
+    ),
+    "web": Domain(KINDS, KINDS),
+    "in": Domain((*_COMMON, "man", "woman"), (*_COMMON, "man")),
+    "near": Domain(_NOVEL, _COMMON, num_objects=(0.0, 0.6, 0.4)),
+    "out": Domain(_NOVEL, _NOVEL),
+}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object in a scene; `x`, `y` and `radius` in units of the picture's side."""
+
+    kind: str
+    colour: str
+    size: Literal["small", "large"]
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background and the things in front of it, the main one first."""
+
+    background: str
+    things: tuple[Thing, ...]
+
+
+def sample_scene(domain: Domain, rng: np.random.Generator) -> Scene:
+    """Return a scene of the domain: kinds, colours, sizes and places drawn at random."""
+    background = str(rng.choice(domain.backgrounds))
+    number = 1 + int(rng.choice(3, p=domain.num_objects))
+    slots = rng.permutation(_SLOTS[number])
+    things: list[Thing] = []
+    for place in slots:
+        choices = domain.others if things else domain.first
+        kind = str(rng.choice(choices))
+        size: Literal["small", "large"] = "large" if rng.random() < 0.5 else "small"
+        radius = (0.21 if size == "large" else 0.135) * rng.uniform(0.9, 1.1)
+        x, y = place + rng.uniform(-0.06, 0.06, 2)
+        colour = str(rng.choice(tuple(COLOURS)))
+        things.append(Thing(kind, colour, size, float(x), float(y), float(radius)))
+    return Scene(background, tuple(things))
+
+
+_SLOTS: dict[int, NDArray[np.float64]] = {
+    1: np.array([[0.5, 0.55]]),
+    2: np.array([[0.27, 0.58], [0.73, 0.58]]),
+    3: np.array([[0.24, 0.7], [0.76, 0.7], [0.5, 0.28]]),
+}
+
+
+def _shade(colour: Colour, factor: float) -> Colour:
+    red, green, blue = (
+        round(min(255.0, c * factor + (60 if factor > 1 else 0))) for c in colour
+    )
+    return red, green, blue
+
+
+def draw(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the picture of a scene, (64, 64, 3) RGB, with texture, jitter and noise."""
+    above, below = BACKGROUNDS[scene.background]
+    horizon = int(_CANVAS * rng.uniform(0.4, 0.55))
+    image = Image.new("RGB", (_CANVAS, _CANVAS), above)
+    canvas = ImageDraw.Draw(image)
+    canvas.rectangle((0, horizon, _CANVAS, _CANVAS), below)
+    _texture(canvas, scene.background, horizon, rng)
+    for thing in sorted(scene.things, key=lambda thing: thing.y):
+        _draw_thing(canvas, thing, rng)
+    pixels = np.asarray(
+        image.resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BOX)
+    )
+    light = rng.uniform(0.85, 1.1)
+    noise = rng.normal(0.0, 5.0, pixels.shape)
+    return np.clip(pixels * light + noise, 0, 255).astype(np.uint8)
+
+
+def _texture(
+    canvas: ImageDraw.ImageDraw, background: str, horizon: int, rng: np.random.Generator
+) -> None:
+    below = BACKGROUNDS[background][1]
+    if background == "street":
+        canvas.line(
+            (0, (horizon + _CANVAS) // 2, _CANVAS, (horizon + _CANVAS) // 2),
+            (235, 225, 120),
+            3,
+        )
+        for x in range(0, _CANVAS, 24):
+            canvas.rectangle(
+                (x + 3, 4, x + 15, horizon - 8), _shade(BACKGROUNDS[background][0], 0.8)
+            )
+        return
+    start = 0 if background in ("sky", "night", "snow") else horizon
+    for _ in range(26):
+        x, y = int(rng.integers(0, _CANVAS)), int(rng.integers(start, _CANVAS))
+        match background:
+            case "grass":
+                canvas.line((x, y, x + 2, y - 6), _shade(below, 0.75), 2)
+            case "water":
+                canvas.line((x, y, x + 12, y), _shade(below, 1.1), 2)
+            case "sky":
+                canvas.ellipse((x, y, x + 20, y + 8), (232, 242, 252))
+            case "night":
+                canvas.ellipse((x, y // 2, x + 2, y // 2 + 2), (250, 250, 210))
+            case _:
+                canvas.ellipse((x, y, x + 3, y + 3), _shade(below, 0.88))
+
+
+def _draw_thing(
+    canvas: ImageDraw.ImageDraw, thing: Thing, rng: np.random.Generator
+) -> None:
+    base = np.clip(np.array(COLOURS[thing.colour]) + rng.normal(0, 8, 3), 0, 255)
+    colour: Colour = (int(base[0]), int(base[1]), int(base[2]))
+    scale, mirror = thing.radius * _CANVAS, -1 if rng.random() < 0.5 else 1
+    squeeze = rng.uniform(0.9, 1.1)
+    centre = np.array([thing.x, thing.y]) * _CANVAS
+    for mark in DRAWINGS[thing.kind]:
+        points = np.array(mark.points) * [mirror * squeeze * scale, scale] + centre
+        paint = {
+            "main": colour,
+            "dark": _shade(colour, 0.6),
+            "light": _shade(colour, 1.15),
+        }.get(mark.paint) or _FIXED[mark.paint]
+        if mark.shape == "ellipse":
+            low, high = points.min(0), points.max(0)
+            canvas.ellipse((low[0], low[1], high[0], high[1]), paint)
+        elif mark.shape == "polygon":
+            canvas.polygon([(float(x), float(y)) for x, y in points], paint)
+        else:
+            width = max(2, int(scale * 0.14))
+            canvas.line([(float(x), float(y)) for x, y in points], paint, width)

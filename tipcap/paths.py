@@ -1,0 +1,80 @@
+"""Where every artefact lies: the only place with file names."""
+
+from tipcap.specs import DownloadSpec, Spec
+
+RESULTS = "results"
+META = "meta.json"
+RECORD = "metrics.jsonl"
+PICTURES = "pictures"
+MAIN_FILE: dict[str, str] = {
+    "draw": "annotations.raw",
+    "collect": PICTURES,
+    "prepare": "annotations.json",
+    "encoder": "model.safetensors",
+    "language_model": "model.safetensors",
+    "embed": "embeddings.safetensors",
+    "estimate": "gap.safetensors",
+    "train": "model.safetensors",
+    "prompt": "model.safetensors",
+    "generate": "captions.json",
+    "score": "scores.json",
+}
+FURTHER_FILES: dict[str, tuple[str, ...]] = {
+    "draw": (PICTURES,),
+    "encoder": ("config.json",),
+    "language_model": ("config.json", "tokenizer.json"),
+    "train": (RECORD,),
+    "prompt": (RECORD,),
+}
+"""Files beside a step's main one and its `meta.json`; `pictures` is a folder of zip archives."""
+
+
+def folder(world: str, step: str, key: str) -> str:
+    """Return the folder of an artefact."""
+    return f"{RESULTS}/{world}/{step}/{key}"
+
+
+def artefact(world: str, step: str, key: str, file: str) -> str:
+    """Return the path of one file of an artefact."""
+    return f"{folder(world, step, key)}/{file}"
+
+
+def main_file(world: str, spec: Spec, key: str) -> str:
+    """Return the path of the file that other steps read."""
+    name = spec.file if isinstance(spec, DownloadSpec) else MAIN_FILE[spec.step]
+    return artefact(world, spec.step, key, name)
+
+
+def checkpoints(world: str, key: str) -> str:
+    """Return the folder of a training's own checkpoints, which Snakemake does not know of."""
+    return f"{RESULTS}/{world}/checkpoints/{key}"
+
+
+def score_index(world: str, table: str) -> str:
+    """Return the file with the corpus scores of all runs of a table, by score key."""
+    return f"{RESULTS}/{world}/scores/{table}.json"
+
+
+def tables_folder(world: str) -> str:
+    """Return the folder of the rendered tables."""
+    return f"{RESULTS}/{world}/tables"
+
+
+def table_file(world: str, table: str, suffix: str) -> str:
+    """Return a rendered table; `suffix` is `csv`, `tex` or `cells.csv`."""
+    return f"{tables_folder(world)}/table_{table}.{suffix}"
+
+
+def document(world: str) -> str:
+    """Return the LaTeX document with all tables."""
+    return f"{tables_folder(world)}/all_tables.tex"
+
+
+def tracked(world: str, table: str) -> str:
+    """Return the stamp that a table's records are in the tracking database."""
+    return f"{RESULTS}/{world}/tracked/{table}.json"
+
+
+def tracking_database(world: str) -> str:
+    """Return the file of the tracking database."""
+    return f"{RESULTS}/{world}/mlflow.db"

@@ -1,0 +1,77 @@
+"""The estimate step: N(mean, covariance) of the modality gap in settings 1 and 2."""
+
+from pathlib import Path
+
+import torch
+
+from tipcap.core.gaussian import (
+    correct_web,
+    estimate_gaussian,
+    gap_figures,
+    log_likelihood,
+    pair_at_random,
+)
+from tipcap.core.selection import Pairs, pair_up, sample_images, split_pairs
+from tipcap.errors import InputError
+from tipcap.io.embeddings import read_embeddings
+from tipcap.io.record import Draft, Request, artefact
+from tipcap.io.store import write_tensors
+from tipcap.specs import EstimateSpec
+
+_IMAGES_FOR_FIGURES = 5000  # enough for three digits of every figure
+
+
+def estimate(
+    request: Request, spec: EstimateSpec, images: Path, texts: Path, corpus: Path | None
+) -> None:
+    """Publish `gap.safetensors` (mean, factor) and print what the modality gap looks like."""
+    with artefact(request) as draft:
+        image_embeddings = read_embeddings(images)
+        width = image_embeddings.vectors.shape[1]
+        pairs = pair_up(image_embeddings, read_embeddings(texts, width))
+        distinct = pairs.image_id.unique()
+        number = spec.num_pairs or max(2, round((spec.fraction or 0) * len(distinct)))
+        chosen = sample_images(distinct, number, spec.sample)
+        used, others = split_pairs(pairs, chosen)
+        differences = used.images - used.texts
+        found = estimate_gaussian(differences, spec.covariance, len(chosen))
+        gaussian = found.gaussian
+        if spec.setting == 2:
+            if corpus is None:
+                raise InputError(
+                    "estimate: expected --corpus in setting 2, found none; name the corpus embeddings"
+                )
+            generator = torch.Generator().manual_seed(spec.sample)
+            shift = pair_at_random(
+                read_embeddings(corpus, width).vectors,
+                used.texts,
+                len(differences),
+                generator=generator,
+            )
+            to_corpus = estimate_gaussian(shift, spec.covariance)
+            gaussian = correct_web(gaussian, to_corpus.gaussian, spec.correction)
+        write_tensors(draft.folder / "gap.safetensors", gaussian._asdict())
+        draft.counts |= {
+            "images": len(chosen),
+            "pairs": len(differences),
+            "embed_dim": width,
+        }
+        draft.figures["shrinkage"] = found.shrinkage
+        if len(others.image_id):
+            held_out = log_likelihood(gaussian, others.images - others.texts)
+            draft.figures["log_likelihood_of_other_pairs"] = held_out.mean().item()
+        _describe(draft, pairs)
+    for name, value in {**draft.counts, **draft.figures}.items():
+        print(f"{request.key}: {name} {value:.4g}")
+
+
+def _describe(draft: Draft, pairs: Pairs) -> None:
+    """Note the figures of the gap over all pairs at hand, not only those used, so that runs compare."""
+    generator = torch.Generator().manual_seed(0)
+    distinct = pairs.image_id.unique()
+    chosen = sample_images(distinct, min(len(distinct), _IMAGES_FOR_FIGURES), 0)
+    shown, _ = split_pairs(pairs, chosen)
+    figures = gap_figures(
+        shown.images, shown.texts, shown.image_id, generator=generator
+    )
+    draft.figures |= figures._asdict()

@@ -1,0 +1,132 @@
+"""The generate step: captions by beam search, or taken from the corpus for comparison."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tipcap.core.captioner import Captioner
+from tipcap.core.decoding import beam_search
+from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
+from tipcap.io.embeddings import read_embeddings
+from tipcap.io.language_model import GPT2, decode, load_language_model, load_tokenizer
+from tipcap.io.progress import Progress
+from tipcap.io.record import Draft, Request, artefact
+from tipcap.io.store import read_tensors, write_json
+from tipcap.specs import GenerateSpec, RetrieveSpec
+from tipcap.steps.train import corpus_captions
+
+CAPTIONS = "captions.json"
+_IMAGES_PER_BATCH = 128
+
+
+def load_captioner(
+    model: Path, language_model: Path, device: str
+) -> tuple[Captioner, GPT2]:
+    """Return the trained captioner and its language model.
+
+    Raises:
+        InputError: the files are not those of a training.
+    """
+    tensors = read_tensors(model)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        inside = {k: v for k, v in tensors.items() if k.startswith(prefix)}
+        return {name.removeprefix(prefix): tensor for name, tensor in inside.items()}
+
+    lm = load_language_model(language_model)
+    if tuned := part("language_model."):
+        lm.load_state_dict(tuned)
+    return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
+
+
+def generate(
+    request: Request,
+    spec: GenerateSpec,
+    model: Path,
+    language_model: Path,
+    images: Path,
+    device: str,
+) -> None:
+    """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
+    if spec.prompts != "none":
+        raise InputError(
+            "generate: expected prompts 'none', found 'simulated'; this version does not evaluate prompts yet"
+        )
+    with artefact(request) as draft:
+        embeddings = read_embeddings(images)
+        captioner, lm = load_captioner(model, language_model, device)
+        tokenizer = load_tokenizer(language_model)
+        captions: dict[int, str] = {}
+        progress = Progress("generating", len(embeddings.vectors))
+        with torch.inference_mode():
+            for start in range(0, len(embeddings.vectors), _IMAGES_PER_BATCH):
+                rows = slice(start, start + _IMAGES_PER_BATCH)
+                prefix = captioner.prefix(embeddings.vectors[rows].to(device))
+                decoded = beam_search(
+                    lm, prefix, spec.beam, spec.max_tokens, lm.end_of_text
+                )
+                owners = embeddings.image_id[rows].tolist()
+                texts = decode(tokenizer, decoded.ids, decoded.length)
+                captions |= dict(zip(owners, texts, strict=True))
+                progress.advance(len(owners))
+        progress.close()
+        draft.device = device
+        _write(draft, captions)
+
+
+def retrieve(
+    request: Request,
+    spec: RetrieveSpec,
+    dataset: Path,
+    corpus: Path,
+    images: Path | None,
+    texts: Path | None,
+) -> None:
+    """Publish `captions.json` with captions of the corpus: the nearest to each image, or any."""
+    with artefact(request) as draft:
+        if spec.method == "random":
+            pool = [
+                c
+                for r in read_annotations(corpus)
+                if r.split == "train"
+                for c in r.captions
+            ]
+            owners = [
+                r.image_id for r in read_annotations(dataset) if r.split == spec.split
+            ]
+            generator = torch.Generator().manual_seed(spec.seed)
+            drawn = torch.randint(
+                len(pool), (len(owners),), generator=generator
+            ).tolist()
+            _write(draft, {i: pool[j] for i, j in zip(owners, drawn, strict=True)})
+            return
+        if images is None or texts is None:
+            raise InputError(
+                "generate: expected --images and --texts for retrieval; name both"
+            )
+        image_embeddings = read_embeddings(images)
+        text_embeddings = read_embeddings(texts, image_embeddings.vectors.shape[1])
+        pool = corpus_captions(corpus, text_embeddings)
+        nearest = torch.cat(
+            [
+                (part @ text_embeddings.vectors.T).argmax(1)
+                for part in image_embeddings.vectors.split(_IMAGES_PER_BATCH)
+            ]
+        )
+        owners = image_embeddings.image_id.tolist()
+        _write(
+            draft, {i: pool[j] for i, j in zip(owners, nearest.tolist(), strict=True)}
+        )
+
+
+def _write(draft: Draft, captions: Mapping[int, str]) -> None:
+    rows = [
+        {"image_id": owner, "caption": captions[owner]} for owner in sorted(captions)
+    ]
+    write_json(draft.folder / CAPTIONS, rows)
+    draft.counts["captions"] = len(rows)
+    draft.counts["distinct_captions"] = len(set(captions.values()))
+    draft.counts["empty_captions"] = sum(not text.strip() for text in captions.values())

@@ -1,0 +1,90 @@
+"""The table, document and track steps: from score files to what a person reads."""
+
+import re
+from pathlib import Path
+
+from tipcap import paths
+from tipcap.core.metrics import METRICS
+from tipcap.core.tables import Place, cells, draw_examples
+from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
+from tipcap.io.render import render_document, render_table
+from tipcap.io.store import read_json, replace_file, write_json
+from tipcap.plan import Plan, load
+
+
+def make_table(
+    world: Path, name: str, out: Path, index: Path | None, examples: list[str]
+) -> None:
+    """Write a table's CSV, cells and LaTeX from its index of scores."""
+    plan = load(world, [name])
+    table = plan.tables[name]
+    scored = {} if index is None else read_json(index)
+    found: dict[Place, list[tuple[str, float]]] = {}
+    groups = {group.label: group for group in table.groups}
+    for cell in plan.cells[name]:
+        for metric in table.metrics_of(groups[cell.group]):
+            if metric in plan.world.absent:
+                continue
+            found[cell.row_index, cell.group, metric] = [
+                (key, _score(scored, key, METRICS[metric].score_name, index))
+                for key in cell.score_keys
+            ]
+    drawn = {}
+    for text in examples:
+        corpus, _, file = text.partition("=")
+        captions = [c for r in read_annotations(Path(file)) for c in r.captions]
+        wanted = next(e for e in table.examples if e.corpus == corpus)
+        drawn[corpus] = draw_examples(captions, wanted.num, seed=table.seed)
+    absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
+    render_table(table, cells(table, found, absent), out, drawn)
+
+
+def _score(
+    scored: dict[str, dict[str, float]], key: str, metric: str, index: Path | None
+) -> float:
+    try:
+        return scored[key][metric]
+    except KeyError as error:
+        raise InputError(
+            f"{index}: expected {metric} of run {key}, found none; run the score step again"
+        ) from error
+
+
+def make_document(world: Path, out: Path) -> None:
+    """Write one LaTeX document of all tables of a world."""
+    plan = load(world)
+    render_document(out.parent, plan.wanted, out)
+
+
+def track_table(world: Path, name: str, database: Path, out: Path) -> None:
+    """Import the records of a table's runs into the MLflow database, and leave a stamp."""
+    from tipcap.io.tracking import ExperimentRecord, import_records
+
+    plan = load(world, [name])
+    records = [
+        ExperimentRecord(label, folders)
+        for label, folders in _experiments(plan, name).items()
+    ]
+    table_cells = Path(paths.table_file(plan.name, name, "cells.csv"))
+    added = import_records(
+        Path(paths.RESULTS) / plan.name, database, records, table_cells
+    )
+    with replace_file(out) as partial:
+        write_json(partial, {"table": name, "experiments": len(records)})
+    print(f"table {name}: {added} runs added to {database}")
+
+
+def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
+    """Return for each experiment of a table the folders of all steps behind its scores."""
+    found: dict[str, list[Path]] = {}
+    for cell in plan.cells[name]:
+        group = re.sub(r"[^a-z0-9]+", "-", cell.group.lower()).strip("-")
+        for number, key in enumerate(cell.score_keys):
+            suffix = f".{number}" if len(cell.score_keys) > 1 else ""
+            folders = [
+                Path(paths.folder(plan.name, plan.steps[step].spec.step, step))
+                for step in plan.ancestors(key)
+            ]
+            found[f"{name}.{cell.experiment}.{group}{suffix}"] = folders
+    return found

@@ -1,0 +1,190 @@
+"""The train step: stage 1, from files to arrays, with checkpoints that survive a kill."""
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tipcap.core.selection import rows_of_images, sample_images
+from tipcap.core.training import (
+    TrainingArrays,
+    TrainingSettings,
+    TrainingState,
+    num_steps,
+    train,
+)
+from tipcap.core.types import Embeddings, Gaussian
+from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
+from tipcap.io.embeddings import read_embeddings
+from tipcap.io.language_model import (
+    encode_captions,
+    load_language_model,
+    load_tokenizer,
+)
+from tipcap.io.progress import Progress
+from tipcap.io.record import METRICS, Draft, Request, artefact
+from tipcap.io.store import append_line, read_tensors, replace_file, write_tensors
+from tipcap.io.tracking import LiveLogger
+from tipcap.specs import TrainSpec
+
+_STATE = "state.safetensors"
+
+
+def corpus_captions(annotations: Path, texts: Embeddings) -> list[str]:
+    """Return the caption of every text embedding, in the embeddings' order.
+
+    Raises:
+        InputError: an embedding of a caption that the annotations lack.
+    """
+    captions = {
+        (record.image_id, number): caption
+        for record in read_annotations(annotations)
+        for number, caption in enumerate(record.captions)
+    }
+    try:
+        return [
+            captions[owner, number]
+            for owner, number in zip(
+                texts.image_id.tolist(), texts.caption_number.tolist(), strict=True
+            )
+        ]
+    except KeyError as error:
+        raise InputError(
+            f"{annotations}: expected the caption (image, number) {error}, found none; "
+            "embed the corpus again"
+        ) from error
+
+
+def train_captioner(
+    request: Request,
+    spec: TrainSpec,
+    corpus: Path,
+    texts: Path,
+    language_model_folder: Path,
+    gap: Path | None,
+    images: Path | None,
+    checkpoints: Path,
+    device: str,
+) -> None:
+    """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
+    with artefact(request) as draft:
+        text_embeddings = read_embeddings(texts)
+        embed_dim = text_embeddings.vectors.shape[1]
+        tokens, truncated = encode_captions(
+            load_tokenizer(language_model_folder),
+            corpus_captions(corpus, text_embeddings),
+            spec.max_caption_tokens,
+        )
+        arrays = TrainingArrays(text_embeddings.vectors, tokens)
+        if gap is not None:
+            arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
+        if images is not None:
+            arrays = _with_images(
+                arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
+            )
+        settings = _settings(spec)
+        log = _CurveLog(
+            draft, request, num_steps(settings, len(tokens.ids)), checkpoints
+        )
+        final = train(
+            settings,
+            arrays,
+            load_language_model(language_model_folder).to(device),
+            state=log.resume(),
+            on_step=log.on_step,
+            on_checkpoint=log.on_checkpoint,
+        )
+        write_tensors(draft.folder / "model.safetensors", final.model)
+        log.finish()
+        draft.device = device
+        draft.counts |= {"captions": len(tokens.ids), "truncated_captions": truncated}
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _settings(spec: TrainSpec) -> TrainingSettings:
+    names = {field.name for field in fields(TrainingSettings)}
+    shared: dict[str, Any] = {k: v for k, v in spec.model_dump().items() if k in names}
+    return TrainingSettings(**shared)
+
+
+def _with_images(
+    arrays: TrainingArrays, spec: TrainSpec, texts: Embeddings, images: Embeddings
+) -> TrainingArrays:
+    if spec.gap == "paired":
+        rows = rows_of_images(images.image_id, texts.image_id)
+        return arrays._replace(images=images.vectors, image_row=rows)
+    vectors = images.vectors
+    if spec.num_images is not None:
+        # sample 0: which images setting 3 sees does not vary with the training's seed
+        chosen = sample_images(images.image_id, spec.num_images, seed=0)
+        vectors = vectors[torch.isin(images.image_id, chosen)]
+    return arrays._replace(images=vectors)
+
+
+class _CurveLog:
+    """Curves and checkpoints of one training; lines of the future are dropped when it resumes."""
+
+    def __init__(
+        self, draft: Draft, request: Request, total: int, checkpoints: Path
+    ) -> None:
+        self._draft, self._checkpoints = draft, checkpoints
+        self._curves = checkpoints / METRICS
+        self._label, self._total = f"train {request.key[-8:]}", total
+        self._progress: Progress | None = None
+        self._step = 0
+        self._live = LiveLogger(request.key)
+
+    def resume(self) -> TrainingState | None:
+        """Return the last checkpoint, if there is one."""
+        file = self._checkpoints / _STATE
+        state = (
+            TrainingState.from_tensors(read_tensors(file)) if file.exists() else None
+        )
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        self._step = 0 if state is None else state.step
+        lines = (
+            self._curves.read_text("utf-8").splitlines()
+            if self._curves.exists()
+            else []
+        )
+        kept = [line for line in lines if _step_of(line) <= self._step]
+        with replace_file(self._curves) as partial:
+            partial.write_text("".join(line + "\n" for line in kept), "utf-8")
+        self._progress = Progress(self._label, self._total, self._step)
+        if self._step:
+            self._draft.counts["resumed_at_step"] = self._step
+        return state
+
+    def on_step(self, record: dict[str, float]) -> None:
+        """Write a line of the curves."""
+        step = int(record["step"])
+        append_line(self._curves, {**record, "step": step})
+        self._live.log(record)
+        if self._progress is not None:
+            self._progress.advance(step - self._step, f"loss {record['loss']:.3f}")
+        self._step = step
+
+    def on_checkpoint(self, state: TrainingState) -> None:
+        """Save the whole state."""
+        with replace_file(self._checkpoints / _STATE) as partial:
+            write_tensors(partial, state.to_tensors())
+
+    def finish(self) -> None:
+        """Move the curves beside the model."""
+        shutil.copyfile(self._curves, self._draft.folder / METRICS)
+        if self._progress is not None:
+            self._progress.close()
+        self._live.close()
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line; a line that a kill cut short belongs to no checkpoint."""
+    import json
+
+    try:
+        return float(json.loads(line)["step"])
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")

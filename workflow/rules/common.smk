@@ -1,0 +1,48 @@
+"""The plan of the world, and look-ups in it: the only functions of the workflow.
+
+reads: the world's file (first --configfile, or config/paper.yaml), experiments, tables
+gives: plan, LOGS, and functions of a step's name for input:, params: and threads:
+"""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from tipcap.errors import InputError
+from tipcap.paths import artefact, document, score_index, table_file, tracked
+from tipcap.plan import load
+
+DEFAULT_WORLD = Path(workflow.basedir) / "config" / "paper.yaml"
+
+try:
+    plan = load(os.path.relpath([DEFAULT_WORLD, *workflow.overwrite_configfiles][-1]))
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+LOGS = f"results/{plan.name}/logs"
+DEVICE = plan.world.runtime.device
+NUM_GPUS = 0 if DEVICE == "cpu" else 1
+
+# Jobs use the Python environment that runs Snakemake, activated or not.
+shell.prefix(
+    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+)
+
+
+wildcard_constraints:
+    key="[a-z0-9_.+-]+",
+    table="[A-Za-z0-9-]+",
+
+
+def inputs_of(step):
+    return lambda wildcards: plan.inputs(step, wildcards.key)
+
+
+def arguments_of(step):
+    return lambda wildcards: plan.arguments(step, wildcards.key)
+
+
+def growing(amount):
+    return lambda wildcards, attempt: amount * attempt

@@ -1,0 +1,98 @@
+"""Raw files and prepared datasets.
+
+reads: downloads.csv of the world's folder, the network
+gives: download/KEY/FILE, draw/KEY/{annotations.raw,pictures}, collect/KEY/pictures,
+       prepare/KEY/annotations.json
+"""
+
+
+localrules:
+    download,
+    collect,
+
+
+rule download:
+    """Fetch one file; it gets its name when its checksum is right."""
+    output:
+        file=artefact(plan.name, "download", "{key}", "{file}"),
+    log:
+        f"{LOGS}/download/{{key}}.{{file}}.log",
+    wildcard_constraints:
+        file="[^/]+",
+    retries: 3
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=arguments_of("download"),
+    message:
+        "download {wildcards.file}"
+    shell:
+        "tipcap download {params.arguments:q} > {log:q} 2>&1"
+
+
+rule draw:
+    """Draw a dataset: captions in the raw format of the dataset it stands in for, and pictures."""
+    output:
+        raw=artefact(plan.name, "draw", "{key}", "annotations.raw"),
+        pictures=directory(artefact(plan.name, "draw", "{key}", "pictures")),
+        meta=artefact(plan.name, "draw", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/draw/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("draw")
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        arguments=arguments_of("draw"),
+    message:
+        "draw {wildcards.key}"
+    shell:
+        "tipcap draw {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+
+
+rule collect:
+    """Fetch pictures published as a list of addresses: a seeded sample, dead links replaced."""
+    input:
+        unpack(inputs_of("collect")),
+    output:
+        pictures=directory(artefact(plan.name, "collect", "{key}", "pictures")),
+        meta=artefact(plan.name, "collect", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/collect/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("collect")
+    resources:
+        runtime=growing(1440),
+        mem_mb=growing(4000),
+    params:
+        arguments=arguments_of("collect"),
+    message:
+        "collect {wildcards.key}"
+    shell:
+        "tipcap collect {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+
+
+rule prepare:
+    """Bring annotations into one form for all datasets: captions, splits, picture names."""
+    input:
+        unpack(inputs_of("prepare")),
+    output:
+        annotations=artefact(plan.name, "prepare", "{key}", "annotations.json"),
+        meta=artefact(plan.name, "prepare", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/prepare/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("prepare")
+    resources:
+        runtime=growing(60),
+        mem_mb=growing(16000),
+    params:
+        arguments=arguments_of("prepare"),
+    message:
+        "prepare {wildcards.key}"
+    shell:
+        "tipcap prepare {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

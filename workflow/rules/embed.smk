@@ -1,0 +1,54 @@
+"""Embeddings and the modality gap.
+
+reads: prepare/KEY/annotations.json, picture archives, encoder/KEY/
+gives: embed/KEY/embeddings.safetensors, estimate/KEY/gap.safetensors
+"""
+
+
+rule embed:
+    """Embed all pictures or all captions of a split, with unit norm (GPU)."""
+    input:
+        unpack(inputs_of("embed")),
+    output:
+        embeddings=artefact(plan.name, "embed", "{key}", "embeddings.safetensors"),
+        meta=artefact(plan.name, "embed", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/embed/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("embed")
+    resources:
+        gpu=NUM_GPUS,
+        runtime=growing(240),
+        mem_mb=growing(32000),
+        device=DEVICE,
+    params:
+        arguments=arguments_of("embed"),
+    message:
+        "embed {wildcards.key}"
+    shell:
+        "tipcap embed {params.arguments:q}"
+        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+
+
+rule estimate:
+    """Estimate the modality gap from pairs: mean and covariance of image minus text embedding."""
+    input:
+        unpack(inputs_of("estimate")),
+    output:
+        gap=artefact(plan.name, "estimate", "{key}", "gap.safetensors"),
+        meta=artefact(plan.name, "estimate", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/estimate/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("estimate")
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(16000),
+    params:
+        arguments=arguments_of("estimate"),
+    message:
+        "estimate {wildcards.key}"
+    shell:
+        "tipcap estimate {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

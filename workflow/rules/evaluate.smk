@@ -1,0 +1,53 @@
+"""Captions of the evaluated pictures, and their scores.
+
+reads: train/KEY/ or prompt/KEY/, embeddings, prepare/KEY/annotations.json
+gives: generate/KEY/captions.json, scores/TABLE.json (and score/KEY/, which the command keeps)
+"""
+
+
+rule generate:
+    """Write the captions of a split by beam search, or take them from the corpus (GPU)."""
+    input:
+        unpack(inputs_of("generate")),
+    output:
+        captions=artefact(plan.name, "generate", "{key}", "captions.json"),
+        meta=artefact(plan.name, "generate", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/generate/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("generate")
+    resources:
+        gpu=NUM_GPUS,
+        runtime=growing(120),
+        mem_mb=growing(32000),
+        device=DEVICE,
+    params:
+        arguments=arguments_of("generate"),
+    message:
+        "generate {wildcards.key}"
+    shell:
+        "tipcap generate {params.arguments:q}"
+        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+
+
+rule score:
+    """Score all runs of a table in one call: tokeniser and METEOR start once; what is scored already is skipped."""
+    input:
+        unpack(lambda wildcards: plan.score_inputs(wildcards.table)),
+    output:
+        index=score_index(plan.name, "{table}"),
+    log:
+        f"{LOGS}/score/{{table}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("score")
+    resources:
+        runtime=growing(120),
+        mem_mb=growing(16000),
+    params:
+        arguments=lambda wildcards: plan.score_arguments(wildcards.table),
+    message:
+        "score table {wildcards.table}"
+    shell:
+        "tipcap score {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

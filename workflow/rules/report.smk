@@ -1,0 +1,79 @@
+"""Tables, the document of all tables, and the records for MLflow.
+
+reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
+gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json;
+       target table_TABLE for each table
+"""
+
+
+localrules:
+    table,
+    document,
+    track,
+
+
+rule table:
+    """Render a table: as the paper prints it, in LaTeX, and one line per cell."""
+    input:
+        unpack(lambda wildcards: plan.table_inputs(wildcards.table)),
+    output:
+        csv=table_file(plan.name, "{table}", "csv"),
+        tex=table_file(plan.name, "{table}", "tex"),
+        cells=table_file(plan.name, "{table}", "cells.csv"),
+    log:
+        f"{LOGS}/table/{{table}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=lambda wildcards: plan.table_arguments(wildcards.table),
+    message:
+        "table {wildcards.table}"
+    shell:
+        "tipcap table {params.arguments:q} > {log:q} 2>&1"
+
+
+rule document:
+    """Join the world's tables into one LaTeX document that compiles by itself."""
+    input:
+        tables=[table_file(plan.name, table, "tex") for table in plan.wanted],
+    output:
+        document=document(plan.name),
+    log:
+        f"{LOGS}/document.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=plan.document_arguments(),
+    message:
+        "all tables in one document"
+    shell:
+        "tipcap document {params.arguments:q} > {log:q} 2>&1"
+
+
+rule track:
+    """Write what a table rests on into the tracking database; a second time adds nothing."""
+    input:
+        cells=table_file(plan.name, "{table}", "cells.csv"),
+    output:
+        stamp=tracked(plan.name, "{table}"),
+    log:
+        f"{LOGS}/track/{{table}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=lambda wildcards: plan.track_arguments(wildcards.table),
+    message:
+        "track table {wildcards.table}"
+    shell:
+        "tipcap track {params.arguments:q} > {log:q} 2>&1"
+
+
+for name in plan.tables:
+
+    rule:
+        name:
+            f"table_{name}"
+        input:
+            table=table_file(plan.name, name, "csv"),
+            tracked=tracked(plan.name, name),
+        localrule: True

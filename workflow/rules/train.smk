@@ -1,0 +1,59 @@
+"""The two stages of training. Checkpoints are not outputs: Snakemake would delete them on failure.
+
+reads: prepare/KEY/annotations.json, embeddings, the gap, language_model/KEY/
+gives: train/KEY/ and prompt/KEY/ with model.safetensors, metrics.jsonl
+"""
+
+
+rule train:
+    """Train mapping, reverse mapping and prefix projector on captions; resumes where it stopped (GPU)."""
+    input:
+        unpack(inputs_of("train")),
+    output:
+        model=artefact(plan.name, "train", "{key}", "model.safetensors"),
+        record=artefact(plan.name, "train", "{key}", "metrics.jsonl"),
+        meta=artefact(plan.name, "train", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/train/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("train")
+    resources:
+        gpu=NUM_GPUS,
+        runtime=growing(720),
+        mem_mb=growing(32000),
+        device=DEVICE,
+    params:
+        arguments=arguments_of("train"),
+    message:
+        "train {wildcards.key}"
+    shell:
+        "tipcap train {params.arguments:q}"
+        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+
+
+rule prompt:
+    """Train a captioner further with interactive prompts; resumes where it stopped (GPU)."""
+    input:
+        unpack(inputs_of("prompt")),
+    output:
+        model=artefact(plan.name, "prompt", "{key}", "model.safetensors"),
+        record=artefact(plan.name, "prompt", "{key}", "metrics.jsonl"),
+        meta=artefact(plan.name, "prompt", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/prompt/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("prompt")
+    resources:
+        gpu=NUM_GPUS,
+        runtime=growing(720),
+        mem_mb=growing(32000),
+        device=DEVICE,
+    params:
+        arguments=arguments_of("prompt"),
+    message:
+        "prompt {wildcards.key}"
+    shell:
+        "tipcap prompt {params.arguments:q}"
+        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
