@@ -6,9 +6,10 @@ A step's modules are imported inside its subcommand, so that `tipcap table` need
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.exceptions import TyperException
 
 from tipcap import __version__
 from tipcap.config.reading import check
@@ -31,7 +32,6 @@ from tipcap.specs import (
 app = typer.Typer(
     name="tipcap",
     help="Text data-centric image captioning with interactive prompts: the steps of the workflow.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -51,16 +51,16 @@ Files = Annotated[list[Path] | None, typer.Option()]
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
-def _json(text: str, option: str) -> dict[str, Any]:
+def _json(text: str, option: str, kind: type = dict) -> Any:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{option}: expected JSON, found {text[:60]!r} ({error}); quote it as one word"
         ) from error
-    if not isinstance(value, dict):
+    if not isinstance(value, kind):
         raise InputError(
-            f"{option}: expected a JSON object, found {text[:60]!r}; give names with values"
+            f"{option}: expected a JSON {'object' if kind is dict else 'list'}, found {text[:60]!r}; correct it"
         )
     return value
 
@@ -79,9 +79,13 @@ def _torch(threads: int, device: str = "cpu") -> str:
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"--device: expected auto, cpu or cuda, found {device!r}; choose one of them"
+        )
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"--device: expected a GPU for {device!r}, found none; use --device cpu"
         )
@@ -293,13 +297,7 @@ def score(
     """Score runs in one call; those that have their scores already are skipped."""
     from tipcap.steps.score import score as run
 
-    try:
-        runs = json.loads(request)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"--request: expected JSON, found something else ({error}); quote it as one word"
-        ) from error
-    run(runs, out, index)
+    run(_json(request, "--request", list), out, index)
 
 
 @app.command()
@@ -345,14 +343,24 @@ def version() -> None:
     typer.echo(__version__)
 
 
+def _fail(message: str) -> NoReturn:
+    print(f"tipcap: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2."""
+    given = sys.argv[1:] if words is None else words
     try:
-        app(words)
+        status = app(given or ["--help"], standalone_mode=False)
     except InputError as error:
-        line = " ".join(str(error).split())
-        print(f"tipcap: error: {line}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except TyperException as error:
+        _fail(f"{error.format_message()} (see --help)")
+    except typer.Abort:
+        sys.exit(130)  # interrupted from the keyboard
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":

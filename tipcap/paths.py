@@ -3,6 +3,7 @@
 from tipcap.specs import DownloadSpec, Spec
 
 RESULTS = "results"
+SHIPPED = "resources/models"
 META = "meta.json"
 RECORD = "metrics.jsonl"
 PICTURES = "pictures"
@@ -37,6 +38,11 @@ def folder(world: str, step: str, key: str) -> str:
 def artefact(world: str, step: str, key: str, file: str) -> str:
     """Return the path of one file of an artefact."""
     return f"{folder(world, step, key)}/{file}"
+
+
+def shipped(step: str, key: str) -> str:
+    """Return the folder in which the repository would ship a pretrained artefact."""
+    return f"{SHIPPED}/{step}/{key}"
 
 
 def main_file(world: str, spec: Spec, key: str) -> str:

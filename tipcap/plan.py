@@ -134,6 +134,11 @@ class Plan:
             },
         }
 
+    def is_shipped(self, key: str) -> bool:
+        """Return whether the repository holds this artefact, so that what it is made of is not needed."""
+        step = self.steps[key].spec.step
+        return step in _FOLDER_STEPS and Path(paths.shipped(step, key)).is_dir()
+
     def inputs(self, step: str, key: str) -> dict[str, list[str]]:
         """Return the files that a step reads, by role."""
         return self._by_role(step, key, handed_on=False)
@@ -158,6 +163,10 @@ class Plan:
 
     def _by_role(self, step: str, key: str, handed_on: bool) -> dict[str, list[str]]:
         files: dict[str, list[str]] = {}
+        if step in _FOLDER_STEPS and Path(paths.shipped(step, key)).is_dir():
+            return (
+                files  # the repository ships it: what it was trained on is not needed
+            )
         for numbered, parent in self.step(step, key).parents.items():
             role = numbered.rstrip("0123456789")
             files.setdefault(role, []).append(self._file(role, parent, handed_on))
@@ -239,11 +248,15 @@ class Plan:
         return [*tokens, "--out", paths.tracked(self.name, table)]
 
     def ancestors(self, key: str) -> list[str]:
-        """Return a step's key and those of all steps behind it, parents before children."""
+        """Return a step's key and those of all steps behind it, parents before children.
+
+        The line ends at what the repository ships.
+        """
         order: dict[str, None] = {}
 
         def visit(current: str) -> None:
-            for parent in self.steps[current].parents.values():
+            parents = {} if self.is_shipped(current) else self.steps[current].parents
+            for parent in parents.values():
                 if parent not in order:
                     visit(parent)
             order[current] = None

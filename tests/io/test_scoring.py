@@ -26,7 +26,7 @@ from tipcap.io.scoring import (
 FIXTURE = (
     Path(__file__).parents[1] / "fixtures" / "captions_val2014_fakecap_results.json"
 )
-WITHOUT_METEOR = tuple(name for name in COMPUTED if name != "meteor")
+WITHOUT_METEOR = tuple(name for name in COMPUTED if name != "METEOR")
 # The notebook of tylin/coco-caption prints three digits of these; pycocoevalcap 1.2 gives them all.
 FAKECAP = {
     "Bleu_1": 0.579400,
@@ -217,7 +217,7 @@ def test_unusual_captions_keep_their_places():
 
 def test_progress_counts_runs(capsys):
     runs = [Run(key, CAPTIONS, REFERENCES) for key in "ab"]
-    score_runs(runs, ["rouge_l"], Progress("score", 2))
+    score_runs(runs, ["ROUGE_L"], Progress("score", 2))
     captured = capsys.readouterr()
     assert "score: 2/2" in captured.err
     assert captured.out == ""
@@ -229,7 +229,7 @@ def test_scorers_print_nothing(capfd):
 
 
 def test_only_the_metrics_asked_for_are_given():
-    scores = score_runs([Run("a", CAPTIONS, REFERENCES)], ["cider", "bleu_1"])["a"]
+    scores = score_runs([Run("a", CAPTIONS, REFERENCES)], ["CIDEr", "Bleu_1"])["a"]
     assert set(scores.corpus) == {"Bleu_1", "CIDEr"}
     assert set(scores.images[1]) == {"Bleu_1", "CIDEr"}
 
@@ -242,8 +242,8 @@ def test_no_runs_need_no_java(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        (["cidr"], "did you mean 'cider'"),
-        (["spice"], "declare it absent"),
+        (["CIDer"], "did you mean 'CIDEr'"),
+        (["SPICE"], "declare it absent"),
         ([], "found none"),
     ],
 )
@@ -265,18 +265,18 @@ def test_captions_and_references_of_different_images_are_refused(
     captions, references, words
 ):
     with pytest.raises(InputError, match=words):
-        score_runs([Run("a", captions, references)], ["cider"])
+        score_runs([Run("a", captions, references)], ["CIDEr"])
 
 
 def test_two_runs_of_one_key_are_refused():
     with pytest.raises(InputError, match="'a' twice"):
-        score_runs([Run("a", CAPTIONS, REFERENCES)] * 2, ["cider"])
+        score_runs([Run("a", CAPTIONS, REFERENCES)] * 2, ["CIDEr"])
 
 
 def test_a_java_that_does_not_start_gives_no_scores(monkeypatch):
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:+NoSuchOption")
     with pytest.raises(InputError, match=r"PTB tokeniser.*NoSuchOption"):
-        score_runs([Run("a", CAPTIONS, REFERENCES)], ["cider"])
+        score_runs([Run("a", CAPTIONS, REFERENCES)], ["CIDEr"])
 
 
 @pytest.mark.parametrize(
@@ -292,13 +292,13 @@ def test_a_meteor_that_fails_ends_with_an_error_and_never_waits(
 ):
     echo_java(meteor)
     with pytest.raises(InputError, match=words):
-        score_runs([Run("a", CAPTIONS, REFERENCES)], ["meteor"], silence=0.5)
+        score_runs([Run("a", CAPTIONS, REFERENCES)], ["METEOR"], silence=0.5)
 
 
 def test_a_tokeniser_that_loses_a_line_is_noticed(echo_java):
     echo_java(tokeniser="sed 1d")
     with pytest.raises(InputError, match="one per caption"):
-        score_runs([Run("a", CAPTIONS, REFERENCES)], ["cider"])
+        score_runs([Run("a", CAPTIONS, REFERENCES)], ["CIDEr"])
 
 
 def test_equal_pairs_are_compared_by_meteor_once(echo_java, tmp_path):
@@ -308,7 +308,7 @@ def test_equal_pairs_are_compared_by_meteor_once(echo_java, tmp_path):
         "*) for i in 1 2 3 4 5; do echo 0.5; done;; esac; done"
     )
     runs = [Run(key, CAPTIONS, REFERENCES) for key in "ab"]
-    scores = score_runs(runs, ["meteor"])
+    scores = score_runs(runs, ["METEOR"])
     assert scores["a"] == scores["b"]
     kinds = [line.split()[0] for line in asked.read_text().splitlines()]
     assert (kinds.count("SCORE"), kinds.count("EVAL")) == (4, 2)

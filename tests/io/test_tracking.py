@@ -345,7 +345,7 @@ def impatient(monkeypatch):
 def test_a_live_training_sends_its_curve_to_the_server(server, monkeypatch):
     address, told = server
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    live = LiveLogger("train-0", send_every_seconds=0)
+    live = LiveLogger("train-0", send_every_seconds=0.0)
     before = time.time() * 1000
     for step in (10, 20):
         live.log({"step": step, "loss": 1 / step})
@@ -367,7 +367,7 @@ def test_a_live_training_sends_its_curve_to_the_server(server, monkeypatch):
 def test_live_values_are_sent_together_at_the_end(server, monkeypatch):
     address, told = server
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    live = LiveLogger("train-0", send_every_seconds=3600)
+    live = LiveLogger("train-0", send_every_seconds=3600.0)
     for step in range(5):
         live.log({"step": step, "loss": 1.0})
     live.close()
@@ -386,7 +386,7 @@ def test_a_server_that_is_down_never_raises_and_is_mentioned_once(
             "no such host": "https://tracking.invalid",
         }
         monkeypatch.setenv("MLFLOW_TRACKING_URI", addresses[kind])
-        live = LiveLogger("train-0", send_every_seconds=0, pause_seconds=0)
+        live = LiveLogger("train-0", send_every_seconds=0.0, pause_seconds=0.0)
         with caplog.at_level(logging.WARNING, logger="tipcap"):
             for step in range(2):
                 live.log({"step": step, "loss": 1.0})
@@ -401,7 +401,7 @@ def test_a_server_that_was_down_is_left_alone_for_a_while(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", FAR_AWAY)
     attempts = []
     monkeypatch.setattr(tracking, "_client_class", lambda: attempts.append)
-    live = LiveLogger("train-0", send_every_seconds=0, pause_seconds=3600)
+    live = LiveLogger("train-0", send_every_seconds=0.0, pause_seconds=3600.0)
     for step in range(5):
         live.log({"step": step, "loss": 1.0})
     assert len(attempts) == 1

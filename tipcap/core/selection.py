@@ -54,7 +54,7 @@ def sample_images(
     Raises:
         InputError: more images than there are.
     """
-    distinct = image_id.unique()
+    distinct: Tensor = image_id.unique()
     if not 1 <= number <= len(distinct):
         raise InputError(
             f"sample: expected between 1 and {len(distinct)} images, found {number}; "

@@ -42,7 +42,9 @@ class LanguageModel(Protocol):
 
     def embed_tokens(
         self, ids: Int[Tensor, "batch token"]
-    ) -> Float[Tensor, "batch token lm_dim"]: ...
+    ) -> Float[Tensor, "batch token lm_dim"]:
+        """Token embeddings, without positions."""
+        ...
 
     def logits(
         self, inputs: Float[Tensor, "batch position lm_dim"]
@@ -64,6 +66,7 @@ class Cache(NamedTuple):
     values: tuple[Float[Tensor, "batch head position head_dim"], ...]
 
     def select(self, rows: Int[Tensor, " row"]) -> "Cache":
+        """Return the cache of these rows of the batch, in this order."""
         return Cache(
             tuple(k.index_select(0, rows) for k in self.keys),
             tuple(v.index_select(0, rows) for v in self.values),
@@ -71,6 +74,7 @@ class Cache(NamedTuple):
 
     @property
     def length(self) -> int:
+        """Number of positions so far."""
         return int(self.keys[0].shape[2])
 
 

@@ -6,6 +6,7 @@ A record is one image: `image_id`, `archive` and `member` (where its picture lie
 
 import json
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,9 +32,14 @@ class ImageRecord(NamedTuple):
     captions: list[str]
 
 
-def _read_karpathy(path: Path) -> list[ImageRecord]:
+def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
     records = []
-    for image in read_json(path)["images"]:
+    if zipfile.is_zipfile(path):  # as published: one file per dataset in an archive
+        with zipfile.ZipFile(path) as archive:
+            document = json.loads(archive.read(f"dataset_{dataset}.json"))
+    else:
+        document = read_json(path)
+    for image in document["images"]:
         folder = image.get("filepath", "flickr30k-images")
         split = "train" if image["split"] == "restval" else image["split"]
         records.append(
@@ -49,7 +55,7 @@ def _read_karpathy(path: Path) -> list[ImageRecord]:
     return records
 
 
-def _read_nocaps(path: Path) -> list[ImageRecord]:
+def _read_nocaps(path: Path, dataset: str) -> list[ImageRecord]:
     document = read_json(path)
     captions: dict[int, list[str]] = {image["id"]: [] for image in document["images"]}
     for annotation in document["annotations"]:
@@ -73,7 +79,7 @@ def _lines(path: Path) -> Iterable[Any]:
             yield json.loads(line)
 
 
-def _read_yfcc(path: Path) -> list[ImageRecord]:
+def _read_yfcc(path: Path, dataset: str) -> list[ImageRecord]:
     records = []
     for line in _lines(path):
         text = " ".join((line.get("title") or line.get("description") or "").split())
@@ -93,10 +99,10 @@ def _read_yfcc(path: Path) -> list[ImageRecord]:
     return records
 
 
-def _read_ss1m(path: Path) -> list[ImageRecord]:
+def _read_ss1m(path: Path, dataset: str) -> list[ImageRecord]:
     texts: dict[str, None] = {}  # a set that keeps the order: distinct descriptions
     with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
+        for name in sorted(n for n in archive.namelist() if n.endswith(".json")):
             for line in json.loads(archive.read(name)):
                 if text := " ".join(line["description"].split()):
                     texts[text] = None
@@ -106,7 +112,7 @@ def _read_ss1m(path: Path) -> list[ImageRecord]:
     ]
 
 
-READERS: dict[str, Callable[[Path], list[ImageRecord]]] = {
+READERS: dict[str, Callable[[Path, str], list[ImageRecord]]] = {
     "karpathy": _read_karpathy,
     "nocaps": _read_nocaps,
     "yfcc": _read_yfcc,
@@ -115,7 +121,7 @@ READERS: dict[str, Callable[[Path], list[ImageRecord]]] = {
 
 
 def read_raw(
-    path: Path, reader: str, sample_size: int | None, seed: int
+    path: Path, reader: str, dataset: str, sample_size: int | None, seed: int
 ) -> list[ImageRecord]:
     """Return the records of a raw annotation file, checked, optionally a seeded sample of them.
 
@@ -126,13 +132,20 @@ def read_raw(
     if reader not in READERS:
         raise unknown_name("reader", reader, READERS, str(path))
     try:
-        records = READERS[reader](path)
+        records = READERS[reader](path, dataset)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected a file, found none; run the step that makes it"
+        ) from error
+    except InputError:
+        raise
     except (
+        AttributeError,
         KeyError,
         TypeError,
-        AttributeError,
-        json.JSONDecodeError,
+        ValueError,  # no JSON, no UTF-8, no number
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise InputError(
             f"{path}: expected annotations in the {reader} format, found something else "

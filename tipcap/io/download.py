@@ -31,21 +31,18 @@ def fetch(
     part = target.with_name(f".{target.name}.part")
     failures = []
     for url in urls:
+        resumed = part.exists()
         try:
-            _transfer(url, part, num_bytes)
-        except (httpx.HTTPError, OSError) as error:
+            found, problem = _attempt(url, part, sha256, num_bytes)
+            if problem and resumed:  # the fault may lie in what was here before
+                found, problem = _attempt(url, part, sha256, num_bytes)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             failures.append(f"{url}: {type(error).__name__} {error}".strip())
             continue
-        found = _sha256(part)
-        size = part.stat().st_size
-        if sha256 is not None and found != sha256:
-            failures.append(f"{url}: sha256 {found}")
-        elif num_bytes is not None and size != num_bytes:
-            failures.append(f"{url}: {size} bytes")
-        else:
+        if not problem:
             part.replace(target)
             return found
-        part.unlink()
+        failures.append(f"{url}: {problem}")
     expected = f"sha256 {sha256}" if sha256 else f"{num_bytes or 'some'} bytes"
     reasons = "; ".join(failures) if failures else "no address is known"
     raise InputError(
@@ -53,11 +50,30 @@ def fetch(
     )
 
 
+def _attempt(
+    url: str, part: Path, sha256: str | None, num_bytes: int | None
+) -> tuple[str, str]:
+    """Complete `part` from one address; return its sha256 and what is wrong with it, if so without it."""
+    _transfer(url, part, num_bytes)
+    found, size = _sha256(part), part.stat().st_size
+    if sha256 is not None and found != sha256:
+        problem = f"sha256 {found}"
+    elif num_bytes is not None and size != num_bytes:
+        problem = f"{size} bytes"
+    else:
+        return found, ""
+    part.unlink()
+    return found, problem
+
+
 def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
     have = part.stat().st_size if part.exists() else 0
     if num_bytes is not None and have == num_bytes:
         return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # compressed on the way, a transfer could not be resumed at a byte of the file
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     with httpx.stream(
         "GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S
     ) as response:

@@ -46,7 +46,7 @@ def read_embeddings(path: Path, embed_dim: int | None = None) -> Embeddings:
 
 
 def check_embeddings(embeddings: Embeddings, where: str) -> None:
-    """Check that there are rows, all finite and of unit norm.
+    """Check that there are rows, each with its ids, all finite and of unit norm.
 
     Raises:
         InputError: which row is wrong, and of which image.
@@ -56,6 +56,11 @@ def check_embeddings(embeddings: Embeddings, where: str) -> None:
         raise InputError(
             f"{where}: expected a matrix with rows, found shape {tuple(vectors.shape)}; run embed again"
         )
+    for name in ("image_id", "caption_number"):
+        if (found := tuple(getattr(embeddings, name).shape)) != (len(vectors),):
+            raise InputError(
+                f"{where}: expected {name} to have shape ({len(vectors)},), found {found}; run embed again"
+            )
     norms = vectors.norm(dim=1)
     if not torch.isfinite(norms).all():
         row = int((~torch.isfinite(norms)).nonzero()[0])

@@ -141,7 +141,12 @@ def load_encoder(folder: Path) -> Encoder:
     if config["source"] == "trained":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more precise
+            raise InputError(
+                f"{folder}/tokenizer.json: expected a tokeniser, found none ({error}); delete the folder and run the encoder step again"
+            ) from error
         parameters = config["parameters"]
         model = build_small_model(parameters, tokenizer.get_vocab_size())
         tokenize = small_tokenize(tokenizer, parameters["context_length"])
@@ -169,8 +174,8 @@ def import_openai_weights(file: Path) -> dict[str, Tensor]:
         InputError: the file is not such an archive.
     """
     try:
-        archive = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
+        archive = torch.jit.load(str(file), map_location="cpu").eval()
+    except (RuntimeError, ValueError) as error:
         raise InputError(
             f"{file}: expected OpenAI's CLIP archive, found something else; delete it and download again"
         ) from error

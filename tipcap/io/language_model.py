@@ -299,7 +299,7 @@ def encode_captions(
         counts.extend(map(len, rows))
         flat = chain.from_iterable(row[:max_tokens] for row in rows)
         kept.append(np.fromiter(flat, np.int64))
-    end_of_text: int = tokenizer.token_to_id(END_OF_TEXT)
+    end_of_text = _end_of_text(tokenizer)
     count = torch.tensor(counts, dtype=torch.int64)
     length = (count + 1).clamp(max=max_tokens)
     width = int(length.max()) if counts else 0
@@ -317,7 +317,7 @@ def decode(
     length: Int[Tensor, " caption"],
 ) -> list[str]:
     """Return captions as text of one line each, without their end-of-text token."""
-    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    end_of_text = _end_of_text(tokenizer)
     rows = [
         [token for token in row[:count] if token != end_of_text]
         for row, count in zip(ids.tolist(), length.tolist(), strict=True)
@@ -326,3 +326,9 @@ def decode(
         " ".join(text.split())
         for text in tokenizer.decode_batch(rows, skip_special_tokens=False)
     ]
+
+
+def _end_of_text(tokenizer: Tokenizer) -> int:
+    number = tokenizer.token_to_id(END_OF_TEXT)
+    assert number is not None  # load_tokenizer has seen to it
+    return number

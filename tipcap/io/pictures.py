@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class PictureArchives:
             raise InputError(
                 f"{where}: expected the picture in the archive, found none; fetch the archive again"
             ) from error
-        except (FileNotFoundError, zipfile.BadZipFile, EOFError) as error:
+        except (FileNotFoundError, zipfile.BadZipFile, EOFError, zlib.error) as error:
             raise InputError(
                 f"{where}: expected a complete zip archive, found {error}; fetch the archive again"
             ) from error

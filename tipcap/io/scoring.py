@@ -26,9 +26,10 @@ from tipcap.io.java import SILENCE_SECONDS, JavaProgram, java_program
 from tipcap.io.progress import Progress
 from tipcap.io.store import read_json, replace_file, write_json
 
-COMPUTED = tuple(name for name in METRICS if name != "spice")
-"""Metrics that can be asked for, by their names in tables."""
-_BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+_SPICE = METRICS["spice"].score_name
+COMPUTED = tuple(m.score_name for m in METRICS.values() if m.score_name != _SPICE)
+"""Metrics that can be asked for, by their names in `scores.json`."""
+_BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 _JARS = Path(next(iter(pycocoevalcap.__path__)))
 _CONTROL = dict.fromkeys((*range(32), 127), " ")
 
@@ -74,7 +75,7 @@ def score_runs(
 
     Args:
         runs: their keys differ; together they may hold many models' captions of many datasets.
-        metrics: names in tables, some of `COMPUTED`.
+        metrics: some of `COMPUTED`.
         progress: advanced once per run.
         silence: seconds without any sign of life after which a Java program is ended.
 
@@ -97,7 +98,7 @@ def score_runs(
     scores = {}
     with ExitStack() as stack:
         meteor = None
-        if "meteor" in wanted:
+        if "METEOR" in wanted:
             meteor = _Meteor(stack.enter_context(_meteor_program(silence)))
         for run in runs:
             content = tuple((i, tuple(run.references[i])) for i in sorted(run.captions))
@@ -161,9 +162,9 @@ def _one_line(caption: str) -> str:
 def _check_metrics(metrics: Iterable[str]) -> frozenset[str]:
     wanted = frozenset(metrics)
     for name in sorted(wanted):
-        if name == "spice":
+        if name == _SPICE:
             raise InputError(
-                "metrics: expected metrics computed here, found 'spice', which is not yet; "
+                f"metrics: expected metrics computed here, found {name!r}, which is not yet; "
                 "leave it out and declare it absent in the world's file"
             )
         if name not in COMPUTED:
@@ -231,17 +232,15 @@ def _score(
         found |= dict(zip(_BLEU, zip(corpus, images, strict=True), strict=True))
     if meteor is not None:
         hypotheses = [candidate for (candidate,) in candidates.values()]
-        found["meteor"] = meteor.score(hypotheses, references.meteor_lines)
-    if "rouge_l" in wanted:
-        found["rouge_l"] = Rouge().compute_score(references.tokens, candidates)
-    if "cider" in wanted:
+        found["METEOR"] = meteor.score(hypotheses, references.meteor_lines)
+    if "ROUGE_L" in wanted:
+        found["ROUGE_L"] = Rouge().compute_score(references.tokens, candidates)
+    if "CIDEr" in wanted:
         cider = references.cider
         cider.ctest = [cook_test(candidate) for (candidate,) in candidates.values()]
         per_image = np.array(cider.compute_cider())
-        found["cider"] = (np.mean(per_image), per_image)
-    columns = {
-        METRICS[name].score_name: found[name] for name in METRICS if name in wanted
-    }
+        found["CIDEr"] = (np.mean(per_image), per_image)
+    columns = {name: found[name] for name in COMPUTED if name in wanted}
     return Scores(
         {name: float(corpus) for name, (corpus, _) in columns.items()},
         {

@@ -41,11 +41,7 @@ def publish(out: Path) -> Iterator[Path]:
     Raises:
         InputError: no space left on the device, or a quota was met.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for stale in out.parent.glob(f".{out.name}.partial-*"):
-        if not _is_alive(stale.name.rsplit("-", 1)[1]):
-            shutil.rmtree(stale, ignore_errors=True)
-    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+    partial = _partial(out)
     try:
         partial.mkdir()
         yield partial
@@ -73,6 +69,20 @@ def publish(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _partial(target: Path) -> Path:
+    """Return a free name beside `target`, after removing what killed processes left there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    own = target.parent / f".{target.name}.partial-{os.getpid()}"
+    for found in target.parent.glob(f".{target.name}.partial-*"):
+        # containers count their processes anew: a leftover may carry the id of this process
+        if found == own or not _is_alive(found.name.rsplit("-", 1)[1]):
+            if found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                found.unlink(missing_ok=True)
+    return own
+
+
 def _is_alive(pid: str) -> bool:
     return pid.isdigit() and Path(f"/proc/{pid}").exists()
 
@@ -80,8 +90,7 @@ def _is_alive(pid: str) -> bool:
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to it when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    partial = _partial(path)
     try:
         yield partial
         with partial.open("rb") as handle:

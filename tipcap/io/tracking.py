@@ -436,7 +436,7 @@ class LiveLogger:
         self._warned = False
         self._next = time.monotonic()
 
-    def log(self, record: Mapping[str, float]) -> None:
+    def log(self, record: Mapping[str, int | float]) -> None:
         """Take the values of one `step`; they are sent together with others a few seconds later."""
         if not self._active:
             return

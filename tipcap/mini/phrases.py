@@ -230,9 +230,9 @@ def web_text(
     scene: Scene,
     rng: np.random.Generator,
     *,
-    described: float = 0.4,
+    described: float = 0.45,
     listed: float = 0.15,
-    unrelated: float = 0.25,
+    unrelated: float = 0.15,
 ) -> str:
     """Return the text that stands beside a picture on the web the encoders are trained on.
 

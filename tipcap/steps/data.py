@@ -74,7 +74,7 @@ def _write_raw(path: Path, spec: DrawSpec, document: Any) -> None:
 def prepare(request: Request, spec: PrepareSpec, raw: Path) -> None:
     """Publish `annotations.json`: captions, splits and picture names, checked."""
     with artefact(request) as draft:
-        records = read_raw(raw, spec.reader, spec.sample_size, spec.seed)
+        records = read_raw(raw, spec.reader, spec.dataset, spec.sample_size, spec.seed)
         write_json(
             draft.folder / "annotations.json",
             annotations_document(spec.dataset, records),

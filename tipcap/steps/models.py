@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tipcap import paths
 from tipcap.core.gaussian import gap_figures
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
@@ -39,14 +40,13 @@ from tipcap.mini.pretrain import (
 )
 from tipcap.specs import EncoderSpec, LanguageModelSpec
 
-SHIPPED = Path(__file__).parents[2] / "resources" / "models"
 END_OF_TEXT = "<|endoftext|>"
 _LINES_EVERY = 20  # steps between two lines of metrics.jsonl
 
 
 def take_shipped(request: Request) -> bool:
     """Copy the artefact from the repository if it holds this very key; return whether it did."""
-    source = SHIPPED / request.step / request.key
+    source = Path(paths.shipped(request.step, request.key))
     if not (source / "meta.json").exists():
         return False
     with publish(request.out) as folder:
@@ -292,7 +292,7 @@ def make_language_model(
 def _take_hub_files(folder: Path, name: str, files: Sequence[Path]) -> None:
     wanted = {"config.json", "model.safetensors", "tokenizer.json"}
     for file in files:
-        target = file.name if file.name in wanted else file.name.split("-", 1)[-1]
+        target = file.name.removeprefix(f"{name}_")  # downloads.csv: gpt2_config.json
         if target in wanted:
             shutil.copyfile(file, folder / target)
     if missing := wanted - {entry.name for entry in folder.iterdir()}:

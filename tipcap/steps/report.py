@@ -66,13 +66,17 @@ def track_table(world: Path, name: str, database: Path, out: Path) -> None:
         ExperimentRecord(label, folders)
         for label, folders in _experiments(plan, name).items()
     ]
-    table_cells = Path(paths.table_file(plan.name, name, "cells.csv"))
-    added = import_records(
-        Path(paths.RESULTS) / plan.name, database, records, table_cells
-    )
+    files = [
+        Path(paths.table_file(plan.name, name, suffix))
+        for suffix in ("cells.csv", "tex")
+    ]
+    records.append(ExperimentRecord(f"table {name}", files=files))
+    imported = import_records(Path(paths.RESULTS) / plan.name, database, records)
     with replace_file(out) as partial:
         write_json(partial, {"table": name, "experiments": len(records)})
-    print(f"table {name}: {added} runs added to {database}")
+    print(
+        f"table {name}: {imported.added} runs added to {database}, {imported.present} there already"
+    )
 
 
 def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
@@ -81,10 +85,11 @@ def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
     for cell in plan.cells[name]:
         group = re.sub(r"[^a-z0-9]+", "-", cell.group.lower()).strip("-")
         for number, key in enumerate(cell.score_keys):
-            suffix = f".{number}" if len(cell.score_keys) > 1 else ""
-            folders = [
-                Path(paths.folder(plan.name, plan.steps[step].spec.step, step))
-                for step in plan.ancestors(key)
+            suffix = f" run {number}" if len(cell.score_keys) > 1 else ""
+            label = f"table {name}, row {cell.row_index}, {group}: {cell.experiment}{suffix}"
+            found[label] = [
+                Path(paths.folder(plan.name, step.spec.step, step.key))
+                for step in map(plan.steps.__getitem__, plan.ancestors(key))
+                if step.spec.step != "download"  # a file, with no record of its own
             ]
-            found[f"{name}.{cell.experiment}.{group}{suffix}"] = folders
     return found

@@ -1,0 +1,161 @@
+"""The whole chain in the still smaller world: from drawn pictures to Table II, killed, resumed, repeated."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+TABLES = Path("results/tiny/tables")
+RUN_LIMIT_S = 600
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The declarations and the workflow in a fresh folder, so that results start empty."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("config", "workflow"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def snakemake(folder, *words, check=True):
+    command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "2"]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(
+        [*command, "--rerun-incomplete", "--quiet", "progress", "--", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_LIMIT_S,
+    )
+    if check and done.returncode:
+        logs = sorted(folder.glob("results/tiny/logs/**/*.log"), key=os.path.getmtime)
+        last = "\n".join(path.read_text()[-1500:] for path in logs[-2:])
+        pytest.fail(f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}\n{last}")
+    return done
+
+
+@pytest.fixture(scope="module")
+def made(clone):
+    snakemake(clone, "all_tables")
+    return clone
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_table_ii_holds_computed_numbers_for_every_tipcap_row(made):
+    cells = rows_of(made / TABLES / "table_II.cells.csv")
+    ours = [c for c in cells if c["row"].startswith("TIPCap") and c["metric"] != "spice"]
+    assert {c["group"] for c in ours} == {"MS-COCO", "Flickr30k"}
+    assert all(c["source"] == "run" and c["value"] and c["key"] for c in ours)
+    quoted = [c for c in cells if c["row"] == "CapDec" and c["metric"] == "cider"]
+    assert {c["source"] for c in quoted} == {"quoted"}
+
+
+def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):
+    cells = rows_of(made / TABLES / "table_II.cells.csv")
+    cell = next(c for c in cells if c["row"] == "TIPCap (S3), RN50x4" and c["metric"] == "cider")
+    waiting, steps = [("score", cell["key"])], set()
+    while waiting:
+        step, key = waiting.pop()
+        record = json.loads((made / f"results/tiny/{step}/{key}/meta.json").read_text())
+        assert (record["step"], record["key"]) == (step, key)
+        steps.add(step)
+        for parent in record["parents"].values():
+            folder = next(made.glob(f"results/tiny/*/{parent}"))
+            waiting.append((folder.parent.name, parent))
+    assert steps >= {"score", "generate", "train", "embed", "encoder", "prepare", "draw"}
+
+
+def test_a_second_run_has_nothing_to_do(made):
+    assert "Nothing to be done" in snakemake(made, "all_tables").stderr
+
+
+def test_runs_are_recorded_in_mlflow_as_parents_and_children(made):
+    import sqlite3
+
+    with sqlite3.connect(made / "results/tiny/mlflow.db") as database:
+        (runs,) = database.execute("select count(*) from runs").fetchone()
+        query = "select count(*) from tags where key = 'mlflow.parentRunId'"
+        (children,) = database.execute(query).fetchone()
+    assert 0 < children < runs
+
+
+def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
+    """Killed with SIGKILL in the middle, a training leaves no model; run again it ends as if undisturbed."""
+    model = next(made.glob("results/tiny/train/*s4*/model.safetensors"))
+    undisturbed, record = model.read_bytes(), json.loads(model.with_name("meta.json").read_text())
+    shutil.rmtree(model.parent)
+    from tipcap.plan import load
+
+    os_folder = Path.cwd()
+    try:
+        os.chdir(made)
+        arguments = load("config/tiny.yaml").arguments("train", record["key"])
+    finally:
+        os.chdir(os_folder)
+    command = [BIN / "tipcap", "train", *arguments, "--device", "cpu"]
+    checkpoint = made / f"results/tiny/checkpoints/{record['key']}/state.safetensors"
+    process = subprocess.Popen(command, cwd=made, start_new_session=True)
+    deadline = time.monotonic() + RUN_LIMIT_S
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not model.exists()
+    subprocess.run(command, cwd=made, check=True)
+    assert model.read_bytes() == undisturbed
+    resumed = json.loads(model.with_name("meta.json").read_text())
+    assert resumed["counts"]["resumed_at_step"] > 0
+    assert not list(model.parent.parent.glob(".*partial*"))
+
+
+def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
+    table = made / TABLES / "table_II.cells.csv"
+    before = table.read_bytes()
+    for step in ("train", "generate", "score", "scores", "tables"):
+        shutil.rmtree(made / "results/tiny" / step)
+    command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "1"]
+    subprocess.run(
+        [*command, "--quiet", "all", "--", str(table.relative_to(made))], cwd=made, check=True,
+        timeout=RUN_LIMIT_S,
+    )
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("experiments.yaml", "s2: {setting: 2}", "s2: {seting: 2}", "did you mean 'setting'"),
+        ("tiny.yaml", "name: tiny", "nmae: tiny", "did you mean 'name'"),
+        ("tables/table_II.yaml", "experiment: s1,", "experiment: s1x,", "unknown experiment 's1x'"),
+    ],
+)
+def test_a_misspelt_declaration_stops_parsing_with_one_line(
+    clone, tmp_path, file, old, new, expected
+):
+    folder = tmp_path / "clone"
+    shutil.copytree(clone, folder, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    path = folder / "config" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    done = snakemake(folder, "all_tables", check=False)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
