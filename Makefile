@@ -17,7 +17,7 @@ plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check tipcap tests benchmarks

@@ -60,7 +60,9 @@ def rows_of(path):
 
 def test_table_ii_holds_computed_numbers_for_every_tipcap_row(made):
     cells = rows_of(made / TABLES / "table_II.cells.csv")
-    ours = [c for c in cells if c["row"].startswith("TIPCap") and c["metric"] != "spice"]
+    ours = [
+        c for c in cells if c["row"].startswith("TIPCap") and c["metric"] != "spice"
+    ]
     assert {c["group"] for c in ours} == {"MS-COCO", "Flickr30k"}
     assert all(c["source"] == "run" and c["value"] and c["key"] for c in ours)
     quoted = [c for c in cells if c["row"] == "CapDec" and c["metric"] == "cider"]
@@ -69,7 +71,9 @@ def test_table_ii_holds_computed_numbers_for_every_tipcap_row(made):
 
 def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):
     cells = rows_of(made / TABLES / "table_II.cells.csv")
-    cell = next(c for c in cells if c["row"] == "TIPCap (S3), RN50x4" and c["metric"] == "cider")
+    cell = next(
+        c for c in cells if c["row"] == "TIPCap (S3), RN50x4" and c["metric"] == "cider"
+    )
     waiting, steps = [("score", cell["key"])], set()
     while waiting:
         step, key = waiting.pop()
@@ -79,7 +83,15 @@ def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):
         for parent in record["parents"].values():
             folder = next(made.glob(f"results/tiny/*/{parent}"))
             waiting.append((folder.parent.name, parent))
-    assert steps >= {"score", "generate", "train", "embed", "encoder", "prepare", "draw"}
+    assert steps >= {
+        "score",
+        "generate",
+        "train",
+        "embed",
+        "encoder",
+        "prepare",
+        "draw",
+    }
 
 
 def test_a_second_run_has_nothing_to_do(made):
@@ -99,7 +111,10 @@ def test_runs_are_recorded_in_mlflow_as_parents_and_children(made):
 def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
     """Killed with SIGKILL in the middle, a training leaves no model; run again it ends as if undisturbed."""
     model = next(made.glob("results/tiny/train/*s4*/model.safetensors"))
-    undisturbed, record = model.read_bytes(), json.loads(model.with_name("meta.json").read_text())
+    undisturbed, record = (
+        model.read_bytes(),
+        json.loads(model.with_name("meta.json").read_text()),
+    )
     shutil.rmtree(model.parent)
     from tipcap.plan import load
 
@@ -113,7 +128,11 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
     checkpoint = made / f"results/tiny/checkpoints/{record['key']}/state.safetensors"
     process = subprocess.Popen(command, cwd=made, start_new_session=True)
     deadline = time.monotonic() + RUN_LIMIT_S
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not checkpoint.exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -133,7 +152,9 @@ def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
         shutil.rmtree(made / "results/tiny" / step)
     command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "1"]
     subprocess.run(
-        [*command, "--quiet", "all", "--", str(table.relative_to(made))], cwd=made, check=True,
+        [*command, "--quiet", "all", "--", str(table.relative_to(made))],
+        cwd=made,
+        check=True,
         timeout=RUN_LIMIT_S,
     )
     assert table.read_bytes() == before
@@ -142,16 +163,28 @@ def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("experiments.yaml", "s2: {setting: 2}", "s2: {seting: 2}", "did you mean 'setting'"),
+        (
+            "experiments.yaml",
+            "s2: {setting: 2}",
+            "s2: {seting: 2}",
+            "did you mean 'setting'",
+        ),
         ("tiny.yaml", "name: tiny", "nmae: tiny", "did you mean 'name'"),
-        ("tables/table_II.yaml", "experiment: s1,", "experiment: s1x,", "unknown experiment 's1x'"),
+        (
+            "tables/table_II.yaml",
+            "experiment: s1,",
+            "experiment: s1x,",
+            "unknown experiment 's1x'",
+        ),
     ],
 )
 def test_a_misspelt_declaration_stops_parsing_with_one_line(
     clone, tmp_path, file, old, new, expected
 ):
     folder = tmp_path / "clone"
-    shutil.copytree(clone, folder, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    shutil.copytree(
+        clone, folder, ignore=shutil.ignore_patterns("results", ".snakemake")
+    )
     path = folder / "config" / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))

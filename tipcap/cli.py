@@ -282,6 +282,29 @@ def _given(path: Path | None, option: str) -> Path:
     return path
 
 
+_ANY_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@app.command(context_settings=_ANY_OPTIONS)
+def collect() -> None:
+    """Fetch pictures published as a list of addresses: declared, not built yet."""
+    raise _not_built(
+        "collect", "YFCC15M and NoCaps pictures have no archive to download"
+    )
+
+
+@app.command(context_settings=_ANY_OPTIONS)
+def prompt() -> None:
+    """Train stage 2 with interactive prompts: declared, not built yet."""
+    raise _not_built("prompt", "Table IV waits for it")
+
+
+def _not_built(step: str, reason: str) -> InputError:
+    return InputError(
+        f"step {step}: expected a step that this version builds, found one that is only declared ({reason}); choose other tables"
+    )
+
+
 @app.command()
 def score(
     request: Annotated[
@@ -335,6 +358,16 @@ def track(
     from tipcap.steps.report import track_table as run
 
     run(world, table, database, out)
+
+
+@app.command()
+def sheet(out: File, seed: int = 0) -> None:
+    """Draw a sheet of the mini world's pictures with their captions, as PNG."""
+    from tipcap.io.store import replace_file
+    from tipcap.mini.sheet import draw_sheet
+
+    with replace_file(out) as partial:
+        draw_sheet(seed).save(partial, "PNG")
 
 
 @app.command()

@@ -47,6 +47,11 @@ class ToyModel(nn.Module):
         state = (weights @ values[:, 0])[:, 0] + x[:, -1]
         return torch.tanh(state) @ self.output, Cache((keys,), (values,))
 
+    def hidden(self, inputs):
+        raise NotImplementedError("decoding asks for steps only")
+
+    head = hidden
+
     def logits(self, inputs):
         steps = range(1, inputs.shape[1] + 1)
         return torch.stack([self.step(inputs[:, :n], None)[0] for n in steps], 1)

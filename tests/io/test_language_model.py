@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tipcap.core.captioner import SplitLanguageModel
 from tipcap.core.decoding import beam_search
 from tipcap.core.types import LanguageModel
 from tipcap.errors import InputError
@@ -144,7 +143,6 @@ def test_selected_rows_of_the_cache_go_on_like_their_originals(model):
 
 def test_model_is_what_the_core_asks_for(model):
     assert isinstance(model, LanguageModel)
-    assert isinstance(model, SplitLanguageModel)
     assert (model.lm_dim, model.end_of_text, model.max_positions) == (16, 0, 24)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())

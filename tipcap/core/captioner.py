@@ -4,7 +4,7 @@ It reads image embeddings at inference and mapped text embeddings in training, a
 """
 
 from collections.abc import Mapping as Tensors
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,23 +17,6 @@ from tipcap.core.types import LanguageModel, TokenBatch
 from tipcap.errors import InputError
 
 NUM_HEADS = 8
-
-
-@runtime_checkable
-class SplitLanguageModel(LanguageModel, Protocol):
-    """A language model whose head can be applied to chosen positions only."""
-
-    def hidden(
-        self, inputs: Float[Tensor, "batch position lm_dim"]
-    ) -> Float[Tensor, "batch position lm_dim"]:
-        """Final hidden states, what the head reads."""
-        ...
-
-    def head(
-        self, hidden: Float[Tensor, "target lm_dim"]
-    ) -> Float[Tensor, "target vocab"]:
-        """Logits of hidden states."""
-        ...
 
 
 class PromptedCaptions(NamedTuple):
@@ -241,12 +224,8 @@ def prefix_loss(
     # the state at each position predicts the next token, so the last token is not read
     embedded = language_model.embed_tokens(tokens.ids[:, :-1])
     inputs = torch.cat([prefix, embedded], 1)
-    if isinstance(language_model, SplitLanguageModel):
-        hidden = language_model.hidden(inputs)[:, prefix_length - 1 :]
-        logits = language_model.head(hidden.flatten(0, 1).index_select(0, target))
-    else:
-        every = language_model.logits(inputs)[:, prefix_length - 1 :]
-        logits = every.flatten(0, 1).index_select(0, target)
+    hidden = language_model.hidden(inputs)[:, prefix_length - 1 :]
+    logits = language_model.head(hidden.flatten(0, 1).index_select(0, target))
     return caption_loss(logits, tokens.ids.flatten().index_select(0, target))
 
 

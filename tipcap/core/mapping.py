@@ -27,9 +27,7 @@ def seeded_linear(
     in_dim: int, out_dim: int, generator: torch.Generator, bias: bool = True
 ) -> nn.Linear:
     """Return a linear layer with PyTorch's usual initialisation, drawn from `generator`."""
-    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, in_dim, out_dim, bias=bias
-    )
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, in_dim, out_dim, bias=bias)
     bound = 1 / math.sqrt(in_dim)
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -434,7 +434,7 @@ class _Trained:
         """Make one step down the gradient of the loss."""
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimiser.step()
 
     def state(self, step: int, streams: dict[str, torch.Generator]) -> TrainingState:

@@ -46,10 +46,16 @@ class LanguageModel(Protocol):
         """Token embeddings, without positions."""
         ...
 
-    def logits(
+    def hidden(
         self, inputs: Float[Tensor, "batch position lm_dim"]
-    ) -> Float[Tensor, "batch position vocab"]:
-        """Logits at every position, for training (no cache)."""
+    ) -> Float[Tensor, "batch position lm_dim"]:
+        """Final hidden states at every position, what the head reads (no cache)."""
+        ...
+
+    def head(
+        self, hidden: Float[Tensor, "target lm_dim"]
+    ) -> Float[Tensor, "target vocab"]:
+        """Logits of hidden states, so that training computes them where captions stand only."""
         ...
 
     def step(

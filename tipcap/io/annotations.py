@@ -18,6 +18,7 @@ from tipcap.errors import InputError, unknown_name
 from tipcap.io.store import read_json
 
 MAX_CAPTION_CHARACTERS = 1000
+_SPLITS = ("train", "val", "test")
 _WEB_CAPTION_CHARACTERS = 300  # a title; CLIP reads 77 tokens of it at most
 
 
@@ -126,8 +127,8 @@ def read_raw(
     """Return the records of a raw annotation file, checked, optionally a seeded sample of them.
 
     Raises:
-        InputError: unknown reader, a file of another format, an image without captions, an empty or
-            over-long caption, a duplicate image id.
+        InputError: unknown reader, a file of another format or without records, an image without captions
+            or of an unknown split, an empty or over-long caption, a duplicate image id.
     """
     if reader not in READERS:
         raise unknown_name("reader", reader, READERS, str(path))
@@ -164,6 +165,10 @@ def read_raw(
 
 
 def _check(records: list[ImageRecord], path: Path) -> None:
+    if not records:
+        raise InputError(
+            f"{path}: expected at least one image or text, found none; fetch the file again"
+        )
     repeated = [
         i for i, n in Counter(record.image_id for record in records).items() if n > 1
     ]
@@ -172,6 +177,10 @@ def _check(records: list[ImageRecord], path: Path) -> None:
             f"{path}: expected every image once, found image {repeated[0]} twice; remove one of its entries"
         )
     for record in records:
+        if record.split not in _SPLITS:
+            raise InputError(
+                f"{path}: image {record.image_id}: expected a split of {', '.join(_SPLITS)}, found {record.split!r}; correct it"
+            )
         if not record.captions:
             raise InputError(
                 f"{path}: image {record.image_id}: expected at least one caption, found none; remove the image"

@@ -20,7 +20,7 @@ def fetch(
 
     Args:
         urls: mirrors, in the order they are tried.
-        target: final name; the transfer goes on in `<target>.part` across calls.
+        target: final name; the transfer goes on in `.<name>.part` beside it across calls.
         sha256: expected checksum; None where it is not known.
         num_bytes: expected size; None where it is not known.
 
@@ -53,7 +53,10 @@ def fetch(
 def _attempt(
     url: str, part: Path, sha256: str | None, num_bytes: int | None
 ) -> tuple[str, str]:
-    """Complete `part` from one address; return its sha256 and what is wrong with it, if so without it."""
+    """Complete `part` from one address; return its sha256 and what is wrong with it.
+
+    Nothing is wrong: an empty text. A wrong file is removed.
+    """
     _transfer(url, part, num_bytes)
     found, size = _sha256(part), part.stat().st_size
     if sha256 is not None and found != sha256:

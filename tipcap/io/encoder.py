@@ -137,8 +137,15 @@ def load_encoder(folder: Path) -> Encoder:
         InputError: files are missing, or the weights do not fit the configuration.
     """
     config = read_json(folder / "config.json")
+    try:
+        source, name = config["source"], config["model"]
+        parameters = config["parameters"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}/config.json: expected source, model and parameters, found no {error}; delete the folder and run the encoder step again"
+        ) from error
     weights = read_tensors(folder / "model.safetensors")
-    if config["source"] == "trained":
+    if source == "trained":
         from tokenizers import Tokenizer
 
         try:
@@ -147,21 +154,20 @@ def load_encoder(folder: Path) -> Encoder:
             raise InputError(
                 f"{folder}/tokenizer.json: expected a tokeniser, found none ({error}); delete the folder and run the encoder step again"
             ) from error
-        parameters = config["parameters"]
         model = build_small_model(parameters, tokenizer.get_vocab_size())
         tokenize = small_tokenize(tokenizer, parameters["context_length"])
         prepare, embed_dim = _pixels, int(parameters["embed_dim"])
     else:
         open_clip = open_clip_module()
-        model, _, prepare = open_clip.create_model_and_transforms(config["model"])
-        tokenize = open_clip.get_tokenizer(config["model"])
+        model, _, prepare = open_clip.create_model_and_transforms(name)
+        tokenize = open_clip.get_tokenizer(name)
         embed_dim = int(model.visual.output_dim)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{folder}/model.safetensors: expected the weights of {json.dumps(config['model'])}, "
+            f"{folder}/model.safetensors: expected the weights of {json.dumps(name)}, "
             f"found others ({reason}); delete the folder and run the encoder step again"
         ) from error
     return Encoder(model, tokenize, prepare, embed_dim)

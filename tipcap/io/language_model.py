@@ -116,7 +116,7 @@ class _Block(nn.Module):
 
 
 class GPT2(nn.Module):
-    """GPT-2 without dropout, its head tied to the token embedding: a `SplitLanguageModel` of the core.
+    """GPT-2 without dropout, its head tied to the token embedding: a `LanguageModel` of the core.
 
     Parameters have the names and shapes of the published file. Positions are counted over everything
     the model reads, prefix and tokens alike.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from tipcap.errors import InputError
 
@@ -51,7 +51,12 @@ class PictureArchives:
         try:
             picture = Image.open(io.BytesIO(content))
             picture.load()
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:
             raise InputError(
                 f"{where}: expected a whole picture, found a damaged or truncated one ({error}); "
                 "fetch the archive again"

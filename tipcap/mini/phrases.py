@@ -58,7 +58,7 @@ def _noun_phrase(
         clothes = "shirt" if thing.kind == "man" else "dress"
         person = _article(" ".join(words))
         return (
-            f"{person} in a {thing.colour} {clothes}"
+            f"{person} in {_article(f'{thing.colour} {clothes}')}"
             if rng.random() < colour
             else person
         )

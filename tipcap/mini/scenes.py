@@ -17,7 +17,8 @@ PICTURE_SIZE = 64
 _CANVAS = 2 * PICTURE_SIZE  # drawn large and averaged down, so edges are smooth
 
 Colour = tuple[int, int, int]
-Point = tuple[float, float]
+Number = int | float  # said in full: the tests' run-time checker tells them apart
+Point = tuple[Number, Number]
 
 
 class Mark(NamedTuple):
@@ -61,15 +62,15 @@ BACKGROUNDS: dict[str, tuple[Colour, Colour]] = {  # above and below the horizon
 }
 
 
-def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
+def _box(x0: Number, y0: Number, x1: Number, y1: Number) -> list[Point]:
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
-def _rect(x0: float, y0: float, x1: float, y1: float, paint: str = "main") -> Mark:
+def _rect(x0: Number, y0: Number, x1: Number, y1: Number, paint: str = "main") -> Mark:
     return Mark("polygon", _box(x0, y0, x1, y1), paint)
 
 
-def _oval(x0: float, y0: float, x1: float, y1: float, paint: str = "main") -> Mark:
+def _oval(x0: Number, y0: Number, x1: Number, y1: Number, paint: str = "main") -> Mark:
     return Mark("ellipse", [(x0, y0), (x1, y1)], paint)
 
 

@@ -1,0 +1,75 @@
+"""What all tests share: one thread, no network, and the smallest encoder that is one."""
+
+import socket
+
+import pytest
+import torch
+
+TINY_ENCODER = {
+    "embed_dim": 16,
+    "context_length": 32,
+    "vocabulary_size": 300,
+    "vision": {
+        "image_size": 64,
+        "patch_size": 16,
+        "layers": 1,
+        "width": 32,
+        "head_width": 16,
+    },
+    "text": {"width": 32, "heads": 2, "layers": 1},
+    "mismatched": 0.1,
+    "seed": 0,
+    "schedule": {
+        "num_steps": 3,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+    },
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """More threads change the last digits of sums, and the tests run beside each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    """A connection to anything but this machine is an error."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            original = getattr(socket.socket, name)
+
+            def guarded(self, address, original=original):
+                inet = self.family in (socket.AF_INET, socket.AF_INET6)
+                if inet and address[0] != "127.0.0.1":
+                    raise RuntimeError(f"a test tried to connect to {address}")
+                return original(self, address)
+
+            patch.setattr(socket.socket, name, guarded)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_parameters():
+    """Parameters of a small encoder, as a world's file holds them."""
+    return TINY_ENCODER
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """The folder of an untrained small encoder."""
+    from tipcap.io.encoder import build_small_model
+    from tipcap.io.store import write_json, write_tensors
+    from tipcap.steps.models import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("encoder")
+    tokenizer = train_tokenizer(["a red box on the beach", "two blue boats"], 300)
+    torch.manual_seed(0)  # open_clip initialises from the global generator
+    model = build_small_model(TINY_ENCODER, tokenizer.get_vocab_size())
+    config = {"source": "trained", "model": "small-vit", "parameters": TINY_ENCODER}
+    write_json(folder / "config.json", config)
+    write_tensors(folder / "model.safetensors", model.state_dict())
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder

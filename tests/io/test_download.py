@@ -1,0 +1,194 @@
+import hashlib
+import http.server
+import threading
+from collections import Counter
+
+import pytest
+
+from tipcap.errors import InputError
+from tipcap.io.download import fetch
+from tipcap.io.record import Request
+from tipcap.specs import DownloadSpec
+from tipcap.steps.download import download
+
+CONTENT = bytes(range(256)) * 400
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+WRONG = CONTENT[::-1]
+HALF = len(CONTENT) // 2
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Mirrors that are good, wrong, gone, and one whose first transfer breaks off half way."""
+
+    def do_GET(self):
+        name = self.path.strip("/")
+        self.server.asked.append((name, self.headers.get("Range")))
+        count = Counter(asked for asked, _ in self.server.asked)[name]
+        if name == "gone":
+            self.send_error(404)
+            return
+        content = WRONG if name.startswith("wrong") else CONTENT
+        first, status = 0, 200
+        if (wanted := self.headers.get("Range")) and name != "whole-only":
+            first, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
+        if first >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content) - first))
+        if status == 206:
+            span = f"bytes {first}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", span)
+        self.end_headers()
+        broken = name.endswith("breaks") and count == 1
+        self.wfile.write(content[first:HALF] if broken else content[first:])
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def server():
+    found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    found.asked = []
+    thread = threading.Thread(
+        target=found.serve_forever, kwargs={"poll_interval": 0.01}
+    )
+    thread.start()
+    yield found
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+@pytest.fixture
+def url(server):
+    return lambda name: f"http://127.0.0.1:{server.server_port}/{name}"
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "downloads" / "captions.zip"
+
+
+def names(target):
+    return sorted(entry.name for entry in target.parent.iterdir())
+
+
+def test_a_file_is_fetched_whole(url, target):
+    assert fetch([url("good")], target, SHA256, len(CONTENT)) == SHA256
+    assert target.read_bytes() == CONTENT
+    assert names(target) == [target.name]
+
+
+def test_a_file_without_known_checksum_is_fetched_and_its_checksum_returned(
+    url, target
+):
+    assert fetch([url("good")], target, None, None) == SHA256
+
+
+def test_a_transfer_that_broke_off_goes_on_where_it_stopped(url, server, target):
+    with pytest.raises(InputError, match="breaks: RemoteProtocolError"):
+        fetch([url("breaks")], target, SHA256, len(CONTENT))
+    assert not target.exists()
+    assert fetch([url("breaks")], target, SHA256, len(CONTENT)) == SHA256
+    assert target.read_bytes() == CONTENT
+    assert server.asked == [("breaks", None), ("breaks", f"bytes={HALF}-")]
+
+
+def test_the_next_mirror_goes_on_where_the_first_broke_off(url, server, target):
+    fetch([url("breaks"), url("good")], target, SHA256, len(CONTENT))
+    assert target.read_bytes() == CONTENT
+    assert server.asked[1] == ("good", f"bytes={HALF}-")
+
+
+def test_a_server_that_cannot_resume_sends_all_again(url, target):
+    fetch([url("breaks"), url("whole-only")], target, SHA256, len(CONTENT))
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_wrong_first_half_does_not_spoil_the_next_mirror(url, target):
+    """What a broken mirror left is wrong; the good one is asked for the whole file."""
+    fetch([url("wrong-breaks"), url("good")], target, SHA256, len(CONTENT))
+    assert target.read_bytes() == CONTENT
+    assert names(target) == [target.name]
+
+
+@pytest.mark.parametrize("bad", ["wrong", "gone"])
+def test_a_mirror_with_another_file_or_none_is_passed_over(url, target, bad):
+    assert fetch([url(bad), url("good")], target, SHA256, None) == SHA256
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_file_of_another_size_is_refused(url, target):
+    with pytest.raises(InputError, match=f"found .*good: {len(CONTENT)} bytes"):
+        fetch([url("good")], target, None, len(CONTENT) + 1)
+    assert not target.exists()
+
+
+def test_when_all_mirrors_fail_one_line_says_what_each_gave(url, target):
+    urls = [url("gone"), url("wrong"), "http://127.0.0.1:9/closed", "http://[odd/"]
+    with pytest.raises(InputError, match=r"captions\.zip") as caught:
+        fetch(urls, target, SHA256, None)
+    message = str(caught.value)
+    assert "404" in message
+    assert hashlib.sha256(WRONG).hexdigest() in message
+    assert all(f"{address}: " in message for address in urls)
+    assert SHA256 in message
+    assert str(target) in message
+    assert "\n" not in message
+    assert names(target) == []
+
+
+def test_a_file_without_addresses_has_to_be_put_there_by_hand(target):
+    with pytest.raises(InputError, match="no address is known; fetch the file by hand"):
+        fetch([], target, SHA256, None)
+
+
+@pytest.mark.parametrize("num_bytes", [len(CONTENT), None])
+def test_what_is_complete_already_is_not_fetched_again(url, server, target, num_bytes):
+    target.parent.mkdir()
+    (target.parent / f".{target.name}.part").write_bytes(CONTENT)
+    assert fetch([url("good")], target, SHA256, num_bytes) == SHA256
+    assert target.read_bytes() == CONTENT
+    assert len(server.asked) == (0 if num_bytes else 1)
+
+
+def test_a_file_that_was_there_stays_when_fetching_fails(url, target):
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    with pytest.raises(InputError):
+        fetch([url("gone")], target, SHA256, None)
+    assert target.read_bytes() == b"old"
+
+
+@pytest.fixture
+def run_download(tmp_path, target):
+    def run(url):
+        listed = tmp_path / "downloads.csv"
+        listed.write_text(
+            "file,urls,sha256,bytes,licence,note\n"
+            f"{target.name},{url},{SHA256},{len(CONTENT)},none,\n"
+        )
+        spec = DownloadSpec(file=target.name, sha256=SHA256)
+        download(Request("download", "k", {}, {}, target.parent), spec, listed)
+
+    return run
+
+
+def test_the_download_step_fetches_what_the_list_says(
+    run_download, url, target, capsys
+):
+    run_download(url("good"))
+    assert target.read_bytes() == CONTENT
+    assert SHA256 in capsys.readouterr().out
+
+
+def test_the_download_step_keeps_a_right_file_put_there_by_hand(
+    run_download, url, server, target
+):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    run_download(url("gone"))
+    assert target.read_bytes() == CONTENT
+    assert server.asked == []

@@ -1,0 +1,212 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tipcap.errors import InputError
+from tipcap.io.encoder import (
+    Encoder,
+    build_small_model,
+    import_openai_weights,
+    load_encoder,
+    small_tokenize,
+)
+from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.steps.models import train_tokenizer
+
+NORM_TOLERANCE = 1e-5  # rounding of a float32 division
+TEXTS = ["a red box on the beach", "two blue boats", "a red box"]
+
+
+def some_pictures(number=3, side=64):
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (number, side, side, 3), np.uint8
+    )
+    return [Image.fromarray(picture) for picture in pixels]
+
+
+@pytest.fixture
+def folder(tiny_encoder, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(tiny_encoder, tmp_path / "encoder")
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder):
+    return load_encoder(tiny_encoder)
+
+
+def test_open_clip_imports_beside_this_torch():
+    code = "from tipcap.io.encoder import open_clip_module as m; print(m().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "open_clip", done.stderr
+
+
+def test_embeddings_of_pictures_have_unit_norm(encoder):
+    prepared = torch.stack([encoder.prepare(picture) for picture in some_pictures()])
+    found = encoder.embed_images(prepared)
+    assert found.shape == (3, encoder.embed_dim)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(
+        found.norm(dim=1), torch.ones(3), atol=NORM_TOLERANCE, rtol=0
+    )
+
+
+def test_embeddings_of_texts_have_unit_norm(encoder):
+    found = encoder.embed_texts(encoder.tokenize(TEXTS))
+    assert found.shape == (3, encoder.embed_dim)
+    torch.testing.assert_close(
+        found.norm(dim=1), torch.ones(3), atol=NORM_TOLERANCE, rtol=0
+    )
+
+
+def test_different_inputs_have_different_embeddings(encoder):
+    prepared = torch.stack([encoder.prepare(picture) for picture in some_pictures()])
+    for found in (
+        encoder.embed_images(prepared),
+        encoder.embed_texts(encoder.tokenize(TEXTS)),
+    ):
+        assert len(found.unique(dim=0)) == 3
+
+
+def test_an_embedding_does_not_depend_on_what_else_is_in_the_batch(encoder):
+    prepared = torch.stack([encoder.prepare(picture) for picture in some_pictures()])
+    alone = torch.cat([encoder.embed_images(picture[None]) for picture in prepared])
+    torch.testing.assert_close(encoder.embed_images(prepared), alone)
+    tokens = encoder.tokenize(TEXTS)
+    alone = torch.cat([encoder.embed_texts(row[None]) for row in tokens])
+    torch.testing.assert_close(encoder.embed_texts(tokens), alone)
+
+
+def test_grey_and_transparent_pictures_are_read_as_colour(encoder):
+    (picture,) = some_pictures(1)
+    for kind in ("L", "RGBA", "P"):
+        assert encoder.prepare(picture.convert(kind)).shape == (3, 64, 64)
+
+
+def test_a_saved_model_embeds_as_before(
+    encoder, tiny_encoder, tiny_parameters, tmp_path
+):
+    torch.manual_seed(1)
+    tokenizer = train_tokenizer(TEXTS, 300)
+    model = build_small_model(tiny_parameters, tokenizer.get_vocab_size()).eval()
+    config = {"source": "trained", "model": "small", "parameters": tiny_parameters}
+    write_json(tmp_path / "config.json", config)
+    write_tensors(tmp_path / "model.safetensors", model.state_dict())
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    found = load_encoder(tmp_path)
+    tokens = small_tokenize(tokenizer, 32)(TEXTS)
+    assert torch.equal(found.tokenize(TEXTS), tokens)
+    pictures = torch.stack([found.prepare(picture) for picture in some_pictures()])
+    before = Encoder(model, found.tokenize, found.prepare, 16)
+    assert torch.equal(found.embed_images(pictures), before.embed_images(pictures))
+    assert torch.equal(found.embed_texts(tokens), before.embed_texts(tokens))
+
+
+def test_loading_leaves_the_global_random_numbers_alone_in_what_it_gives(tiny_encoder):
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        encoder = load_encoder(tiny_encoder)
+        found.append(encoder.embed_texts(encoder.tokenize(TEXTS)))
+    assert torch.equal(*found)
+
+
+def test_a_long_text_keeps_its_start_and_its_end_of_text(tiny_parameters):
+    tokenizer = train_tokenizer(TEXTS, 300)
+    length = tiny_parameters["context_length"]
+    row = small_tokenize(tokenizer, length)(["red boats " * 100])[0]
+    start = tokenizer.get_vocab_size()
+    assert row.shape == (length,)
+    assert (row[0], row[-1]) == (start, start + 1)
+    whole = tokenizer.encode("red boats " * 100).ids
+    assert row[1:-1].tolist() == whole[: length - 2]
+
+
+def test_the_end_of_text_is_where_open_clip_pools(tiny_parameters):
+    """open_clip takes the text at its highest token id."""
+    tokenizer = train_tokenizer(TEXTS, 300)
+    for row in small_tokenize(tokenizer, 32)(["", *TEXTS]):
+        assert row[row.argmax()] == tokenizer.get_vocab_size() + 1
+        assert not row[row.argmax() + 1 :].any()
+
+
+def test_weights_of_another_model_are_refused(folder):
+    weights = read_tensors(folder / "model.safetensors")
+    weights["text_projection"] = torch.zeros(3, 3)
+    write_tensors(folder / "model.safetensors", weights)
+    with pytest.raises(InputError, match=r"model\.safetensors.*small-vit") as caught:
+        load_encoder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_are_refused(folder):
+    weights = read_tensors(folder / "model.safetensors")
+    del weights["text_projection"]
+    write_tensors(folder / "model.safetensors", weights)
+    with pytest.raises(InputError, match="text_projection"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_or_damaged_file_is_named(folder, name):
+    (folder / name).write_text("not this")
+    with pytest.raises(InputError, match=name):
+        load_encoder(folder)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        load_encoder(folder)
+
+
+def test_a_configuration_without_its_fields_is_named(folder):
+    (folder / "config.json").write_text(json.dumps({"source": "trained"}))
+    with pytest.raises(InputError, match=r"config\.json"):
+        load_encoder(folder)
+
+
+class SmallClip(torch.nn.Module):
+    """The parts of OpenAI's archive that matter here: half precision, and three sizes kept as buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.text_projection = torch.nn.Parameter(torch.full((2, 3), 0.5).half())
+        self.visual = torch.nn.Linear(2, 2).half()
+        for name, size in (
+            ("input_resolution", 288),
+            ("context_length", 77),
+            ("vocab_size", 49408),
+        ):
+            self.register_buffer(name, torch.tensor(size))
+
+    def forward(self, inputs):
+        return inputs @ self.text_projection
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_weights_of_openais_archive_are_taken_in_as_float32(tmp_path):
+    model = SmallClip()
+    file = tmp_path / "RN50x4.pt"
+    torch.jit.script(model).save(str(file))
+    found = import_openai_weights(file)
+    assert found.keys() == {"text_projection", "visual.weight", "visual.bias"}
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+    assert torch.equal(found["visual.weight"], model.visual.weight.float())
+    write_tensors(tmp_path / "model.safetensors", found)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("content", [b"", b"<html>gone</html>", b"PK\x03\x04", None])
+def test_what_is_not_openais_archive_is_one_line(tmp_path, content):
+    file = tmp_path / "RN50x4.pt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"RN50x4\.pt: expected OpenAI's CLIP"
+    ) as caught:
+        import_openai_weights(file)
+    assert "\n" not in str(caught.value)
