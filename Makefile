@@ -38,7 +38,10 @@ golden: $(INSTALLED)
 
 # The mini world's encoders and language model, trained anew into resources/models.
 models: $(INSTALLED)
-	$(BIN)/tipcap models --world config/mini.yaml
+	rm -rf resources/models results/mini/encoder results/mini/language_model
+	$(SNAKEMAKE) -- pretrained
+	mkdir -p resources/models
+	cp -r results/mini/encoder results/mini/language_model resources/models
 
 ui: $(INSTALLED)
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 \

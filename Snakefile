@@ -10,6 +10,7 @@ include: "workflow/rules/common.smk"
 
 localrules:
     all_tables,
+    pretrained,
 
 
 rule all_tables:
@@ -23,6 +24,12 @@ rule all_tables:
         ],
         document=document(plan.name),
         tracked=[tracked(plan.name, table) for table in plan.wanted],
+
+
+rule pretrained:
+    """The world's encoders and language models alone."""
+    input:
+        plan.models(),
 
 
 include: "workflow/rules/data.smk"

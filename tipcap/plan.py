@@ -180,6 +180,14 @@ class Plan:
             return paths.artefact(self.name, spec.step, key, paths.PICTURES)
         return paths.main_file(self.name, spec, key)
 
+    def models(self) -> list[str]:
+        """Return the main files of all encoders and language models."""
+        return [
+            paths.main_file(self.name, step.spec, key)
+            for key, step in self.steps.items()
+            if step.spec.step in _FOLDER_STEPS
+        ]
+
     def threads(self, step: str) -> int:
         """Return how many threads a step may use in this world."""
         return self.world.runtime.threads.get(step, 1)

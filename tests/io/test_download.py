@@ -23,6 +23,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.strip("/")
         self.server.asked.append((name, self.headers.get("Range")))
+        self.server.encodings.add(self.headers.get("Accept-Encoding"))
         count = Counter(asked for asked, _ in self.server.asked)[name]
         if name == "gone":
             self.send_error(404)
@@ -50,7 +51,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    found.asked = []
+    found.asked, found.encodings = [], set()
     thread = threading.Thread(
         target=found.serve_forever, kwargs={"poll_interval": 0.01}
     )
@@ -79,6 +80,12 @@ def test_a_file_is_fetched_whole(url, target):
     assert fetch([url("good")], target, SHA256, len(CONTENT)) == SHA256
     assert target.read_bytes() == CONTENT
     assert names(target) == [target.name]
+
+
+def test_the_files_own_bytes_are_asked_for(url, server, target):
+    """Of a transfer compressed on the way, a half could not be completed by another mirror."""
+    fetch([url("good")], target, SHA256, None)
+    assert server.encodings == {"identity"}
 
 
 def test_a_file_without_known_checksum_is_fetched_and_its_checksum_returned(
@@ -127,7 +134,8 @@ def test_a_file_of_another_size_is_refused(url, target):
 
 
 def test_when_all_mirrors_fail_one_line_says_what_each_gave(url, target):
-    urls = [url("gone"), url("wrong"), "http://127.0.0.1:9/closed", "http://[odd/"]
+    odd = ["http://127.0.0.1:9/closed", "http://127.0.0.1:port/", "ftp://127.0.0.1/"]
+    urls = [url("gone"), url("wrong"), *odd]
     with pytest.raises(InputError, match=r"captions\.zip") as caught:
         fetch(urls, target, SHA256, None)
     message = str(caught.value)

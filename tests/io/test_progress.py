@@ -43,6 +43,13 @@ def test_a_step_without_items_is_no_error(capsys):
     assert list(track([], "drawing", 0)) == []
 
 
+def test_an_unknown_total_does_not_flood_the_log(capsys):
+    progress = Progress("captions.zip", 0)
+    for _ in range(1000):
+        progress.advance(1 << 16)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_terminal_gets_a_bar_and_no_lines(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     progress = Progress("drawing", 2)

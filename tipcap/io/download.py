@@ -9,7 +9,6 @@ import httpx
 from tipcap.errors import InputError
 from tipcap.io.progress import Progress
 
-_CHUNK = 1 << 20
 _TIMEOUT_S = 60.0
 
 
@@ -37,7 +36,8 @@ def fetch(
             if problem and resumed:  # the fault may lie in what was here before
                 found, problem = _attempt(url, part, sha256, num_bytes)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            failures.append(f"{url}: {type(error).__name__} {error}".strip())
+            reason = str(error).partition("\n")[0]
+            failures.append(f"{url}: {type(error).__name__} {reason}".strip())
             continue
         if not problem:
             part.replace(target)
@@ -89,7 +89,7 @@ def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
             part.name[1:-5], (have if resumed else 0) + left, have if resumed else 0
         )
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes():  # as they come: a broken one loses none
                 file.write(chunk)
                 progress.advance(len(chunk))
         progress.close()

@@ -29,11 +29,12 @@ class Progress:
             self._bar.update(units)
             return
         now = time.monotonic()
-        finished = self._done >= self._total
+        finished = self._done == self._total
         if finished or now - self._shown >= _SECONDS_BETWEEN_LINES:
             self._shown = now
             spent = now - self._started
-            left = spent / max(1, self._done - self._first) * (self._total - self._done)
+            missing = max(0, self._total - self._done)  # the total may be unknown: 0
+            left = spent / max(1, self._done - self._first) * missing
             end = f"took {spent:.0f} s" if finished else f"{left:.0f} s left"
             print(
                 f"{self._label}: {self._done}/{self._total} {end} {note}".rstrip(),

@@ -1,6 +1,8 @@
 """The train step: stage 1, from files to arrays, with checkpoints that survive a kill."""
 
+import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -158,7 +160,7 @@ class _CurveLog:
             self._draft.counts["resumed_at_step"] = self._step
         return state
 
-    def on_step(self, record: dict[str, float]) -> None:
+    def on_step(self, record: Mapping[str, int | float]) -> None:
         """Write a line of the curves."""
         step = int(record["step"])
         append_line(self._curves, {**record, "step": step})
@@ -182,8 +184,6 @@ class _CurveLog:
 
 def _step_of(line: str) -> float:
     """Return the step of a line; a line that a kill cut short belongs to no checkpoint."""
-    import json
-
     try:
         return float(json.loads(line)["step"])
     except (json.JSONDecodeError, KeyError):

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from tipcap.errors import InputError
+from tipcap.io.store import write_json
+from tipcap.steps.score import score
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Four evaluated images in two domains, and a training image that no run should need."""
+    images = [
+        {
+            "image_id": number,
+            "archive": None,
+            "member": None,
+            "split": "train" if number == 9 else "val",
+            "domain": "in" if number % 2 else "out",
+            "captions": [f"a dog number {number} runs on grass", "a dog on grass"],
+        }
+        for number in (1, 2, 3, 4, 9)
+    ]
+    write_json(tmp_path / "annotations.json", {"dataset": "toy", "images": images})
+    return tmp_path
+
+
+def request_of(world, key, numbers=(1, 2, 3, 4), **spec):
+    captions = [{"image_id": i, "caption": "a dog runs on grass"} for i in numbers]
+    write_json(world / f"{key}.json", captions)
+    return {
+        "key": key,
+        "spec": {"metrics": ["bleu_1", "cider"], **spec},
+        "parents": {"captions": "c", "references": "r"},
+        "captions": str(world / f"{key}.json"),
+        "references": str(world / "annotations.json"),
+    }
+
+
+def test_every_run_gets_an_artefact_and_a_line_in_the_index(world):
+    runs = [request_of(world, "first"), request_of(world, "second")]
+    score(runs, world / "score", world / "scores/II.json")
+    index = json.loads((world / "scores/II.json").read_text())
+    assert index.keys() == {"first", "second"}
+    record = json.loads((world / "score/first/meta.json").read_text())
+    assert record["parents"] == {"captions": "c", "references": "r"}
+    scores = json.loads((world / "score/first/scores.json").read_text())
+    assert scores["images"].keys() == {"1", "2", "3", "4"}
+    assert scores["corpus"] == index["first"]
+
+
+def test_a_scored_run_is_not_scored_again(world):
+    runs = [request_of(world, "first")]
+    score(runs, world / "score", world / "scores/II.json")
+    (world / "first.json").unlink()  # would be an error if it were read
+    score(
+        [*runs, request_of(world, "second")], world / "score", world / "scores/III.json"
+    )
+    assert json.loads((world / "scores/III.json").read_text()).keys() == {
+        "first",
+        "second",
+    }
+
+
+def test_a_domain_is_a_corpus_of_its_own(world):
+    score([request_of(world, "in", domain="in")], world / "score", world / "index.json")
+    scores = json.loads((world / "score/in/scores.json").read_text())
+    assert scores["images"].keys() == {"1", "3"}
+
+
+def test_a_lost_caption_is_noticed(world):
+    with pytest.raises(InputError, match="lost"):
+        score(
+            [request_of(world, "lost", (1, 2, 3))],
+            world / "score",
+            world / "index.json",
+        )
+    assert not (world / "score/lost").exists()
+    assert not (world / "index.json").exists()

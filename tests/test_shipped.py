@@ -1,0 +1,150 @@
+"""The pretrained models in resources/models: of the current specification, made by the rule, with a real gap."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tipcap import paths
+from tipcap.core.gaussian import gap_figures
+from tipcap.io.encoder import load_encoder
+from tipcap.io.record import Request
+from tipcap.mini.datasets import draw_items
+from tipcap.mini.pretrain import normalise_pixels, train_encoder, train_language_model
+from tipcap.plan import load
+from tipcap.steps import models
+from tipcap.steps.data import draw, prepare
+
+NUM_STEPS = 3
+OTHER_CPU = (
+    2e-3  # relative difference of early losses between CPU models and thread counts
+)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return load("config/mini.yaml")
+
+
+def keys_of(plan, step):
+    return [key for key, found in plan.steps.items() if found.spec.step == step]
+
+
+def test_every_model_of_the_mini_world_is_shipped_under_its_key(plan):
+    for step in ("encoder", "language_model"):
+        for key in keys_of(plan, step):
+            record = json.loads(
+                (Path(paths.shipped(step, key)) / "meta.json").read_text()
+            )
+            assert record["key"] == key
+            assert record["spec"] == plan.steps[key].spec.model_dump(mode="json")
+
+
+@pytest.fixture(scope="module")
+def drawn(plan, tmp_path_factory):
+    """Prepared annotations of what a model learns from, drawn as its rule draws it."""
+    folder = tmp_path_factory.mktemp("drawn")
+
+    def make(prepare_key):
+        step = plan.steps[prepare_key]
+        raw_key = step.parents["raw"]
+        out = folder / prepare_key
+        if not out.exists():
+            spec = plan.steps[raw_key].spec
+            draw(Request("draw", raw_key, {}, {}, folder / raw_key), spec)
+            raw = folder / raw_key / "annotations.raw"
+            prepare(Request("prepare", prepare_key, {}, {}, out), step.spec, raw)
+        return out / "annotations.json", sorted(
+            (folder / raw_key / "pictures").glob("*.zip")
+        )
+
+    return make
+
+
+class Enough(Exception):
+    """Raised to leave a training after its first steps."""
+
+
+def first_losses(train):
+    losses = []
+
+    def on_step(step, record):
+        losses.append(record["loss"])
+        if len(losses) == NUM_STEPS:
+            raise Enough
+
+    with pytest.raises(Enough):
+        train(on_step)
+    return losses
+
+
+def recorded_losses(step, key):
+    lines = (Path(paths.shipped(step, key)) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines[:NUM_STEPS]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_rule_still_makes_the_encoders(plan, drawn, number):
+    key = keys_of(plan, "encoder")[number]
+    step = plan.steps[key]
+    made = models.prepare_encoder_training(
+        step.spec.parameters, *drawn(step.parents["pairs"])
+    )
+    losses = first_losses(
+        lambda on_step: train_encoder(
+            made.model,
+            made.pictures,
+            made.tokens,
+            made.schedule,
+            made.generator,
+            on_step,
+        )
+    )
+    assert losses == pytest.approx(recorded_losses("encoder", key), rel=OTHER_CPU)
+
+
+@pytest.mark.slow
+def test_the_rule_still_makes_the_language_model(plan, drawn):
+    (key,) = keys_of(plan, "language_model")
+    step = plan.steps[key]
+    documents, _ = drawn(step.parents["documents"])
+    made = models.prepare_language_model_training(step.spec.parameters, documents)
+    losses = first_losses(
+        lambda on_step: train_language_model(
+            made.model, made.tokens, made.schedule, made.generator, on_step
+        )
+    )
+    assert losses == pytest.approx(
+        recorded_losses("language_model", key), rel=OTHER_CPU
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_encoders_leave_a_modality_gap_like_clips(plan, number):
+    """On pictures never seen: pairs far apart, a long mean difference, correlated dimensions."""
+    encoder = load_encoder(
+        Path(paths.shipped("encoder", keys_of(plan, "encoder")[number]))
+    )
+    items = list(draw_items("coco", "describe", "test", range(800), 1, 12345))
+    pixels = torch.from_numpy(np.stack([item.pixels for item in items]))
+    image = torch.cat(
+        [encoder.embed_images(normalise_pixels(part)) for part in pixels.split(200)]
+    )
+    text = encoder.embed_texts(encoder.tokenize([item.captions[0] for item in items]))
+    found = gap_figures(
+        image,
+        text,
+        torch.arange(len(items)),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert found.pair_cosine <= 0.5
+    assert found.mean_norm >= 0.6
+    assert found.unpaired_cosine < found.pair_cosine
+    assert (
+        found.log_likelihood_univariate
+        < found.log_likelihood_diagonal
+        < found.log_likelihood_full
+    )
