@@ -168,7 +168,6 @@ def test_each_epoch_reads_every_caption_once_in_another_order():
     tokens = TokenBatch(ids, torch.full((20,), 3))
     language_model = RecordingLanguageModel()
     train(settings_of(), arrays_of(tokens=tokens), language_model)
-    assert [len(batch) for batch in language_model.read] == [8, 8, 4, 8, 8, 4]
     seen = torch.cat(language_model.read)[:, 0].view(2, 20)
     assert torch.equal(seen.sort(1).values, number.expand(2, -1))
     assert not torch.equal(seen[0], seen[1])

@@ -162,12 +162,20 @@ def test_what_is_complete_already_is_not_fetched_again(url, server, target, num_
     assert len(server.asked) == (0 if num_bytes else 1)
 
 
-def test_a_file_that_was_there_stays_when_fetching_fails(url, target):
+def test_a_right_file_that_was_put_there_by_hand_is_kept(server, target):
     target.parent.mkdir()
-    target.write_bytes(b"old")
-    with pytest.raises(InputError):
-        fetch([url("gone")], target, SHA256, None)
-    assert target.read_bytes() == b"old"
+    target.write_bytes(CONTENT)
+    assert fetch([], target, SHA256, len(CONTENT)) == SHA256
+    assert target.read_bytes() == CONTENT
+
+
+def test_another_file_under_the_final_name_is_refused_and_left(url, server, target):
+    target.parent.mkdir()
+    target.write_bytes(WRONG)
+    with pytest.raises(InputError, match=f"expected sha256 {SHA256}.*remove the file"):
+        fetch([url("good")], target, SHA256, None)
+    assert target.read_bytes() == WRONG
+    assert server.asked == []
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_changed_byte_never_ends_in_a_traceback(tmp_path_factory, place, value
     path = tmp_path_factory.getbasetemp() / "changed.zip"
     archive_with(path, bytes(content))
     with suppress(InputError):
-        assert read_seven(path).size == (16, 16)
+        read_seven(path)
 
 
 def test_what_is_no_picture_is_bad_input(tmp_path):

@@ -17,6 +17,8 @@ def fetch(
 ) -> str:
     """Fetch a file from the first address that has it, and return its sha256.
 
+    A file that has its final name already is checked and kept.
+
     Args:
         urls: mirrors, in the order they are tried.
         target: final name; the transfer goes on in `.<name>.part` beside it across calls.
@@ -24,9 +26,17 @@ def fetch(
         num_bytes: expected size; None where it is not known.
 
     Raises:
-        InputError: no mirror gave the expected bytes; says what each one gave.
+        InputError: no mirror gave the expected bytes, with what each one gave; or another file is there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    expected = f"sha256 {sha256}" if sha256 else f"{num_bytes or 'some'} bytes"
+    if target.exists():
+        found, problem = _check(target, sha256, num_bytes)
+        if problem:
+            raise InputError(
+                f"{target}: expected {expected}, found {problem}; remove the file"
+            )
+        return found
     part = target.with_name(f".{target.name}.part")
     failures = []
     for url in urls:
@@ -43,7 +53,6 @@ def fetch(
             part.replace(target)
             return found
         failures.append(f"{url}: {problem}")
-    expected = f"sha256 {sha256}" if sha256 else f"{num_bytes or 'some'} bytes"
     reasons = "; ".join(failures) if failures else "no address is known"
     raise InputError(
         f"{target.name}: expected {expected}, found {reasons}; fetch the file by hand to {target} or add a mirror to downloads.csv"
@@ -53,20 +62,23 @@ def fetch(
 def _attempt(
     url: str, part: Path, sha256: str | None, num_bytes: int | None
 ) -> tuple[str, str]:
-    """Complete `part` from one address; return its sha256 and what is wrong with it.
-
-    Nothing is wrong: an empty text. A wrong file is removed.
-    """
+    """Complete `part` from one address; return as `_check`. A wrong file is removed."""
     _transfer(url, part, num_bytes)
-    found, size = _sha256(part), part.stat().st_size
-    if sha256 is not None and found != sha256:
-        problem = f"sha256 {found}"
-    elif num_bytes is not None and size != num_bytes:
-        problem = f"{size} bytes"
-    else:
-        return found, ""
-    part.unlink()
+    found, problem = _check(part, sha256, num_bytes)
+    if problem:
+        part.unlink()
     return found, problem
+
+
+def _check(file: Path, sha256: str | None, num_bytes: int | None) -> tuple[str, str]:
+    """Return a file's sha256 and what is wrong with it; an empty text if nothing is."""
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if sha256 is not None and found != sha256:
+        return found, f"sha256 {found}"
+    if num_bytes is not None and file.stat().st_size != num_bytes:
+        return found, f"{file.stat().st_size} bytes"
+    return found, ""
 
 
 def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
@@ -93,8 +105,3 @@ def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
                 file.write(chunk)
                 progress.advance(len(chunk))
         progress.close()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

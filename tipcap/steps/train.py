@@ -91,7 +91,7 @@ def train_captioner(
         log = _CurveLog(
             draft, request, num_steps(settings, len(tokens.ids)), checkpoints
         )
-        final = train(
+        trained = train(
             settings,
             arrays,
             load_language_model(language_model_folder).to(device),
@@ -99,7 +99,7 @@ def train_captioner(
             on_step=log.on_step,
             on_checkpoint=log.on_checkpoint,
         )
-        write_tensors(draft.folder / "model.safetensors", final.model)
+        write_tensors(draft.folder / "model.safetensors", trained.model)
         log.finish()
         draft.device = device
         draft.counts |= {"captions": len(tokens.ids), "truncated_captions": truncated}
