@@ -1,10 +1,13 @@
 """Writes the golden files of the plan: `python -m tests.golden` (make golden). Review the diff.
 
 run_keys.csv: one line per cell and run of the paper's world. A line that changes is a run that would be
-made again. paper_jobs.json: how many jobs of each rule `all_tables` needs there.
+made again. paper_jobs.json: how many jobs of each rule `all_tables` needs there. step_code.json: version
+and code of every step; writing it anew without raising a version states that results stay the same.
 """
 
+import ast
 import csv
+import hashlib
 import io
 import json
 import subprocess
@@ -12,6 +15,7 @@ import sys
 from pathlib import Path
 
 from tipcap.plan import Plan, load
+from tipcap.specs import SPECS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -48,7 +52,64 @@ def job_counts(target: str, *options: str) -> dict[str, int]:
     return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}
 
 
+STEP_MODULES = {
+    "download": ["io/download.py"],
+    "draw": ["mini/scenes.py", "mini/phrases.py", "mini/datasets.py", "steps/data.py"],
+    "prepare": ["io/annotations.py"],
+    "encoder": ["io/encoder.py", "mini/pretrain.py", "steps/models.py"],
+    "language_model": ["io/language_model.py", "mini/pretrain.py", "steps/models.py"],
+    "embed": ["io/encoder.py", "io/pictures.py", "steps/embed.py"],
+    "estimate": ["core/gaussian.py", "core/selection.py", "steps/estimate.py"],
+    "train": [
+        "core/captioner.py",
+        "core/gaussian.py",
+        "core/losses.py",
+        "core/mapping.py",
+        "core/selection.py",
+        "core/training.py",
+        "io/language_model.py",
+        "steps/train.py",
+    ],
+    "generate": [
+        "core/captioner.py",
+        "core/decoding.py",
+        "io/language_model.py",
+        "steps/generate.py",
+    ],
+    "score": ["io/java.py", "io/scoring.py", "steps/score.py"],
+}
+"""The modules that decide a step's result."""
+
+
+def code_hashes() -> dict[str, dict[str, int | str]]:
+    """Return per step its version and a hash of its modules' syntax, docstrings and comments left out."""
+    versions = {spec.step: spec.version for spec in SPECS}
+    return {
+        step: {"version": versions[step], "code": _hash_of(modules)}
+        for step, modules in STEP_MODULES.items()
+    }
+
+
+def _hash_of(modules: list[str]) -> str:
+    found = hashlib.sha256()
+    for module in modules:
+        tree = ast.parse((ROOT / "tipcap" / module).read_text("utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [item for item in body if not _is_text(item)]
+        found.update(ast.dump(tree).encode())
+    return found.hexdigest()[:16]
+
+
+def _is_text(item: ast.stmt) -> bool:
+    value = item.value if isinstance(item, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
 if __name__ == "__main__":
+    hashes = json.dumps(code_hashes(), indent=1) + "\n"
+    (HERE / "step_code.json").write_text(hashes, "utf-8")
     (HERE / "run_keys.csv").write_text(run_keys(load("config/paper.yaml")), "utf-8")
     counts = job_counts("all_tables")
     (HERE / "paper_jobs.json").write_text(json.dumps(counts, indent=1) + "\n", "utf-8")
