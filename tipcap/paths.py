@@ -5,27 +5,34 @@ from tipcap.specs import DownloadSpec, Spec
 RESULTS = "results"
 SHIPPED = "resources/models"
 META = "meta.json"
-RECORD = "metrics.jsonl"
+RAW = "annotations.raw"
+ANNOTATIONS = "annotations.json"
+WEIGHTS = "model.safetensors"
+EMBEDDINGS = "embeddings.safetensors"
+GAP = "gap.safetensors"
+CAPTIONS = "captions.json"
+SCORES = "scores.json"
+CURVES = "metrics.jsonl"
 PICTURES = "pictures"
 MAIN_FILE: dict[str, str] = {
-    "draw": "annotations.raw",
+    "draw": RAW,
     "collect": PICTURES,
-    "prepare": "annotations.json",
-    "encoder": "model.safetensors",
-    "language_model": "model.safetensors",
-    "embed": "embeddings.safetensors",
-    "estimate": "gap.safetensors",
-    "train": "model.safetensors",
-    "prompt": "model.safetensors",
-    "generate": "captions.json",
-    "score": "scores.json",
+    "prepare": ANNOTATIONS,
+    "encoder": WEIGHTS,
+    "language_model": WEIGHTS,
+    "embed": EMBEDDINGS,
+    "estimate": GAP,
+    "train": WEIGHTS,
+    "prompt": WEIGHTS,
+    "generate": CAPTIONS,
+    "score": SCORES,
 }
 FURTHER_FILES: dict[str, tuple[str, ...]] = {
     "draw": (PICTURES,),
     "encoder": ("config.json",),
     "language_model": ("config.json", "tokenizer.json"),
-    "train": (RECORD,),
-    "prompt": (RECORD,),
+    "train": (CURVES,),
+    "prompt": (CURVES,),
 }
 """Files beside a step's main one and its `meta.json`; `pictures` is a folder of zip archives."""
 

@@ -139,6 +139,8 @@ class World(_Declared):
     """A world's file."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,24}$")]
+    note: str = ""
+    """What stands below every LaTeX table of this world."""
     tables: Literal["all"] | tuple[str, ...] = "all"
     """Tables that `all_tables` makes, in the order of the document; `all` are those of the paper."""
     extra_tables: tuple[str, ...] = ()

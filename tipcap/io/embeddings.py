@@ -8,7 +8,6 @@ from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
 from tipcap.io.store import read_tensors, write_tensors
 
-FILE = "embeddings.safetensors"
 _UNIT_NORM_TOLERANCE = (
     1e-3  # float32 rounding of 768 squares is far below, half precision too
 )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tipcap import __version__
-from tipcap.io.store import META, publish, write_json
+from tipcap.io.store import publish, write_json
+from tipcap.paths import META
 
-METRICS = "metrics.jsonl"
 _PACKAGES = (
     "torch",
     "transformers",

@@ -38,6 +38,7 @@ def render_table(
     cells: Sequence[Cell],
     out_dir: Path,
     examples: Examples | None = None,
+    note: str = "",
 ) -> list[Path]:
     """Return the three files written: `table_<id>.csv`, `table_<id>.cells.csv`, `table_<id>.tex`.
 
@@ -49,6 +50,7 @@ def render_table(
         cells: all cells of it, from `core.tables.cells`.
         out_dir: made if missing; each file appears by rename.
         examples: captions per corpus, for tables of kind `examples`.
+        note: what a reader of the LaTeX table has to know of the numbers computed here.
 
     Raises:
         InputError: cells of another table, a place without a cell, or no examples of a corpus.
@@ -63,7 +65,7 @@ def render_table(
     texts = {
         "csv": _csv(_lines(table, found, drawn)),
         "cells.csv": _csv([COLUMNS, *map(_long_form, cells)]),
-        "tex": _tex_table(table, found, drawn),
+        "tex": _tex_table(table, found, drawn, note),
     }
     paths = []
     for suffix, text in texts.items():
@@ -307,7 +309,7 @@ class _Footnotes:
         return "abcdefghijklmnopqrstuvwxyz"[last] * (more + 1)
 
 
-def _tex_table(table: Table, found: Places, drawn: Examples) -> str:
+def _tex_table(table: Table, found: Places, drawn: Examples, note: str) -> str:
     notes = _Footnotes()
     if table.examples:
         body = _tex_examples(table, drawn)
@@ -321,15 +323,15 @@ def _tex_table(table: Table, found: Places, drawn: Examples) -> str:
             rf"\caption{{{escape(table.caption)}}}",
             rf"\label{{tab:{table.id}}}",
             *body,
-            *_tex_notes(table, found, notes),
+            *_tex_notes(table, found, notes, note),
             r"\end{table}",
             "",
         ]
     )
 
 
-def _tex_notes(table: Table, found: Places, notes: _Footnotes) -> list[str]:
-    lines = []
+def _tex_notes(table: Table, found: Places, notes: _Footnotes, note: str) -> list[str]:
+    lines = [escape(note)] if note else []
     cells = found.values()
     if any(cell.paper is not None and cell.source != "quoted" for cell in cells):
         lines.append("Small and grey: what the paper prints in the same place.")

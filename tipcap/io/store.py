@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from tipcap.errors import InputError
+from tipcap.paths import META
 
 if TYPE_CHECKING:
     import torch
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-META = "meta.json"
 
 
 def _space_error(path: Path, reason: object) -> InputError:

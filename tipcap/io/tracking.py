@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError
-from tipcap.io.store import META, read_json, replace_file
+from tipcap.io.store import read_json, replace_file
+from tipcap.paths import CAPTIONS, CURVES, META, SCORES
 
 ARTIFACTS = "mlflow-artifacts"
-_CURVES = "metrics.jsonl"
-_SCORES = "scores.json"
-_KEPT_FILES = (META, _SCORES, "captions.json")
+_KEPT_FILES = (META, SCORES, CAPTIONS)
 _CELLS = "cells.csv"
 # MLflow takes at most this many at once.
 _METRICS_AT_ONCE = 1000
@@ -286,7 +285,7 @@ def _tags(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _curves(step: _Step) -> Iterator[_Curve]:
-    path = step.folder / _CURVES
+    path = step.folder / CURVES
     if not path.exists():
         return
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
@@ -309,7 +308,7 @@ def _figures(step: _Step) -> Iterator[_Curve]:
 
 
 def _scores(step: _Step) -> Iterator[_Curve]:
-    path = step.folder / _SCORES
+    path = step.folder / SCORES
     if path.exists():
         for name, value in _numbers(read_json(path)["corpus"]):
             yield _Curve(name, value, step.ended, 0)
@@ -466,7 +465,7 @@ class LiveLogger:
                     "%s: the tracking server does not take the curves (%s); training goes on and writes them to %s",
                     self._uri,
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
-                    _CURVES,
+                    CURVES,
                 )
             self._warned = True
 

@@ -197,27 +197,22 @@ def background_text(scene: Scene, rng: np.random.Generator) -> str:
     write = (describe, narrate)[
         int(scene.things[0].kind in ("man", "woman") and rng.random() < 0.5)
     ]
-    match int(rng.integers(5)):
-        case 0:
-            return " ".join((write(scene, rng), write(scene, rng), write(scene, rng)))
-        case 1:
-            words = [
-                word
-                for thing in scene.things
-                for word in (thing.colour, _noun(thing, rng))
-            ]
-            words.append(scene.background)
-            return f"{', '.join(words)}: {write(scene, rng)}"
-        case 2:
-            shown = _noun(scene.things[-1], rng)
-            return (
-                f"Reference: {write(scene, rng)} Prompt: An image contains {shown}. "
-                f"Prediction: {write(scene, rng)}"
-            )
-        case 3:
-            return f"{alt_text(scene, rng)}: {write(scene, rng)}"
-        case _:
-            return f"{keywords(scene, rng)}. {write(scene, rng)}"
+    kind = rng.random()
+    if kind < 0.5:
+        words = [
+            word for thing in scene.things for word in (thing.colour, _noun(thing, rng))
+        ]
+        listed = ", ".join([*words, scene.background])
+        return f"{listed}: {write(scene, rng)} {write(scene, rng)}"
+    if kind < 0.7:
+        return " ".join((write(scene, rng), write(scene, rng), write(scene, rng)))
+    if kind < 0.85:
+        shown = _noun(scene.things[-1], rng)
+        return (
+            f"Reference: {write(scene, rng)} Prompt: An image contains {shown}. "
+            f"Prediction: {write(scene, rng)}"
+        )
+    return f"{keywords(scene, rng)}. {write(scene, rng)}"
 
 
 def vocabulary() -> list[str]:

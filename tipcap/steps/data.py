@@ -13,10 +13,8 @@ from tipcap.io.progress import track
 from tipcap.io.record import Request, artefact
 from tipcap.io.store import write_json
 from tipcap.mini.datasets import Item, draw_items, member_name, raw_document
+from tipcap.paths import ANNOTATIONS, PICTURES, RAW
 from tipcap.specs import DrawSpec, PrepareSpec
-
-RAW = "annotations.raw"
-PICTURES = "pictures"
 
 
 def draw(request: Request, spec: DrawSpec) -> None:
@@ -76,7 +74,7 @@ def prepare(request: Request, spec: PrepareSpec, raw: Path) -> None:
     with artefact(request) as draft:
         records = read_raw(raw, spec.reader, spec.dataset, spec.sample_size, spec.seed)
         write_json(
-            draft.folder / "annotations.json",
+            draft.folder / ANNOTATIONS,
             annotations_document(spec.dataset, records),
         )
         draft.counts["images"] = len(records)

@@ -10,11 +10,12 @@ from torch import Tensor
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
 from tipcap.io.annotations import ImageRecord, read_annotations
-from tipcap.io.embeddings import FILE, write_embeddings
+from tipcap.io.embeddings import write_embeddings
 from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
+from tipcap.paths import EMBEDDINGS
 from tipcap.specs import EmbedSpec
 
 Item = TypeVar("Item")
@@ -47,7 +48,7 @@ def embed(
             owners = [r.image_id for r in records for _ in r.captions]
             numbers = [number for r in records for number in range(len(r.captions))]
         embeddings = Embeddings(vectors, torch.tensor(owners), torch.tensor(numbers))
-        write_embeddings(draft.folder / FILE, embeddings)
+        write_embeddings(draft.folder / EMBEDDINGS, embeddings)
         draft.device = device
         draft.counts |= {"embeddings": len(vectors), "embed_dim": vectors.shape[1]}
 

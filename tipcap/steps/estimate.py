@@ -16,6 +16,7 @@ from tipcap.errors import InputError
 from tipcap.io.embeddings import read_embeddings
 from tipcap.io.record import Draft, Request, artefact
 from tipcap.io.store import write_tensors
+from tipcap.paths import GAP
 from tipcap.specs import EstimateSpec
 
 _IMAGES_FOR_FIGURES = 5000  # enough for three digits of every figure
@@ -50,7 +51,7 @@ def estimate(
             )
             to_corpus = estimate_gaussian(shift, spec.covariance)
             gaussian = correct_web(gaussian, to_corpus.gaussian, spec.correction)
-        write_tensors(draft.folder / "gap.safetensors", gaussian._asdict())
+        write_tensors(draft.folder / GAP, gaussian._asdict())
         draft.counts |= {
             "images": len(chosen),
             "pairs": len(differences),

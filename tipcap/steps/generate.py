@@ -15,10 +15,10 @@ from tipcap.io.language_model import GPT2, decode, load_language_model, load_tok
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
 from tipcap.io.store import read_tensors, write_json
+from tipcap.paths import CAPTIONS
 from tipcap.specs import GenerateSpec, RetrieveSpec
 from tipcap.steps.train import corpus_captions
 
-CAPTIONS = "captions.json"
 _IMAGES_PER_BATCH = 128
 
 

@@ -29,7 +29,7 @@ from tipcap.io.encoder import (
 from tipcap.io.language_model import GPT2, Sizes
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.progress import Progress, track
-from tipcap.io.record import METRICS, Request, artefact
+from tipcap.io.record import Request, artefact
 from tipcap.io.store import append_line, publish, read_json, write_json, write_tensors
 from tipcap.mini.datasets import draw_items
 from tipcap.mini.pretrain import (
@@ -38,6 +38,7 @@ from tipcap.mini.pretrain import (
     train_encoder,
     train_language_model,
 )
+from tipcap.paths import CURVES, META, WEIGHTS
 from tipcap.specs import EncoderSpec, LanguageModelSpec
 
 END_OF_TEXT = "<|endoftext|>"
@@ -47,7 +48,7 @@ _LINES_EVERY = 20  # steps between two lines of metrics.jsonl
 def take_shipped(request: Request) -> bool:
     """Copy the artefact from the repository if it holds this very key; return whether it did."""
     source = Path(paths.shipped(request.step, request.key))
-    if not (source / "meta.json").exists():
+    if not (source / META).exists():
         return False
     with publish(request.out) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
@@ -120,7 +121,7 @@ def _on_step(folder: Path, label: str, num_steps: int) -> Any:
 
     def on_step(step: int, record: dict[str, float]) -> None:
         if step < _LINES_EVERY or step % _LINES_EVERY == 0 or step == num_steps - 1:
-            append_line(folder / METRICS, {"step": step, **record})
+            append_line(folder / CURVES, {"step": step, **record})
         progress.advance(note=f"loss {record['loss']:.3f}")
 
     return on_step
@@ -148,9 +149,7 @@ def make_encoder(
                 raise InputError(
                     f"encoder {spec.name}: expected --weights, found none; name the downloaded file"
                 )
-            write_tensors(
-                draft.folder / "model.safetensors", import_openai_weights(weights)
-            )
+            write_tensors(draft.folder / WEIGHTS, import_openai_weights(weights))
             return
         if pairs is None:
             raise InputError(
@@ -165,7 +164,7 @@ def make_encoder(
             training.generator,
             _on_step(draft.folder, f"encoder {spec.name}", training.schedule.num_steps),
         )
-        write_tensors(draft.folder / "model.safetensors", training.model.state_dict())
+        write_tensors(draft.folder / WEIGHTS, training.model.state_dict())
         training.tokenizer.save(str(draft.folder / "tokenizer.json"))
         encoder = load_encoder(draft.folder)
         draft.figures.update(
@@ -276,7 +275,7 @@ def make_language_model(
             on_step,
         )
         write_tensors(
-            draft.folder / "model.safetensors",
+            draft.folder / WEIGHTS,
             training.model.state_dict(),
             {"format": "pt"},
         )
@@ -290,7 +289,7 @@ def make_language_model(
 
 
 def _take_hub_files(folder: Path, name: str, files: Sequence[Path]) -> None:
-    wanted = {"config.json", "model.safetensors", "tokenizer.json"}
+    wanted = {"config.json", WEIGHTS, "tokenizer.json"}
     for file in files:
         target = file.name.removeprefix(f"{name}_")  # downloads.csv: gpt2_config.json
         if target in wanted:

@@ -37,7 +37,7 @@ def make_table(
         wanted = next(e for e in table.examples if e.corpus == corpus)
         drawn[corpus] = draw_examples(captions, wanted.num, seed=table.seed)
     absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
-    render_table(table, cells(table, found, absent), out, drawn)
+    render_table(table, cells(table, found, absent), out, drawn, plan.world.note)
 
 
 def _score(

@@ -10,10 +10,9 @@ from tipcap.io.annotations import ImageRecord, read_annotations
 from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
 from tipcap.io.scoring import Run, Scores, read_captions, score_runs, write_scores
-from tipcap.io.store import META, read_json, replace_file, write_json
+from tipcap.io.store import read_json, replace_file, write_json
+from tipcap.paths import META, SCORES
 from tipcap.specs import ScoreSpec
-
-SCORES = "scores.json"
 
 
 def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:

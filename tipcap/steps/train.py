@@ -27,9 +27,10 @@ from tipcap.io.language_model import (
     load_tokenizer,
 )
 from tipcap.io.progress import Progress
-from tipcap.io.record import METRICS, Draft, Request, artefact
+from tipcap.io.record import Draft, Request, artefact
 from tipcap.io.store import append_line, read_tensors, replace_file, write_tensors
 from tipcap.io.tracking import LiveLogger
+from tipcap.paths import CURVES, WEIGHTS
 from tipcap.specs import TrainSpec
 
 _STATE = "state.safetensors"
@@ -99,7 +100,7 @@ def train_captioner(
             on_step=log.on_step,
             on_checkpoint=log.on_checkpoint,
         )
-        write_tensors(draft.folder / "model.safetensors", trained.model)
+        write_tensors(draft.folder / WEIGHTS, trained.model)
         log.finish()
         draft.device = device
         draft.counts |= {"captions": len(tokens.ids), "truncated_captions": truncated}
@@ -133,7 +134,7 @@ class _CurveLog:
         self, draft: Draft, request: Request, total: int, checkpoints: Path
     ) -> None:
         self._draft, self._checkpoints = draft, checkpoints
-        self._curves = checkpoints / METRICS
+        self._curves = checkpoints / CURVES
         self._label, self._total = f"train {request.key[-8:]}", total
         self._progress: Progress | None = None
         self._step = 0
@@ -176,7 +177,7 @@ class _CurveLog:
 
     def finish(self) -> None:
         """Move the curves beside the model."""
-        shutil.copyfile(self._curves, self._draft.folder / METRICS)
+        shutil.copyfile(self._curves, self._draft.folder / CURVES)
         if self._progress is not None:
             self._progress.close()
         self._live.close()
