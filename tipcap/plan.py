@@ -162,12 +162,11 @@ class Plan:
         return [*tokens, "--out", paths.folder(self.name, step, key)]
 
     def _by_role(self, step: str, key: str, handed_on: bool) -> dict[str, list[str]]:
+        here = self.step(step, key)
         files: dict[str, list[str]] = {}
-        if step in _FOLDER_STEPS and Path(paths.shipped(step, key)).is_dir():
-            return (
-                files  # the repository ships it: what it was trained on is not needed
-            )
-        for numbered, parent in self.step(step, key).parents.items():
+        if self.is_shipped(key):
+            return files
+        for numbered, parent in here.parents.items():
             role = numbered.rstrip("0123456789")
             files.setdefault(role, []).append(self._file(role, parent, handed_on))
         return files
