@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tipcap.errors import InputError
+from tipcap.io.expected_end import ExpectedEnd
 from tipcap.paths import artefact, document, score_index, table_file, tracked
 from tipcap.plan import load
 
@@ -20,6 +21,8 @@ try:
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
+
+logger.addHandler(ExpectedEnd())
 
 LOGS = f"results/{plan.name}/logs"
 DEVICE = plan.world.runtime.device
