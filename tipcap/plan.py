@@ -476,9 +476,7 @@ class _Builder:
         parents["rough"] = self.add(plain, dict(parents))
         return self.add(wanted, parents)
 
-    def _check_projection(
-        self, spec: GenerateSpec, chosen: Chosen, where: str
-    ) -> None:
+    def _check_projection(self, spec: GenerateSpec, chosen: Chosen, where: str) -> None:
         spot = f"{self.experiments.where}: {where}: generate"
         if spec.projection == "memory":
             if chosen.method != "captioner":

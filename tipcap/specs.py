@@ -166,7 +166,10 @@ class TrainSpec(Spec):
 
     step: ClassVar[str] = "train"
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
-    unread: ClassVar[frozenset[str]] = _SIZES | {"language_model_rate", "label_smoothing"}
+    unread: ClassVar[frozenset[str]] = _SIZES | {
+        "language_model_rate",
+        "label_smoothing",
+    }
 
     gap: Gap
     """`estimated` (settings 1, 2), `trained` (3, 4), `none` (no mapping), `paired` (true image

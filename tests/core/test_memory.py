@@ -55,7 +55,9 @@ def test_a_memory_larger_than_one_part_is_read_whole():
 def test_more_images_than_one_part_keep_their_order():
     images, memory = unit_rows(2500, 4), unit_rows(9, 4, seed=1)
     found = project_onto_memory(images, memory, 0.1)
-    torch.testing.assert_close(found[2000:], project_onto_memory(images[2000:], memory, 0.1))
+    torch.testing.assert_close(
+        found[2000:], project_onto_memory(images[2000:], memory, 0.1)
+    )
 
 
 def test_the_own_text_in_a_memory_dominates_at_a_low_temperature():

@@ -83,9 +83,7 @@ def run_encoder(out, parameters, pairs, archives=(), weights=None, source="train
     return out
 
 
-def run_language_model(
-    out, documents=None, files=(), source="trained", encoder=None
-):
+def run_language_model(out, documents=None, files=(), source="trained", encoder=None):
     parameters = {} if source == "hub" else LANGUAGE_MODEL
     spec = LanguageModelSpec(name="gpt2", source=source, parameters=parameters)
     request = Request("language_model", out.name, {}, spec.model_dump(), out)

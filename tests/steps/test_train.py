@@ -148,7 +148,9 @@ def test_images_projected_onto_the_memory_read_like_the_texts_in_it(folder, tmp_
     texts = read_embeddings(folder / "texts.safetensors").vectors
     images = F.normalize(texts[::2] + 0.3, dim=1)
     nearest = (images @ texts.T).argmax(1).tolist()
-    corpus = [c for i in range(1, 7) for c in (f"a ball number {i}", f"a box and a ball {i}")]
+    corpus = [
+        c for i in range(1, 7) for c in (f"a ball number {i}", f"a box and a ball {i}")
+    ]
     file = tmp_path / "images.safetensors"
     ids = torch.arange(1, 7), torch.zeros(6, dtype=torch.int64)
     write_embeddings(file, Embeddings(images, *ids))

@@ -13,7 +13,9 @@ _TEXTS = 8192
 """Rows of one matrix product: 32 MiB of similarities."""
 
 
-def sample_memory(num_texts: int, size: int | None, seed: int) -> Int[Tensor, " chosen"]:
+def sample_memory(
+    num_texts: int, size: int | None, seed: int
+) -> Int[Tensor, " chosen"]:
     """Return the rows of a seeded sample of texts in rising order; all where `size` is None or no fewer."""
     if size is None or size >= num_texts:
         return torch.arange(num_texts)
