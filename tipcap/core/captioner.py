@@ -102,7 +102,7 @@ class PrefixProjector(nn.Module):
         self, embeddings: Float[Tensor, "batch embed_dim"]
     ) -> Float[Tensor, "batch prefix_length lm_dim"]:
         """Return the prefix."""
-        vectors = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
+        vectors: Tensor = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
         if not self.layers:
             return vectors + self.constants
         constants = self.constants.expand(len(vectors), -1, -1)

@@ -83,8 +83,8 @@ def generate(
                     lm, prefix, spec.beam, spec.max_tokens, lm.end_of_text
                 )
                 owners = embeddings.image_id[rows].tolist()
-                texts = decode(tokenizer, decoded.ids, decoded.length)
-                captions |= dict(zip(owners, texts, strict=True))
+                written = decode(tokenizer, decoded.ids, decoded.length)
+                captions |= dict(zip(owners, written, strict=True))
                 progress.advance(len(owners))
         progress.close()
         draft.device = device
