@@ -173,11 +173,14 @@ def test_pairs_of_setting_one_come_from_the_corpus_unless_said(paper):
 
 def test_nocaps_domains_share_one_generation(paper):
     spots = {"NoCaps in", "NoCaps near", "NoCaps out", "NoCaps overall"}
-    found = [cell for cell in paper.cells["XII"] if cell.group in spots]
+    names = ("s1", "s2", "s3", "s4", "decap")
+    found = [
+        c for c in paper.cells["XII"] if c.group in spots and c.experiment in names
+    ]
     scores = {key for cell in found for key in cell.score_keys}
     captions = {paper.steps[key].parents["captions"] for key in scores}
-    assert len(scores) == 32
-    assert len(captions) == 8
+    assert len(scores) == 36
+    assert len(captions) == 9
 
 
 def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
@@ -192,9 +195,11 @@ def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
 
 
 def test_cross_domain_trains_nothing_new(paper):
-    trained = {behind(paper, k, "train")[0].key for k in paper.score_keys("III")}
-    in_domain = {behind(paper, k, "train")[0].key for k in paper.score_keys("II")}
-    assert trained <= in_domain
+    def trained(table):
+        keys = paper.score_keys(table)
+        return {step.key for key in keys for step in behind(paper, key, "train")}
+
+    assert trained("III") <= trained("II")
 
 
 def test_references_that_take_captions_train_nothing(paper):
@@ -203,6 +208,52 @@ def test_references_that_take_captions_train_nothing(paper):
             assert not behind(paper, key, "train")
     for key in runs(paper, "random-caption"):
         assert not behind(paper, key, "embed")
+
+
+def test_baselines_train_what_their_methods_train(paper):
+    """Per method: what is added to or done with embeddings, and which language model is trained."""
+
+    def of(name):
+        key = min(runs(paper, name, "II"))
+        (train,) = behind(paper, key, "train")
+        lm = paper.steps[train.parents["language_model"]].spec
+        return train, lm, paper.steps[paper.steps[key].parents["captions"]]
+
+    train, lm, captions = of("clipcap")
+    assert (train.spec.gap, train.spec.language_model_trainable) == ("paired", False)
+    assert "images" in train.parents
+    assert (lm.source, captions.spec.beam) == ("hub", 5)
+    for name, std in (("capdec", 0.016**0.5), ("close-noise", 0.08)):
+        train, lm, _ = of(name)
+        assert train.spec.noise_std == pytest.approx(std, abs=1e-6)
+        assert train.spec.renormalise
+        assert (train.spec.language_model_trainable, lm.source) == (True, "hub")
+        assert set(train.parents) == {"corpus", "texts", "language_model"}
+    train, lm, captions = of("decap")
+    assert (train.spec.gap, train.spec.prefix_length) == ("none", 1)
+    assert (train.spec.language_model_trainable, lm.source) == (True, "scratch")
+    assert captions.spec.projection == "memory"
+    assert captions.spec.memory_size == 500000
+    assert captions.spec.beam == 1
+    assert captions.parents["texts"] == train.parents["texts"]
+    assert not any(
+        step.spec.reverse_mapping
+        for name in ("clipcap", "capdec", "close-noise", "decap")
+        for key in runs(paper, name)
+        for step in behind(paper, key, "train")
+    )
+
+
+def test_a_decoder_from_scratch_writes_the_encoders_tokens(paper, mini):
+    for plan in (paper, mini):
+        drawn = [s for s in plan.steps.values() if s.spec.step == "language_model"]
+        (scratch,) = [s for s in drawn if s.spec.source == "scratch"]
+        encoder = plan.steps[scratch.parents["encoder"]].spec
+        assert encoder.name == "rn50x4"
+        tokens = plan.arguments("language_model", scratch.key)
+        assert tokens[tokens.index("--encoder") + 1].startswith("results/")
+        assert not any(scratch.key in file for file in plan.models())
+    assert len(mini.models()) == 3
 
 
 def test_seeds_of_a_row_are_runs_of_a_cell(paper):
@@ -250,8 +301,42 @@ def test_sizes_of_a_world_reach_the_steps_and_no_others(science):
 
 def test_seeds_of_a_world_hold_where_a_row_states_none(science):
     plan = load(science.world(seeds=[0, 1]), ["II", "sanity"])
-    assert {len(cell.score_keys) for cell in plan.cells["II"]} == {2}
+    trained = [cell for cell in plan.cells["II"] if cell.experiment != "retrieval"]
+    assert {len(cell.score_keys) for cell in trained} == {2}
     assert {len(cell.score_keys) for cell in plan.cells["sanity"]} == {1, 3}
+
+
+def test_seeds_of_a_table_in_a_world_go_between_its_own_and_the_worlds(science):
+    path = science.world(
+        seeds=[0, 1], table_seeds={"II": [0, 1, 2], "sanity": [7], "IV": [5]}
+    )
+    plan = load(path, ["II", "V", "sanity", "IV"])
+
+    def counts(table, *experiments):
+        cells = [c for c in plan.cells[table] if c.experiment in experiments]
+        return {len(cell.score_keys) for cell in cells}
+
+    assert counts("II", "s1", "capdec", "decap") == {3}
+    assert counts("II", "retrieval") == {1}
+    assert counts("V", "s1", "s1-univariate") == {2}
+    assert counts("sanity", "s1") == {3}  # its own
+    assert counts("IV", "s1-prompt") == {3}
+    assert runs(plan, "s1", "V") < runs(plan, "s1")
+
+
+def test_fixed_noise_is_scaled_with_the_width_of_the_encoder(science):
+    path = science.world()
+    declared = yaml.safe_load(path.read_text())
+    declared["encoders"]["rn50x4"]["noise_scale"] = 2.5
+    path.write_text(yaml.safe_dump(declared))
+    plan = load(path, ["II"])
+    stds = {plan.steps[key].spec.noise_std for key in keys_of(plan, "train")}
+    assert stds == {None, 0.2, round(2.5 * 0.126491, 6)}
+    assert 25000 in {
+        plan.steps[key].spec.memory_size
+        for key in keys_of(plan, "generate")
+        if "projection_memory" in key
+    }
 
 
 def test_runtime_choices_never_enter_a_key(science):
@@ -440,6 +525,72 @@ def test_requests_of_three_seeds_fit_on_a_command_line(science):
             "  s4: {setting: 4}\n",
             "  s4: {setting: 4, train: {epochs: none}}\n",
             "epochs: expected",
+        ),
+        (
+            "experiments.yaml",
+            "      noise_std: 0.08\n",
+            "",
+            "expected noise_std with gap 'fixed' and with no other, found noise_std None",
+        ),
+        (
+            "experiments.yaml",
+            "{gap: none}}\n",
+            "{gap: none, noise_std: 0.1}}\n",
+            "expected noise_std with gap 'fixed' and with no other, found noise_std 0.1",
+        ),
+        (
+            "experiments.yaml",
+            "{gap: none}}\n",
+            "{gap: none, renormalise: true}}\n",
+            "expected renormalise where something is added",
+        ),
+        (
+            "experiments.yaml",
+            "{gap: none}}\n",
+            "{gap: none, language_model_rate: 0.5}}\n",
+            "expected language_model_rate with language_model_trainable",
+        ),
+        (
+            "experiments.yaml",
+            "      language_model_trainable: true\n      label_smoothing: 0.1\n",
+            "",
+            "with a language model from scratch, found 'decap' frozen",
+        ),
+        (
+            "experiments.yaml",
+            "  s1-prompt: {",
+            "  s1-prompt: {train: {language_model_trainable: true}, ",
+            "expected a frozen language model with a `prompt` block",
+        ),
+        (
+            "experiments.yaml",
+            "{generate: {method: nearest}}",
+            "{generate: {method: nearest, projection: memory}}",
+            "expected projection 'memory' with a captioner, found method 'nearest'",
+        ),
+        (
+            "experiments.yaml",
+            "projection: memory, memory_size",
+            "memory_size",
+            "expected memory_size with projection 'memory' only",
+        ),
+        (
+            "experiments.yaml",
+            "memory_size: 500000",
+            "memory_size: 0",
+            "memory_size: expected",
+        ),
+        (
+            "paper.yaml",
+            "name: paper\n",
+            "name: paper\ntable_seeds: {IIX: [0]}\n",
+            "table_seeds: unknown table 'IIX'",
+        ),
+        (
+            "paper.yaml",
+            "    encoder: rn50x4\n",
+            "    encoder: rn50x5\n",
+            "unknown encoder 'rn50x5'; did you mean 'rn50x4'",
         ),
         (
             "experiments.yaml",

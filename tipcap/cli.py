@@ -165,6 +165,7 @@ def language_model_step(
     out: Out,
     weights: Files = None,
     documents: OptionalFile = None,
+    encoder: OptionalFile = None,
     threads: Threads = 1,
     device: Device = "cpu",
 ) -> None:
@@ -173,7 +174,7 @@ def language_model_step(
 
     _torch(threads)
     request, parsed = _request(LanguageModelSpec, spec, key, parents, out)
-    run(request, parsed, weights or [], documents)
+    run(request, parsed, weights or [], documents, encoder)
 
 
 @app.command()
@@ -273,6 +274,7 @@ def generate(
         _given(language_model, "language-model"),
         _given(images, "images"),
         chosen,
+        texts,
     )
 
 

@@ -180,11 +180,12 @@ class Plan:
         return paths.main_file(self.name, spec, key)
 
     def models(self) -> list[str]:
-        """Return the main files of all encoders and language models."""
+        """Return the main files of all encoders and language models but those from scratch."""
         return [
             paths.main_file(self.name, step.spec, key)
             for key, step in self.steps.items()
-            if step.spec.step in _FOLDER_STEPS
+            if isinstance(step.spec, EncoderSpec | LanguageModelSpec)
+            and step.spec.source != "scratch"
         ]
 
     def threads(self, step: str) -> int:
@@ -293,6 +294,9 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     for name in chosen:
         if name not in declared:
             raise unknown_name("table", name, declared, str(path))
+    for name in world.table_seeds:
+        if name not in declared:
+            raise unknown_name("table", name, declared, f"{path}: table_seeds")
     plan = Plan(
         world,
         str(world_file),
@@ -379,7 +383,8 @@ class _Builder:
         name = str(run.row.experiment)
         label = table.names[run.row_index]
         where = f"table {table.id}, row {label!r} ({name}), group {run.group.label!r}"
-        values = table.seeds_of(run.row) or self.world.seeds
+        of_world = self.world.table_seeds.get(table.id, self.world.seeds)
+        values = table.seeds_of(run.row) or of_world
         keys = []
         for value in values:
             varied = at(table.vary_of(run.row), value)
@@ -435,6 +440,8 @@ class _Builder:
 
     def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         dataset, split = chosen.dataset, experiment.generate.get("split", "test")
+        wanted = self._spec(GenerateSpec, "generate", experiment, where)
+        self._check_projection(wanted, chosen, where)
         parents = {"dataset": self._prepare(dataset, where)}
         self._check_split(dataset, split, where)
         if chosen.method == "random":
@@ -454,7 +461,10 @@ class _Builder:
         parents["language_model"] = self._language_model(
             experiment.language_model, where
         )
-        wanted = self._spec(GenerateSpec, "generate", experiment, where)
+        if wanted.projection == "memory":
+            parents["texts"] = self._texts(experiment.corpus, experiment, where)
+            size = self._scaled(wanted.memory_size)
+            wanted = wanted.model_copy(update={"memory_size": size})
         if wanted.prompts == "none":
             return self.add(wanted, parents)
         # Prompts are simulated from what the same model's caption without a prompt lacks.
@@ -465,6 +475,20 @@ class _Builder:
         plain = wanted.model_copy(update={"prompts": "none", "prompt_seed": 0})
         parents["rough"] = self.add(plain, dict(parents))
         return self.add(wanted, parents)
+
+    def _check_projection(self, spec: GenerateSpec, chosen: Chosen, where: str) -> None:
+        spot = f"{self.experiments.where}: {where}: generate"
+        if spec.projection == "memory":
+            if chosen.method != "captioner":
+                raise InputError(
+                    f"{spot}: expected projection 'memory' with a captioner, found method {chosen.method!r}; remove one of them"
+                )
+            return
+        names = ("memory_size", "memory_temperature", "memory_seed")
+        if stray := [name for name in names if name in spec.model_fields_set]:
+            raise InputError(
+                f"{spot}: expected {stray[0]} with projection 'memory' only, found it without; add `projection: memory` or remove it"
+            )
 
     def _prompt(self, experiment: Experiment, model: str, where: str) -> str:
         spec = self._spec(PromptSpec, "prompt", experiment, where)
@@ -499,6 +523,11 @@ class _Builder:
                     corpus, "image", "train", experiment.encoder, where
                 )
         learnt = gap in ("estimated", "trained")
+        changed = {}
+        std = experiment.train.get("noise_std")
+        if isinstance(std, int | float):
+            scale = self.world.encoders[experiment.encoder].noise_scale
+            changed["noise_std"] = round(std * scale, 6)  # stands in the key
         spec = self._spec(
             TrainSpec,
             "train",
@@ -508,8 +537,48 @@ class _Builder:
             setting=setting if learnt else None,
             covariance=experiment.covariance,
             num_images=num_images,
+            **changed,
         )
+        self._check_training(spec, experiment, where)
         return self.add(spec, parents)
+
+    def _check_training(
+        self, spec: TrainSpec, experiment: Experiment, where: str
+    ) -> None:
+        """Refuse fields that contradict each other or would change nothing but the key."""
+        tuned = spec.language_model_trainable
+        source = self.world.language_models[experiment.language_model].source
+        for is_wrong, expected, found in (
+            (
+                (spec.gap == "fixed") != (spec.noise_std is not None),
+                "noise_std with gap 'fixed' and with no other",
+                f"noise_std {spec.noise_std} with gap {spec.gap!r}",
+            ),
+            (
+                spec.renormalise and spec.gap in ("none", "paired"),
+                "renormalise where something is added to the embeddings",
+                f"it with gap {spec.gap!r}",
+            ),
+            (
+                spec.language_model_rate != 1.0 and not tuned,
+                "language_model_rate with language_model_trainable",
+                "a frozen language model",
+            ),
+            (
+                source == "scratch" and not tuned,
+                "language_model_trainable with a language model from scratch",
+                f"{experiment.language_model!r} frozen",
+            ),
+            (
+                tuned and experiment.prompt is not None,
+                "a frozen language model with a `prompt` block",
+                "language_model_trainable",
+            ),
+        ):
+            if is_wrong:
+                raise InputError(
+                    f"{self.experiments.where}: {where}: train: expected {expected}, found {found}; correct the row"
+                )
 
     def _estimate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         encoder, web = experiment.encoder, experiment.setting == 2
@@ -600,6 +669,10 @@ class _Builder:
         if declared.documents is not None:
             source = self._prepare(declared.documents, f"language model {name!r}")
             parents["documents"] = source
+        if declared.encoder is not None:
+            parents["encoder"] = self._encoder(
+                declared.encoder, f"language model {name!r}"
+            )
         return self.add(spec, parents)
 
     def _weights(self, files: Sequence[str]) -> dict[str, str]:

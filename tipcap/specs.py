@@ -124,13 +124,14 @@ class EncoderSpec(Spec):
 
 
 class LanguageModelSpec(Spec):
-    """A GPT-2: the published weights, or a small one trained on this world's text."""
+    """A GPT-2: the published weights, a small one trained on this world's text, or an untrained one."""
 
     step: ClassVar[str] = "language_model"
     unread: ClassVar[frozenset[str]] = frozenset({"source"})
 
     name: Name
-    source: Literal["trained", "hub"]
+    source: Literal["trained", "hub", "scratch"]
+    """`scratch`: drawn weights, for a captioner that trains its language model from the start."""
     parameters: dict[str, Any] = {}
 
 
@@ -165,7 +166,10 @@ class TrainSpec(Spec):
 
     step: ClassVar[str] = "train"
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
-    unread: ClassVar[frozenset[str]] = _SIZES
+    unread: ClassVar[frozenset[str]] = _SIZES | {
+        "language_model_rate",
+        "label_smoothing",
+    }
 
     gap: Gap
     """`estimated` (settings 1, 2), `trained` (3, 4), `none` (no mapping), `paired` (true image
@@ -175,7 +179,8 @@ class TrainSpec(Spec):
     seed: Seed
     map_loss: Literal["moments", "nll"] = "moments"
     prefix_length: Count = 4
-    num_layers: Count = 3
+    num_layers: int = Field(3, ge=0)
+    """Of the prefix projector; 0 leaves a linear map."""
     reverse_mapping: bool = True
     epochs: Count = 10
     batch_size: Count = 128
@@ -195,6 +200,10 @@ class TrainSpec(Spec):
     """With a fixed gap: its standard deviation."""
     renormalise: bool = False
     language_model_trainable: bool = False
+    language_model_rate: Rate = 1.0
+    """Learning rate of a trained language model, as a share of the captioner's."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Of the caption loss."""
 
 
 class PromptSpec(Spec):
@@ -218,13 +227,19 @@ class GenerateSpec(Spec):
 
     step: ClassVar[str] = "generate"
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
-    unread: ClassVar[frozenset[str]] = _SIZES
+    unread: ClassVar[frozenset[str]] = _SIZES | {"memory_size", "memory_temperature"}
 
     split: Split
     beam: Count = 5
     max_tokens: Count = 40
     prompts: Literal["none", "simulated"] = "none"
     prompt_seed: Seed = 0
+    projection: Literal["none", "memory"] = "none"
+    """`memory`: image embeddings become averages of the corpus's text embeddings, as in DeCap."""
+    memory_size: Count | None = None
+    """At most so many captions of the corpus, a seeded sample; absent: all."""
+    memory_temperature: Rate = 0.01
+    memory_seed: Seed = 0
 
 
 class RetrieveSpec(Spec):

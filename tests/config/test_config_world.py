@@ -47,6 +47,25 @@ def test_the_paper_world_scales_nothing():
     assert world.sizes == Sizes()
 
 
+@pytest.mark.parametrize("name", ["paper", "mini", "tiny"])
+def test_fixed_noise_keeps_its_length_in_narrower_encoders(name):
+    real = {"rn50x4": 640, "vit-l-14": 768}
+    for encoder, source in load_world(CONFIG / f"{name}.yaml").encoders.items():
+        width = source.parameters.get("embed_dim", real[encoder])
+        scale = (real[encoder] / width) ** 0.5
+        assert source.noise_scale == pytest.approx(scale, abs=1e-3)
+
+
+def test_a_language_model_has_one_origin(refused):
+    said = refused("    source: scratch\n", "    source: trained\n")
+    assert "language_models.decap" in said
+    assert "`encoder` for one from scratch" in said
+
+
+def test_seeds_of_a_table_are_at_least_one(refused):
+    assert "table_seeds.II" in refused("metrics:", "table_seeds: {II: []}\nmetrics:")
+
+
 def test_misspelt_block_gets_a_suggestion(refused):
     assert "unknown field 'encodres'; did you mean 'encoders'" in refused(
         "encoders:", "encodres:"

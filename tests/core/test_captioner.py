@@ -209,10 +209,26 @@ def test_tiny_captioner_overfits_four_captions():
             context = torch.cat([context, truth], 1)
 
 
+def test_projector_without_layers_is_a_linear_map():
+    projector = captioner_of(prefix_length=3, num_layers=0).projector
+    sizes = {name: p.numel() for name, p in projector.named_parameters()}
+    assert sizes == {"linear.weight": 3 * 16 * 6, "constants": 3 * 16}
+    with torch.no_grad():
+        projector.constants.normal_(generator=seeded(1))
+    x, y = torch.randn(2, 4, 6, generator=seeded(2))
+    bias = projector(torch.zeros(1, 6))
+    torch.testing.assert_close(bias[0], projector.constants)
+    torch.testing.assert_close(
+        projector(2 * x - y) - bias,
+        2 * (projector(x) - bias) - (projector(y) - bias),
+    )
+
+
 @pytest.mark.parametrize("reverse_mapping", [True, False])
-def test_captioner_is_rebuilt_from_its_tensors(reverse_mapping):
+@pytest.mark.parametrize("num_layers", [0, 2])
+def test_captioner_is_rebuilt_from_its_tensors(reverse_mapping, num_layers):
     captioner = captioner_of(
-        prefix_length=3, num_layers=2, reverse_mapping=reverse_mapping
+        prefix_length=3, num_layers=num_layers, reverse_mapping=reverse_mapping
     )
     rebuilt = Captioner.from_tensors(captioner.state_dict())
     captioner.requires_grad_(False)  # PyTorch chooses other kernels otherwise

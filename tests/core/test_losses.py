@@ -69,6 +69,15 @@ def test_caption_loss_is_the_mean_surprise_of_all_targets(seed):
     assert caption_loss(logits, targets).item() == pytest.approx(sum(surprises) / 6)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_smoothed_targets_lie_a_share_on_the_whole_vocabulary(share):
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 3, 6, 3, 1])
+    wanted = (1 - share) * F.one_hot(targets, 7) + share / 7
+    expected = -(wanted * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(caption_loss(logits, targets, share), expected)
+
+
 def test_token_zero_counts():
     logits = torch.zeros(2, 3, requires_grad=True)
     caption_loss(logits, torch.tensor([0, 1])).backward()

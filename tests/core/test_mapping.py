@@ -42,6 +42,19 @@ def test_mapped_embeddings_keep_their_length_unless_renormalised():
     torch.testing.assert_close(unit, F.normalize(raw, dim=1))
 
 
+@pytest.mark.parametrize("std", [0.126491, 0.08])
+def test_fixed_noise_has_the_stated_deviation_in_every_direction(std):
+    """CapDec's and CLOSE's noise: on unit vectors of 640 dimensions, longer than the text itself."""
+    texts = F.normalize(torch.randn(4000, 640, generator=seeded(1)), dim=1)
+    noise = Mapping(isotropic_gaussian(640, std))(texts, seeded(2)) - texts
+    assert noise.std().item() == pytest.approx(std, rel=2e-3)
+    assert noise.std(dim=0).sub(std).abs().max() < 0.06 * std
+    assert noise.norm(dim=1).mean().item() == pytest.approx(std * 640**0.5, rel=2e-3)
+    renormalised = Mapping(isotropic_gaussian(640, std), renormalise=True)
+    mapped = renormalised(texts, seeded(2))
+    torch.testing.assert_close(mapped, F.normalize(texts + noise, dim=1))
+
+
 def test_fixed_mapping_has_nothing_to_train_and_is_saved():
     mapping = Mapping(isotropic_gaussian(3, 0.1))
     assert list(mapping.parameters()) == []

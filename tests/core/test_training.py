@@ -70,6 +70,9 @@ SETTINGS = {
     "setting 4, univariate": settings_of("trained", setting=4, covariance="univariate"),
     "fixed noise": settings_of("fixed", noise_std=0.1),
     "trainable language model": settings_of(language_model_trainable=True),
+    "slower language model, no layers": settings_of(
+        num_layers=0, language_model_trainable=True, language_model_rate=0.1
+    ),
 }
 
 
@@ -150,6 +153,28 @@ def test_trainable_language_model_is_part_of_the_saved_model():
     saved = state.model["language_model.tokens"]
     assert torch.equal(saved, language_model.tokens)
     assert not torch.equal(saved, TinyLanguageModel().tokens)
+
+
+def test_language_model_moves_at_its_share_of_the_learning_rate():
+    moved = {}
+    for share in (1.0, 0.25):
+        language_model = TinyLanguageModel()
+        settings = settings_of(
+            language_model_trainable=True,
+            language_model_rate=share,
+            weight_decay=0.0,
+            epochs=1,
+            batch_size=20,
+        )
+        state = train(settings, arrays_of(), language_model)
+        moved[share] = (
+            state.model["language_model.mix"] - TinyLanguageModel().mix.detach(),
+            state.model["captioner.projector.constants"],
+        )
+    torch.testing.assert_close(
+        moved[0.25][0], 0.25 * moved[1.0][0], rtol=1e-2, atol=1e-7
+    )
+    assert torch.equal(moved[0.25][1], moved[1.0][1])
 
 
 class RecordingLanguageModel(TinyLanguageModel):

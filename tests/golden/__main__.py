@@ -57,7 +57,12 @@ STEP_MODULES = {
     "draw": ["mini/scenes.py", "mini/phrases.py", "mini/datasets.py", "steps/data.py"],
     "prepare": ["io/annotations.py"],
     "encoder": ["io/encoder.py", "mini/pretrain.py", "steps/models.py"],
-    "language_model": ["io/language_model.py", "mini/pretrain.py", "steps/models.py"],
+    "language_model": [
+        "io/encoder.py",
+        "io/language_model.py",
+        "mini/pretrain.py",
+        "steps/models.py",
+    ],
     "embed": ["io/encoder.py", "io/pictures.py", "steps/embed.py"],
     "estimate": ["core/gaussian.py", "core/selection.py", "steps/estimate.py"],
     "train": [
@@ -73,6 +78,7 @@ STEP_MODULES = {
     "generate": [
         "core/captioner.py",
         "core/decoding.py",
+        "core/memory.py",
         "io/language_model.py",
         "steps/generate.py",
     ],

@@ -12,10 +12,13 @@ from tipcap.errors import InputError
 from tipcap.io.encoder import (
     Encoder,
     build_small_model,
+    caption_tokenizer,
     import_openai_weights,
     load_encoder,
+    open_clip_module,
     small_tokenize,
 )
+from tipcap.io.language_model import END_OF_TEXT
 from tipcap.io.store import read_tensors, write_json, write_tensors
 from tipcap.steps.models import train_tokenizer
 
@@ -134,6 +137,34 @@ def test_the_end_of_text_is_where_open_clip_pools(tiny_parameters):
     for row in small_tokenize(tokenizer, 32)(["", *TEXTS]):
         assert row[row.argmax()] == tokenizer.get_vocab_size() + 1
         assert not row[row.argmax() + 1 :].any()
+
+
+def test_openais_tokens_are_those_of_open_clip_and_can_be_written(tmp_path):
+    name = "RN50x4-quickgelu"
+    config = {"source": "openai", "model": name, "parameters": {}}
+    write_json(tmp_path / "config.json", config)
+    tokenizer = caption_tokenizer(tmp_path)
+    assert tokenizer.get_vocab_size() == 49408
+    assert tokenizer.token_to_id(END_OF_TEXT) == 49407
+    clip = open_clip_module().get_tokenizer(name)
+    for text in (
+        "A man's riding 123 bikes, isn't he?",
+        "café naïve 日本 — under_score",
+        " two\t  spaces\n",
+        "",
+    ):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        assert ids == clip.encode(text)
+        assert tokenizer.decode(ids).replace(" ", "") == "".join(text.lower().split())
+    assert tokenizer.decode(tokenizer.encode("a red box").ids) == "a red box "
+
+
+def test_a_small_encoders_tokens_are_its_own(folder):
+    tokenizer = caption_tokenizer(folder)
+    assert tokenizer.decode(tokenizer.encode(TEXTS[0]).ids) == TEXTS[0]
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"tokenizer\.json: expected a tokeniser"):
+        caption_tokenizer(folder)
 
 
 def test_weights_of_another_model_are_refused(folder):

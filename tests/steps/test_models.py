@@ -83,11 +83,11 @@ def run_encoder(out, parameters, pairs, archives=(), weights=None, source="train
     return out
 
 
-def run_language_model(out, documents=None, files=(), source="trained"):
-    parameters = LANGUAGE_MODEL if source == "trained" else {}
+def run_language_model(out, documents=None, files=(), source="trained", encoder=None):
+    parameters = {} if source == "hub" else LANGUAGE_MODEL
     spec = LanguageModelSpec(name="gpt2", source=source, parameters=parameters)
     request = Request("language_model", out.name, {}, spec.model_dump(), out)
-    make_language_model(request, spec, files, documents)
+    make_language_model(request, spec, files, documents, encoder)
     return out
 
 
@@ -244,6 +244,30 @@ def test_an_encoder_without_its_input_says_which_option_is_missing(
 def test_a_language_model_without_documents_says_so(tmp_path):
     with pytest.raises(InputError, match="language model gpt2: expected --documents"):
         run_language_model(tmp_path / "lm")
+
+
+def test_a_language_model_from_scratch_has_drawn_weights_and_the_encoders_tokens(
+    encoder, tmp_path
+):
+    first, second = (
+        run_language_model(tmp_path / name, source="scratch", encoder=encoder)
+        for name in ("first", "second")
+    )
+    tokens = (first / "tokenizer.json").read_bytes()
+    assert tokens == (encoder / "tokenizer.json").read_bytes()
+    weights = (first / "model.safetensors").read_bytes()
+    assert weights == (second / "model.safetensors").read_bytes()
+    model, tokenizer = load_language_model(first), load_tokenizer(first)
+    assert (model.lm_dim, len(model.h)) == (16, 1)
+    assert model.wte.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    batch, _ = encode_captions(tokenizer, ["a red box on the beach"], 60)
+    assert decode(tokenizer, batch.ids, batch.length) == ["a red box on the beach"]
+
+
+def test_a_language_model_from_scratch_needs_an_encoder(tmp_path):
+    with pytest.raises(InputError, match="language model gpt2: expected --encoder"):
+        run_language_model(tmp_path / "lm", source="scratch")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import torch.nn.functional as F
 
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
-from tipcap.io.embeddings import write_embeddings
+from tipcap.io.embeddings import read_embeddings, write_embeddings
 from tipcap.io.language_model import GPT2, Sizes
 from tipcap.io.record import Request
-from tipcap.io.store import write_json, write_tensors
-from tipcap.specs import TrainSpec
+from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.specs import GenerateSpec, TrainSpec
+from tipcap.steps.generate import generate
 from tipcap.steps.models import initialise, train_tokenizer
 from tipcap.steps.train import train_captioner
 
@@ -83,6 +84,100 @@ def trained(folder, out, images=None, **fields):
         "cpu",
     )
     return json.loads((out / "meta.json").read_text())
+
+
+def generated(folder, model, out, images, **fields):
+    spec = GenerateSpec(split="train", beam=1, max_tokens=20, **fields)
+    request = Request("generate", "key", {}, spec.model_dump(), out)
+    texts = folder / "texts.safetensors"
+    generate(request, spec, model, folder / "lm", images, "cpu", texts)
+    rows = json.loads((out / "captions.json").read_text())
+    return {row["image_id"]: row["caption"] for row in rows}
+
+
+LEARNT = {
+    "reverse_mapping": False,
+    "num_layers": 0,
+    "language_model_trainable": True,
+    "epochs": 200,
+    "batch_size": 12,
+    "learning_rate": 1e-2,
+}
+"""A tuned language model learns the twelve captions by heart."""
+
+
+def is_own(captions):
+    return {c in (f"a ball number {i}", f"a box and a ball {i}") for i, c in captions}
+
+
+def test_a_tuned_language_model_is_saved_and_captions_are_written_by_it(
+    folder, tmp_path
+):
+    images = folder / "images.safetensors"
+    trained(folder, tmp_path / "out", gap="paired", images=images, **LEARNT)
+    model = tmp_path / "out/model.safetensors"
+    tuned = generated(folder, model, tmp_path / "tuned", images)
+    assert is_own(tuned.items()) == {True}
+    tensors = read_tensors(model)
+    assert any(name.startswith("language_model.") for name in tensors)
+    untuned = {k: v for k, v in tensors.items() if not k.startswith("language_model.")}
+    write_tensors(tmp_path / "untuned.safetensors", untuned)
+    other = generated(folder, tmp_path / "untuned.safetensors", tmp_path / "o", images)
+    assert other != tuned
+    assert is_own(other.items()) != {True}
+
+
+def test_weights_of_another_tuned_language_model_are_one_line(folder, tmp_path):
+    trained(folder, tmp_path / "out", language_model_trainable=True)
+    tensors = read_tensors(tmp_path / "out/model.safetensors")
+    name = "language_model.wpe.weight"
+    write_tensors(tmp_path / "bad.safetensors", {**tensors, name: tensors[name][:5]})
+    with pytest.raises(InputError, match=r"expected the weights of .*lm, found others"):
+        generated(
+            folder,
+            tmp_path / "bad.safetensors",
+            tmp_path / "o",
+            folder / "images.safetensors",
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_images_projected_onto_the_memory_read_like_the_texts_in_it(folder, tmp_path):
+    """A captioner that has read nothing but texts captions images that lie beside them."""
+    trained(folder, tmp_path / "out", **LEARNT)
+    texts = read_embeddings(folder / "texts.safetensors").vectors
+    images = F.normalize(texts[::2] + 0.3, dim=1)
+    nearest = (images @ texts.T).argmax(1).tolist()
+    corpus = [
+        c for i in range(1, 7) for c in (f"a ball number {i}", f"a box and a ball {i}")
+    ]
+    file = tmp_path / "images.safetensors"
+    ids = torch.arange(1, 7), torch.zeros(6, dtype=torch.int64)
+    write_embeddings(file, Embeddings(images, *ids))
+    model = tmp_path / "out/model.safetensors"
+    fields = {"projection": "memory", "memory_temperature": 1e-3}
+    captions = generated(folder, model, tmp_path / "all", file, **fields)
+    assert list(captions.values()) == [corpus[row] for row in nearest]
+    record = json.loads((tmp_path / "all/meta.json").read_text())
+    assert record["counts"]["memory"] == 12
+    one = generated(folder, model, tmp_path / "one", file, **fields, memory_size=1)
+    assert len(set(one.values())) == 1
+    again = generated(folder, model, tmp_path / "again", file, **fields, memory_size=1)
+    assert again == one
+
+
+def test_a_projection_without_its_memory_says_so(folder, tmp_path):
+    trained(folder, tmp_path / "out")
+    spec = GenerateSpec(split="train", projection="memory")
+    with pytest.raises(InputError, match="expected --texts for projection 'memory'"):
+        generate(
+            Request("generate", "key", {}, {}, tmp_path / "o"),
+            spec,
+            tmp_path / "out/model.safetensors",
+            folder / "lm",
+            folder / "images.safetensors",
+            "cpu",
+        )
 
 
 def test_curves_and_counts_are_recorded_and_checkpoints_removed(folder, tmp_path):

@@ -59,6 +59,9 @@ class EncoderSource(_Declared):
     weights: tuple[str, ...] = ()
     """Published: files in downloads.csv."""
     parameters: dict[str, Any] = {}
+    noise_scale: Rate = 1.0
+    """Factor on the standard deviation of a fixed noise: experiments give it per dimension of the encoder
+    that this one stands in for, and a unit vector of fewer dimensions needs more in each for the same length."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "EncoderSource":
@@ -70,17 +73,23 @@ class EncoderSource(_Declared):
 class LanguageModelSource(_Declared):
     """A GPT-2 of this world."""
 
-    source: Literal["trained", "hub"]
+    source: Literal["trained", "hub", "scratch"]
     documents: Name | None = None
     """Trained: the dataset whose captions it reads."""
     weights: tuple[str, ...] = ()
     """Published: files in downloads.csv."""
+    encoder: Name | None = None
+    """From scratch: the encoder whose tokens it writes."""
     parameters: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> "LanguageModelSource":
-        if (self.source == "trained") != bool(self.documents and not self.weights):
-            raise ValueError("`documents` for a trained model, `weights` for others")
+        needed = {"trained": "documents", "hub": "weights", "scratch": "encoder"}
+        given = [name for name in needed.values() if getattr(self, name)]
+        if given != [needed[self.source]]:
+            raise ValueError(
+                "`documents` alone for a trained model, `weights` for a published one, `encoder` for one from scratch"
+            )
         return self
 
 
@@ -152,9 +161,11 @@ class World(_Declared):
     fraction_scale: Rate = 1.0
     """Factor on every share of paired images; the result is at most 1."""
     count_scale: Rate = 1.0
-    """Factor on every number of pairs or images, rounded."""
-    seeds: tuple[Seed, ...] = (0,)
+    """Factor on every number of pairs, images or captions of a memory, rounded."""
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     """Training seeds of every row that states none itself."""
+    table_seeds: dict[str, Annotated[tuple[Seed, ...], Field(min_length=1)]] = {}
+    """Table -> the seeds of its rows in this world; a table or row that states its own keeps them."""
     metrics: tuple[MetricName, ...]
     """Metrics that are computed, by their names in the tables."""
     absent: dict[MetricName, str] = {}

@@ -64,6 +64,8 @@ class PrefixProjector(nn.Module):
 
     Assumes: ClipCap's transformer mapper: a linear map to `prefix_length` vectors, as many learned
         constants appended, pre-norm layers of 8 heads; the outputs at the constants are the prefix.
+        Without layers the linear map's vectors are the prefix and the constants its bias: the mapper
+        of CLOSE and DeCap.
 
     Raises:
         InputError: the language model's width is not a multiple of 8.
@@ -84,9 +86,13 @@ class PrefixProjector(nn.Module):
                 f"prefix projector: expected a language model whose width is a multiple of {NUM_HEADS} (its attention heads), found {lm_dim}; choose another language model"
             )
         self.prefix_length = prefix_length
-        self.linear = seeded_linear(embed_dim, prefix_length * lm_dim, generator)
+        self.linear = seeded_linear(
+            embed_dim, prefix_length * lm_dim, generator, bias=num_layers > 0
+        )
         self.constants = nn.Parameter(
             torch.randn(prefix_length, lm_dim, generator=generator)
+            if num_layers
+            else torch.zeros(prefix_length, lm_dim)
         )
         self.layers = nn.ModuleList(
             _Layer(lm_dim, generator) for _ in range(num_layers)
@@ -96,7 +102,9 @@ class PrefixProjector(nn.Module):
         self, embeddings: Float[Tensor, "batch embed_dim"]
     ) -> Float[Tensor, "batch prefix_length lm_dim"]:
         """Return the prefix."""
-        vectors = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
+        vectors: Tensor = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
+        if not self.layers:
+            return vectors + self.constants
         constants = self.constants.expand(len(vectors), -1, -1)
         # full precision where the layers add up, also under autocast
         states = torch.cat([vectors.to(constants.dtype), constants], 1)
@@ -193,6 +201,7 @@ def prefix_loss(
     tokens: TokenBatch,
     language_model: LanguageModel,
     prompts: TokenBatch | None = None,
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the loss of captions under the language model that reads the prefix before them.
 
@@ -204,6 +213,7 @@ def prefix_loss(
             is on an accelerator, which saves waiting for it.
         language_model: its parameters receive gradients only where they ask for them.
         prompts: tokens between prefix and caption, of any length, 0 for none (Sec. III-C).
+        label_smoothing: as in `losses.caption_loss`.
 
     Raises:
         InputError: more positions than the language model has.
@@ -226,7 +236,8 @@ def prefix_loss(
         ),
         strict=True,
     )
-    return caption_loss(language_model.head(torch.cat(states)), torch.cat(targets))
+    logits = language_model.head(torch.cat(states))
+    return caption_loss(logits, torch.cat(targets), label_smoothing)
 
 
 def _states_of_targets(

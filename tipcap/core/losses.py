@@ -16,14 +16,21 @@ MapLoss = Literal["moments", "nll"]
 
 
 def caption_loss(
-    logits: Float[Tensor, "target vocab"], targets: Int[Tensor, " target"]
+    logits: Float[Tensor, "target vocab"],
+    targets: Int[Tensor, " target"],
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the mean negative log-likelihood of the tokens of a batch.
 
     Paper: Eq. 16. The caller selects the tokens that count, by position: no token id is left out,
     0 and end-of-text included.
+
+    Args:
+        logits: one row per token that counts.
+        targets: these tokens.
+        label_smoothing: share of each target that is spread over the whole vocabulary; 0 in the paper.
     """
-    return F.cross_entropy(logits, targets)
+    return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
 
 
 def reconstruction_loss(

@@ -70,6 +70,9 @@ class TrainingSettings:
     stop_gradient: StopGradient = "nothing"
     """Setting 4: what of the pseudo difference the mapping loss does not train."""
     language_model_trainable: bool = False
+    language_model_rate: float = 1.0
+    """Learning rate of a trained language model, as a share of `learning_rate`."""
+    label_smoothing: float = 0.0
 
 
 class TrainingArrays(NamedTuple):
@@ -388,7 +391,9 @@ def _loss_parts(
                     distillation_loss(mapped, texts, settings.temperature)
                 )
     prefix = captioner.projector(reconstructed)
-    caption = prefix_loss(prefix, batch.tokens, language_model, batch.prompts)
+    caption = prefix_loss(
+        prefix, batch.tokens, language_model, batch.prompts, settings.label_smoothing
+    )
     return {"caption": caption, **parts}
 
 
@@ -423,8 +428,13 @@ class _Trained:
             for name, parameter in language_model.named_parameters():
                 named[_LANGUAGE_MODEL + name] = parameter
         self.parameters = {k: p for k, p in named.items() if p.requires_grad}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            is_language_model = name.startswith(_LANGUAGE_MODEL)
+            share = settings.language_model_rate if is_language_model else 1.0
+            groups.setdefault(share, []).append(parameter)
         self.optimiser = torch.optim.AdamW(
-            self.parameters.values(),
+            [{"params": group, "share": share} for share, group in groups.items()],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -432,7 +442,8 @@ class _Trained:
 
     def update(self, loss: Tensor, rate: float) -> None:
         """Make one step down the gradient of the loss."""
-        self.optimiser.param_groups[0]["lr"] = rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()

@@ -23,6 +23,9 @@ _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_END_OF_TEXT = "<|endoftext|>"
+_END_OF_WORD = "</w>"
+_CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 _torchvision_operators: torch.library.Library | None = None
 
 
@@ -136,24 +139,10 @@ def load_encoder(folder: Path) -> Encoder:
     Raises:
         InputError: files are missing, or the weights do not fit the configuration.
     """
-    config = read_json(folder / "config.json")
-    try:
-        source, name = config["source"], config["model"]
-        parameters = config["parameters"]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}/config.json: expected source, model and parameters, found no {error}; delete the folder and run the encoder step again"
-        ) from error
+    source, name, parameters = _read_config(folder)
     weights = read_tensors(folder / "model.safetensors")
     if source == "trained":
-        from tokenizers import Tokenizer
-
-        try:
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the library raises nothing more precise
-            raise InputError(
-                f"{folder}/tokenizer.json: expected a tokeniser, found none ({error}); delete the folder and run the encoder step again"
-            ) from error
+        tokenizer = _own_tokenizer(folder)
         model = build_small_model(parameters, tokenizer.get_vocab_size())
         tokenize = small_tokenize(tokenizer, parameters["context_length"])
         prepare, embed_dim = _pixels, int(parameters["embed_dim"])
@@ -171,6 +160,60 @@ def load_encoder(folder: Path) -> Encoder:
             f"found others ({reason}); delete the folder and run the encoder step again"
         ) from error
     return Encoder(model, tokenize, prepare, embed_dim)
+
+
+def _read_config(folder: Path) -> tuple[str, str, dict[str, Any]]:
+    config = read_json(folder / "config.json")
+    try:
+        return config["source"], config["model"], config["parameters"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}/config.json: expected source, model and parameters, found no {error}; delete the folder and run the encoder step again"
+        ) from error
+
+
+def _own_tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing more precise
+        raise InputError(
+            f"{folder}/tokenizer.json: expected a tokeniser, found none ({error}); delete the folder and run the encoder step again"
+        ) from error
+
+
+def caption_tokenizer(folder: Path) -> Any:
+    """Return the tokeniser of an encoder's folder as one that a language model can write with.
+
+    OpenAI's models share one BPE, which open_clip keeps; here it becomes a `tokenizers.Tokenizer` that also
+    turns tokens back into (lower-case) text. Its last token, CLIP's end of text, is `<|endoftext|>`.
+
+    Raises:
+        InputError: files are missing.
+    """
+    source, name, _ = _read_config(folder)
+    if source == "trained":
+        return _own_tokenizer(folder)
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers
+    from tokenizers import pre_tokenizers as pre
+
+    clip = open_clip_module().get_tokenizer(name)
+    vocabulary = dict(clip.encoder)
+    end = max(vocabulary, key=lambda token: vocabulary[token])
+    vocabulary[_END_OF_TEXT] = vocabulary.pop(end)
+    bpe = models.BPE(vocabulary, list(clip.bpe_ranks), end_of_word_suffix=_END_OF_WORD)
+    tokenizer = Tokenizer(bpe)
+    tokenizer.normalizer = normalizers.Lowercase()
+    words = pre.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre.Sequence(
+        [words, pre.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Replace(_END_OF_WORD, " ")]
+    )
+    tokenizer.add_special_tokens([_END_OF_TEXT])
+    return tokenizer
 
 
 def import_openai_weights(file: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.decoding import beam_search
+from tipcap.core.memory import project_onto_memory, sample_memory
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
@@ -38,7 +39,13 @@ def load_captioner(
 
     lm = load_language_model(language_model)
     if tuned := part("language_model."):
-        lm.load_state_dict(tuned)
+        try:
+            lm.load_state_dict(tuned)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{model}: expected the weights of {language_model}, found others ({reason}); train the model again"
+            ) from error
     return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
 
 
@@ -49,14 +56,21 @@ def generate(
     language_model: Path,
     images: Path,
     device: str,
+    texts: Path | None = None,
 ) -> None:
-    """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
+    """Publish `captions.json`: one caption for every image of the split, sorted by image id.
+
+    `texts` are the corpus's text embeddings, which a projection onto the memory needs.
+    """
     if spec.prompts != "none":
         raise InputError(
             "generate: expected prompts 'none', found 'simulated'; this version does not evaluate prompts yet"
         )
     with artefact(request) as draft:
         embeddings = read_embeddings(images)
+        vectors = embeddings.vectors
+        if spec.projection == "memory":
+            vectors = _project(spec, vectors.to(device), texts, draft)
         captioner, lm = load_captioner(model, language_model, device)
         tokenizer = load_tokenizer(language_model)
         captions: dict[int, str] = {}
@@ -64,17 +78,32 @@ def generate(
         with torch.inference_mode():
             for start in range(0, len(embeddings.vectors), _IMAGES_PER_BATCH):
                 rows = slice(start, start + _IMAGES_PER_BATCH)
-                prefix = captioner.prefix(embeddings.vectors[rows].to(device))
+                prefix = captioner.prefix(vectors[rows].to(device))
                 decoded = beam_search(
                     lm, prefix, spec.beam, spec.max_tokens, lm.end_of_text
                 )
                 owners = embeddings.image_id[rows].tolist()
-                texts = decode(tokenizer, decoded.ids, decoded.length)
-                captions |= dict(zip(owners, texts, strict=True))
+                written = decode(tokenizer, decoded.ids, decoded.length)
+                captions |= dict(zip(owners, written, strict=True))
                 progress.advance(len(owners))
         progress.close()
         draft.device = device
         _write(draft, captions)
+
+
+def _project(
+    spec: GenerateSpec, images: Tensor, texts: Path | None, draft: Draft
+) -> Tensor:
+    if texts is None:
+        raise InputError(
+            "generate: expected --texts for projection 'memory', found none; name the corpus's embeddings"
+        )
+    memory = read_embeddings(texts, images.shape[1]).vectors
+    rows = sample_memory(len(memory), spec.memory_size, spec.memory_seed)
+    if len(rows) < len(memory):
+        memory = memory[rows]
+    draft.counts["memory"] = len(memory)
+    return project_onto_memory(images, memory, spec.memory_temperature)
 
 
 def retrieve(

@@ -22,6 +22,7 @@ from tipcap.io.annotations import read_annotations
 from tipcap.io.encoder import (
     Encoder,
     build_small_model,
+    caption_tokenizer,
     import_openai_weights,
     load_encoder,
     small_tokenize,
@@ -251,6 +252,7 @@ def make_language_model(
     spec: LanguageModelSpec,
     files: Sequence[Path],
     documents: Path | None,
+    encoder: Path | None = None,
 ) -> None:
     """Publish a GPT-2 folder as Hugging Face lays it out: `config.json`, `model.safetensors`, `tokenizer.json`."""
     if take_shipped(request):
@@ -258,6 +260,13 @@ def make_language_model(
     with artefact(request) as draft:
         if spec.source == "hub":
             _take_hub_files(draft.folder, spec.name, files)
+            return
+        if spec.source == "scratch":
+            if encoder is None:
+                raise InputError(
+                    f"language model {spec.name}: expected --encoder, found none; name the encoder whose tokens it writes"
+                )
+            _write_untrained(draft.folder, spec.parameters, encoder)
             return
         if documents is None:
             raise InputError(
@@ -274,18 +283,33 @@ def make_language_model(
             training.generator,
             on_step,
         )
-        write_tensors(
-            draft.folder / WEIGHTS,
-            training.model.state_dict(),
-            {"format": "pt"},
-        )
-        config = {"model_type": "gpt2", **asdict(training.sizes)}
-        write_json(
-            draft.folder / "config.json",
-            {**config, "bos_token_id": config["eos_token_id"]},
-        )
-        training.tokenizer.save(str(draft.folder / "tokenizer.json"))
+        _write_folder(draft.folder, training.model, training.sizes, training.tokenizer)
         draft.counts["tokens"] = training.tokens.numel()
+
+
+def _write_untrained(
+    folder: Path, parameters: Mapping[str, Any], encoder: Path
+) -> None:
+    """Write a GPT-2 with drawn weights that has the tokens of an encoder."""
+    tokenizer = caption_tokenizer(encoder)
+    sizes = Sizes(
+        vocab_size=tokenizer.get_vocab_size(),
+        eos_token_id=tokenizer.token_to_id(END_OF_TEXT),
+        **parameters["architecture"],
+    )
+    model = GPT2(sizes)
+    generator = torch.Generator().manual_seed(int(parameters["seed"]))
+    initialise(model, sizes.n_layer, generator)
+    _write_folder(folder, model, sizes, tokenizer)
+
+
+def _write_folder(folder: Path, model: GPT2, sizes: Sizes, tokenizer: Any) -> None:
+    write_tensors(folder / WEIGHTS, model.state_dict(), {"format": "pt"})
+    config = {"model_type": "gpt2", **asdict(sizes)}
+    write_json(
+        folder / "config.json", {**config, "bos_token_id": config["eos_token_id"]}
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def _take_hub_files(folder: Path, name: str, files: Sequence[Path]) -> None:
