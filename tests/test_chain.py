@@ -145,6 +145,24 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
     assert not list(model.parent.parent.glob(".*partial*"))
 
 
+def test_captions_with_simulated_prompts_are_made_from_stage_2_on(made):
+    """One cell of Table IV, which the tiny world makes on request only."""
+    from tipcap.plan import load
+
+    plan = load(made / "config/tiny.yaml")
+    cell = next(c for c in plan.cells["prompts"] if c.experiment == "s1-prompt")
+    captions = plan.steps[plan.steps[cell.score_keys[0]].parents["captions"]]
+    file = f"results/tiny/generate/{captions.key}/captions.json"
+    snakemake(made, file)
+    rows = json.loads((made / file).read_text())
+    assert len(rows) == 8
+    assert any(row["words"] for row in rows)
+    stage_2 = made / f"results/tiny/prompt/{captions.parents['model']}"
+    record = json.loads((stage_2 / "meta.json").read_text())
+    assert record["counts"]["prompts"] > 0
+    assert record["counts"]["prompts_too_long"] == 0
+
+
 def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
     table = made / TABLES / "table_II.cells.csv"
     before = table.read_bytes()

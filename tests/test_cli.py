@@ -191,7 +191,7 @@ def test_help_names_every_step(capsys, given):
     shown = capsys.readouterr().out
     steps = {kind.step.replace("_", "-") for kind in SPECS}
     missing = {step for step in steps if f"  {step} " not in shown}
-    assert missing <= {"collect", "prompt"}  # stage 2 and the collecting of pictures
+    assert missing <= {"collect"}
 
 
 def test_the_version_is_printed(capsys):

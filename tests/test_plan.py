@@ -194,6 +194,45 @@ def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
     assert rough.parents["model"] == generated[0].parents["model"]
 
 
+def test_words_are_found_once_per_corpus_and_once_per_model(paper):
+    found = [paper.steps[key] for key in keys_of(paper, "nouns")]
+    of_datasets = [one.spec.split for one in found if "dataset" in one.parents]
+    assert sorted(of_datasets) == ["test", "train"]
+    rough = {one.parents["captions"] for one in found if "captions" in one.parents}
+    assert len(rough) == 8
+    generated = [one for one in paper.steps.values() if "rough" in one.parents]
+    assert {one.parents["rough"] for one in generated} == rough
+
+
+def test_captions_without_prompts_after_stage_2_are_the_rough_ones(paper):
+    for experiment in ("s1-prompt", "s4-prompt"):
+        behind_prompts = {
+            one.parents["rough"]
+            for key in runs(paper, experiment)
+            for one in behind(paper, key, "generate")
+            if "rough" in one.parents
+        }
+        plain = runs(paper, f"{experiment}-none")
+        assert behind_prompts == {paper.steps[k].parents["captions"] for k in plain}
+
+
+def test_stage_2_reads_images_only_where_they_take_the_place_of_texts(science):
+    path = science(
+        "experiments.yaml",
+        "  s3: {setting: 3}",
+        "  s3: {setting: 3}\n  paired-prompt: {train: {gap: paired}, prompt: {prompts: nouns, seed: 0}}",
+    )
+    science(
+        "tables/sanity.yaml",
+        "experiment: paired}",
+        "experiment: paired}\n  - {label: [prompted], experiment: paired-prompt}",
+    )
+    plan = load(path / "mini.yaml")
+    for key in keys_of(plan, "prompt"):
+        spec = plan.steps[plan.steps[key].parents["model"]].spec
+        assert ("images" in plan.steps[key].parents) == (spec.gap == "paired")
+
+
 def test_cross_domain_trains_nothing_new(paper):
     def trained(table):
         keys = paper.score_keys(table)

@@ -7,7 +7,7 @@ from tests.golden.__main__ import STEP_MODULES, code_hashes
 from tipcap.specs import SPECS
 
 GOLDEN = Path(__file__).parent / "golden" / "step_code.json"
-DECLARED_ONLY = {"collect", "prompt"}
+DECLARED_ONLY = {"collect"}
 
 
 def test_a_step_whose_code_changed_has_a_new_version_or_a_statement():

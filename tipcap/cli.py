@@ -23,7 +23,9 @@ from tipcap.specs import (
     EstimateSpec,
     GenerateSpec,
     LanguageModelSpec,
+    NounsSpec,
     PrepareSpec,
+    PromptSpec,
     RetrieveSpec,
     Spec,
     TrainSpec,
@@ -241,6 +243,57 @@ def train(
 
 
 @app.command()
+def nouns(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    dataset: OptionalFile = None,
+    captions: OptionalFile = None,
+    threads: Threads = 1,
+) -> None:
+    """Find the words of captions that prompts may name."""
+    from tipcap.steps.nouns import nouns as run
+
+    run(*_request(NounsSpec, spec, key, parents, out), dataset, captions)
+
+
+@app.command()
+def prompt(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    model: File,
+    corpus: File,
+    texts: File,
+    language_model: File,
+    nouns: File,
+    checkpoints: File,
+    images: OptionalFile = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Train a captioner to follow prompts; goes on where an interrupted run stopped."""
+    from tipcap.steps.prompt import train_with_prompts as run
+
+    chosen = _torch(threads, device)
+    request, parsed = _request(PromptSpec, spec, key, parents, out)
+    run(
+        request,
+        parsed,
+        model,
+        corpus,
+        texts,
+        language_model,
+        nouns,
+        images,
+        checkpoints,
+        chosen,
+    )
+
+
+@app.command()
 def generate(
     spec: SpecText,
     key: Key,
@@ -253,6 +306,8 @@ def generate(
     corpus: OptionalFile = None,
     texts: OptionalFile = None,
     rough: OptionalFile = None,
+    nouns: OptionalFile = None,
+    rough_nouns: OptionalFile = None,
     threads: Threads = 1,
     device: Device = "auto",
 ) -> None:
@@ -267,6 +322,11 @@ def generate(
         )
         return
     request, parsed = _request(GenerateSpec, spec, key, parents, out)
+    simulation = None
+    if parsed.prompts == "simulated":
+        files = {"rough": rough, "nouns": nouns, "rough-nouns": rough_nouns}
+        given = [_given(path, option) for option, path in files.items()]
+        simulation = step.Simulation(dataset, *given)
     step.generate(
         request,
         parsed,
@@ -274,6 +334,7 @@ def generate(
         _given(language_model, "language-model"),
         _given(images, "images"),
         chosen,
+        simulation,
         texts,
     )
 
@@ -293,12 +354,6 @@ def collect() -> None:
     raise _not_built(
         "collect", "YFCC15M and NoCaps pictures have no archive to download"
     )
-
-
-@app.command(context_settings=_ANY_OPTIONS)
-def prompt() -> None:
-    """Train stage 2 with interactive prompts: declared, not built yet."""
-    raise _not_built("prompt", "Table IV waits for it")
 
 
 def _not_built(step: str, reason: str) -> InputError:

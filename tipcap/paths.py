@@ -11,6 +11,7 @@ WEIGHTS = "model.safetensors"
 EMBEDDINGS = "embeddings.safetensors"
 GAP = "gap.safetensors"
 CAPTIONS = "captions.json"
+NOUNS = "nouns.json"
 SCORES = "scores.json"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
@@ -23,6 +24,7 @@ MAIN_FILE: dict[str, str] = {
     "embed": EMBEDDINGS,
     "estimate": GAP,
     "train": WEIGHTS,
+    "nouns": NOUNS,
     "prompt": WEIGHTS,
     "generate": CAPTIONS,
     "score": SCORES,

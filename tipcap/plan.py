@@ -34,6 +34,7 @@ from tipcap.specs import (
     EstimateSpec,
     GenerateSpec,
     LanguageModelSpec,
+    NounsSpec,
     PrepareSpec,
     PromptSpec,
     RetrieveSpec,
@@ -66,6 +67,8 @@ _SPLITS = {
 _FOLDER_STEPS = ("encoder", "language_model")
 """Steps whose whole folder is handed on, not one file."""
 _RESUMING_STEPS = ("train", "prompt")
+_PROMPTING = ("prompts", "prompt_seed", "max_prompt_words")
+"""Fields of generation that concern prompts only."""
 
 
 @dataclass(frozen=True)
@@ -472,8 +475,14 @@ class _Builder:
             raise InputError(
                 f"{self.experiments.where}: {where}: expected a `prompt` block with generate.prompts, found none; add `prompt: {{prompts: nouns, seed: 0}}`"
             )
-        plain = wanted.model_copy(update={"prompts": "none", "prompt_seed": 0})
-        parents["rough"] = self.add(plain, dict(parents))
+        plain = {name: GenerateSpec.model_fields[name].default for name in _PROMPTING}
+        rough = self.add(wanted.model_copy(update=plain), dict(parents))
+        kind = experiment.prompt["prompts"]
+        parents |= {
+            "rough": rough,
+            "nouns": self._nouns(kind, split, dataset=parents["dataset"]),
+            "rough_nouns": self._nouns(kind, None, captions=rough),
+        }
         return self.add(wanted, parents)
 
     def _check_projection(self, spec: GenerateSpec, chosen: Chosen, where: str) -> None:
@@ -492,10 +501,16 @@ class _Builder:
 
     def _prompt(self, experiment: Experiment, model: str, where: str) -> str:
         spec = self._spec(PromptSpec, "prompt", experiment, where)
-        before = self.plan.steps[model].parents
-        shared = ("corpus", "texts", "language_model", "gap")
-        parents = {role: before[role] for role in shared if role in before}
+        before = self.plan.steps[model]
+        shared = ["corpus", "texts", "language_model"]
+        if isinstance(before.spec, TrainSpec) and before.spec.gap == "paired":
+            shared.append("images")
+        parents = {role: before.parents[role] for role in shared}
+        parents["nouns"] = self._nouns(spec.prompts, "train", dataset=parents["corpus"])
         return self.add(spec, {"model": model, **parents})
+
+    def _nouns(self, kind: Any, split: Any, **parents: str) -> str:
+        return self.add(NounsSpec(kind=kind, split=split), parents)
 
     def _train(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         corpus, setting = experiment.corpus, experiment.setting

@@ -27,6 +27,7 @@ _SIZES = frozenset(
         "learning_rate",
         "warmup_steps",
         "initial_std",
+        "num_captions",
         "max_caption_tokens",
         "max_tokens",
     }
@@ -206,6 +207,17 @@ class TrainSpec(Spec):
     """Of the caption loss."""
 
 
+class NounsSpec(Spec):
+    """The words of a split's captions, or of a run's captions, that prompts may name."""
+
+    step: ClassVar[str] = "nouns"
+    lineage: ClassVar[tuple[str, ...]] = ("dataset", "captions")
+
+    kind: Literal["nouns", "chunks"]
+    split: Split | None
+    """None: all captions of a run."""
+
+
 class PromptSpec(Spec):
     """Stage 2: the captioner learns to follow prompts. Paper: Sec. III-C and IV-A."""
 
@@ -220,6 +232,10 @@ class PromptSpec(Spec):
     learning_rate: Rate = 1e-6
     weight_decay: Weight = 0.1
     padding_probability: float = Field(0.1, ge=0, le=1)
+    rough_beam: Count = 1
+    """Beam of the rough captions."""
+    num_captions: Count | None = None
+    """A seeded sample of the corpus of this size is trained on; None: all of it."""
 
 
 class GenerateSpec(Spec):
@@ -240,6 +256,8 @@ class GenerateSpec(Spec):
     """At most so many captions of the corpus, a seeded sample; absent: all."""
     memory_temperature: Rate = 0.01
     memory_seed: Seed = 0
+    max_prompt_words: Count = 2
+    """Simulated prompts name one word up to this many."""
 
 
 class RetrieveSpec(Spec):
@@ -275,6 +293,7 @@ SPECS: tuple[type[Spec], ...] = (
     EmbedSpec,
     EstimateSpec,
     TrainSpec,
+    NounsSpec,
     PromptSpec,
     GenerateSpec,
     RetrieveSpec,

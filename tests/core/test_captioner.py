@@ -146,8 +146,9 @@ def test_prompted_loss_equals_one_caption_and_one_token_at_a_time():
     language_model = TinyLanguageModel()
     prefix, tokens = torch.randn(4, 3, 16, generator=seeded(2)), random_tokens()
     prompts = random_tokens((0, 4, 2, 6), seed=5)
+    packed = pack_prompts(prompts, tokens)
     torch.testing.assert_close(
-        prefix_loss(prefix, tokens, language_model, prompts),
+        prefix_loss(prefix, packed.tokens, language_model, packed.prompt_length),
         slow_loss(prefix, tokens, language_model, prompts),
     )
 
@@ -156,8 +157,9 @@ def test_prompts_of_length_zero_are_no_prompts():
     language_model, tokens = TinyLanguageModel(), random_tokens()
     prefix = torch.randn(4, 3, 16, generator=seeded(2))
     prompts = TokenBatch(random_tokens(seed=5).ids, torch.zeros(4, dtype=torch.int64))
+    packed = pack_prompts(prompts, tokens)
     torch.testing.assert_close(
-        prefix_loss(prefix, tokens, language_model, prompts),
+        prefix_loss(prefix, packed.tokens, language_model, packed.prompt_length),
         prefix_loss(prefix, tokens, language_model),
     )
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from test_captioner import TinyLanguageModel, random_tokens
 
-from tipcap.core.captioner import Captioner
+from tipcap.core.captioner import Captioner, pack_prompts
 from tipcap.core.gaussian import sample_gap
 from tipcap.core.training import (
     TrainingArrays,
@@ -14,6 +14,7 @@ from tipcap.core.training import (
     TrainingState,
     build_model,
     learning_rate_at,
+    mapped_embeddings,
     num_steps,
     train,
 )
@@ -383,7 +384,7 @@ def stage_two(arrays, prompts, **fields):
     )
     tuned = train(
         settings,
-        arrays._replace(prompts=prompts),
+        arrays._replace(prompted=[pack_prompts(p, arrays.tokens) for p in prompts]),
         TinyLanguageModel(),
         weights=base.model,
     )
@@ -418,6 +419,36 @@ def test_stage_2_reads_the_prompts_of_each_epoch():
     assert not weights_equal(first, other)
 
 
+def test_stage_2_draws_its_noise_anew_each_epoch_and_alike_for_rough_captions():
+    arrays = arrays_of()
+    mapping = build_model(SETTINGS["setting 1"], 6, 16, arrays.gaussian).mapping
+    first, again, second = (
+        mapped_embeddings(mapping, arrays, 0, epoch) for epoch in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert mapped_embeddings(None, arrays, 0, 0) is arrays.texts
+    paired = arrays_of(images=unit_rows(3), image_row=torch.arange(20) % 3)
+    expected = paired.images[paired.image_row]
+    assert torch.equal(mapped_embeddings(None, paired, 0, 0), expected)
+
+
+def test_stage_2_of_setting_3_needs_no_images():
+    base, tuned = stage_two(arrays_of(), [prompts_of(1), prompts_of(2)])
+    settings = dataclasses.replace(
+        SETTINGS["setting 3"], stage=2, warmup_steps=0, learning_rate=1e-3
+    )
+    arrays = arrays_of(images=None)
+    prompted = [pack_prompts(prompts_of(seed), arrays.tokens) for seed in (1, 2)]
+    without = train(
+        settings,
+        arrays._replace(prompted=prompted),
+        TinyLanguageModel(),
+        weights=base.model,
+    )
+    assert weights_equal(tuned, without)
+
+
 def test_saved_model_gives_the_captioner_for_inference():
     state = train(SETTINGS["setting 1"], arrays_of(), TinyLanguageModel())
     captioner = Captioner.from_tensors(
@@ -441,7 +472,7 @@ def test_saved_model_gives_the_captioner_for_inference():
         (settings_of("trained", setting=4, reverse_mapping=False), {}, "Table V"),
         (settings_of("paired"), {}, "image of each caption"),
         (settings_of(), {"tokens": random_tokens((1, 2))}, "20 captions.*found 2"),
-        (settings_of(), {"prompts": []}, "prompts for 2 epochs, found 0"),
+        (settings_of(), {"prompted": []}, "prompts for 2 epochs, found 0"),
     ],
 )
 def test_arrays_that_do_not_fit_the_settings_are_refused_in_one_line(

@@ -15,6 +15,7 @@ from tipcap.io.language_model import (
     Sizes,
     decode,
     encode_captions,
+    encode_prompts,
     load_language_model,
     load_tokenizer,
 )
@@ -280,6 +281,18 @@ def test_captions_that_do_not_fit_are_cut_and_counted(tokenizer):
     # its end is missing, so it must not look finished
     assert torch.equal(tokens.ids[row], whole.ids[row, : longest - 1])
     assert tokens.ids[row, -1] != 0
+
+
+def test_prompts_have_no_end_and_are_kept_whole_or_left_out(tokenizer):
+    prompts = ["", "a cat", SENTENCES[0]]
+    lengths = [len(tokenizer.encode(prompt).ids) for prompt in prompts]
+    tokens, too_long = encode_prompts(tokenizer, prompts, max(lengths))
+    assert tokens.length.tolist() == lengths
+    assert too_long == 0
+    assert decode(tokenizer, *tokens) == prompts
+    cut, too_long = encode_prompts(tokenizer, prompts, max(lengths) - 1)
+    assert cut.length.tolist() == [*lengths[:2], 0]
+    assert too_long == 1
 
 
 def test_text_that_looks_like_the_end_is_not_the_end(tokenizer):

@@ -5,12 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from tipcap.core.types import Embeddings
-from tipcap.errors import InputError
 from tipcap.io.embeddings import write_embeddings
 from tipcap.io.record import Request
 from tipcap.io.store import write_json
-from tipcap.specs import GenerateSpec, RetrieveSpec
-from tipcap.steps.generate import generate, retrieve
+from tipcap.specs import RetrieveSpec
+from tipcap.steps.generate import retrieve
 
 
 @pytest.fixture
@@ -66,10 +65,3 @@ def test_random_captions_come_from_training_and_follow_the_seed(folder):
     assert drawn[0] == drawn[1]
     assert any(other != drawn[0] for other in drawn)
     assert all("unseen" not in captions.values() for captions in drawn)
-
-
-def test_prompts_are_refused_in_one_line_while_they_are_not_built(folder):
-    spec = GenerateSpec(split="test", prompts="simulated")
-    request = Request("generate", "key", {}, {}, folder / "out")
-    with pytest.raises(InputError, match="does not evaluate prompts yet"):
-        generate(request, spec, folder, folder, folder, "cpu")

@@ -16,6 +16,7 @@ from tipcap.steps.models import initialise, train_tokenizer
 from tipcap.steps.train import train_captioner
 
 DIM = 8
+POSITIONS = 192
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def folder(tmp_path_factory):
     lm.mkdir()
     tokenizer = train_tokenizer([text for c in captions.values() for text in c], 280)
     tokenizer.save(str(lm / "tokenizer.json"))
-    sizes = Sizes(tokenizer.get_vocab_size(), 32, 16, 1, 2, 1e-5, 0)
+    sizes = Sizes(tokenizer.get_vocab_size(), POSITIONS, 16, 1, 2, 1e-5, 0)
     model = GPT2(sizes)
     initialise(model, 1, generator)
     write_tensors(lm / "model.safetensors", model.state_dict())
@@ -58,7 +59,7 @@ def folder(tmp_path_factory):
         lm / "config.json",
         {
             "vocab_size": sizes.vocab_size,
-            "n_positions": 32,
+            "n_positions": POSITIONS,
             "n_embd": 16,
             "n_layer": 1,
             "n_head": 2,

@@ -110,6 +110,7 @@ class PromptSizes(_Declared):
     epochs: Count | None = None
     batch_size: Count | None = None
     learning_rate: Rate | None = None
+    num_captions: Count | None = None
 
 
 class GenerateSizes(_Declared):

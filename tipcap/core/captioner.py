@@ -190,17 +190,18 @@ class Captioner(nn.Module):
         embeddings: Float[Tensor, "batch embed_dim"],
         tokens: TokenBatch,
         language_model: LanguageModel,
-        prompts: TokenBatch | None = None,
+        prompt_length: Int[Tensor, " caption"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss of captions under the language model given embeddings of the image side."""
-        return prefix_loss(self.prefix(embeddings), tokens, language_model, prompts)
+        prefix = self.prefix(embeddings)
+        return prefix_loss(prefix, tokens, language_model, prompt_length)
 
 
 def prefix_loss(
     prefix: Float[Tensor, "batch prefix_length lm_dim"],
     tokens: TokenBatch,
     language_model: LanguageModel,
-    prompts: TokenBatch | None = None,
+    prompt_length: Int[Tensor, " caption"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the loss of captions under the language model that reads the prefix before them.
@@ -212,15 +213,15 @@ def prefix_loss(
         tokens: captions; each counts up to its length. `length` may stay on the CPU while the rest
             is on an accelerator, which saves waiting for it.
         language_model: its parameters receive gradients only where they ask for them.
-        prompts: tokens between prefix and caption, of any length, 0 for none (Sec. III-C).
+        prompt_length: how many of the tokens are a prompt in front of the caption (Sec. III-C), which is
+            read and not predicted; on the same device as `tokens.length`.
         label_smoothing: as in `losses.caption_loss`.
 
     Raises:
         InputError: more positions than the language model has.
     """
-    prompt_length = torch.zeros_like(tokens.length)
-    if prompts is not None:
-        tokens, prompt_length = pack_prompts(prompts, tokens)
+    if prompt_length is None:
+        prompt_length = torch.zeros_like(tokens.length)
     num_positions = prefix.shape[1] + tokens.ids.shape[1] - 1
     if num_positions > language_model.max_positions:
         raise InputError(

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from tipcap.core.captioner import Captioner, prefix_loss
+from tipcap.core.captioner import Captioner, PromptedCaptions, prefix_loss
 from tipcap.core.gaussian import Covariance
 from tipcap.core.losses import (
     MapLoss,
@@ -88,8 +88,8 @@ class TrainingArrays(NamedTuple):
     """Image embeddings: of any source (setting 3), or the corpus's own (gap `paired`)."""
     image_row: Int[Tensor, " caption"] | None = None
     """Row of each caption's own image (gap `paired`)."""
-    prompts: Sequence[TokenBatch] | None = None
-    """Stage 2: the captions' prompts, one batch of all captions for each epoch; length 0 is none."""
+    prompted: Sequence[PromptedCaptions] | None = None
+    """Stage 2: all captions with their prompts, once for each epoch, read instead of `tokens`."""
 
 
 class TrainingState(NamedTuple):
@@ -264,6 +264,7 @@ def train(
         trained.load_weights(weights)
 
     length = arrays.tokens.length.cpu()
+    arrays = arrays._replace(tokens=TokenBatch(arrays.tokens.ids, length))
     per_epoch = math.ceil(len(length) / settings.batch_size)
     total = num_steps(settings, len(length))
     checkpoint_every = checkpoint_every or per_epoch
@@ -272,6 +273,7 @@ def train(
     )
     window: list[dict[str, Tensor]] = []
     order: Tensor | None = None
+    mapped: Tensor | None = None
 
     def record(rate: float) -> None:
         means = _mean_parts(window, step)
@@ -292,10 +294,11 @@ def train(
         if order is None or batch_number == 0:
             shuffler = _generator(settings.seed, "order", settings.stage, epoch)
             order = torch.randperm(len(length), generator=shuffler)
+            if settings.stage == 2:
+                mapped = mapped_embeddings(model.mapping, arrays, settings.seed, epoch)
         first = batch_number * settings.batch_size
-        batch = _batch(
-            arrays, order[first : first + settings.batch_size], length, epoch, device
-        )
+        rows = order[first : first + settings.batch_size]
+        batch = _batch(arrays, rows, mapped, epoch, device)
         with autocast:
             parts = _loss_parts(
                 settings, model, batch, arrays.images, language_model, streams
@@ -315,17 +318,42 @@ def train(
     return trained.state(step, streams)
 
 
+def mapped_embeddings(
+    mapping: Mapping | None, arrays: TrainingArrays, seed: int, epoch: int
+) -> Float[Tensor, "caption embed_dim"]:
+    """Return what the captioner reads for each caption in an epoch of stage 2.
+
+    Paper: Sec. III-C. The rough captions are said of these embeddings, and the training that follows reads
+    the same: at inference a rough caption and the one with a prompt come from one image embedding too.
+    The mapping is frozen, so an epoch's draws can be had before its training.
+
+    Args:
+        mapping: on the device of the arrays.
+        arrays: the corpus.
+        seed: of the training.
+        epoch: counted from 0.
+    """
+    if arrays.image_row is not None and arrays.images is not None:
+        return arrays.images[arrays.image_row]
+    if mapping is None:
+        return arrays.texts
+    with torch.no_grad():
+        mapped: Tensor = mapping(arrays.texts, _generator(seed, "noise", 2, epoch))
+    return mapped
+
+
 class _Batch(NamedTuple):
     texts: Tensor
+    mapped: Tensor | None
+    """What the captioner reads, where it is known before the mapping is asked."""
     tokens: TokenBatch
-    own_images: Tensor | None
-    prompts: TokenBatch | None
+    prompt_length: Tensor | None
 
 
 def _batch(
     arrays: TrainingArrays,
     rows: Tensor,
-    length: Tensor,
+    mapped: Tensor | None,
     epoch: int,
     device: torch.device,
 ) -> _Batch:
@@ -334,19 +362,18 @@ def _batch(
     def take(array: Tensor) -> Tensor:
         return array[rows.to(array.device)].to(device, non_blocking=True)
 
-    def take_tokens(tokens: TokenBatch, lengths: Tensor) -> TokenBatch:
-        longest = int(lengths.max())
-        return TokenBatch(take(tokens.ids[:, :longest]), lengths)
-
-    own_images = prompts = None
-    if arrays.image_row is not None and arrays.images is not None:
+    prompt_length, tokens = None, arrays.tokens
+    if mapped is not None:
+        mapped = take(mapped)
+    elif arrays.image_row is not None and arrays.images is not None:
         image_row = arrays.image_row[rows.to(arrays.image_row.device)]
-        own_images = arrays.images[image_row.to(arrays.images.device)].to(device)
-    if arrays.prompts is not None:
-        of_epoch = arrays.prompts[epoch]
-        prompts = take_tokens(of_epoch, of_epoch.length.cpu()[rows])
-    tokens = take_tokens(arrays.tokens, length[rows])
-    return _Batch(take(arrays.texts), tokens, own_images, prompts)
+        mapped = arrays.images[image_row.to(arrays.images.device)].to(device)
+    if arrays.prompted is not None:
+        tokens, prompt_length = arrays.prompted[epoch]
+        prompt_length = prompt_length.cpu()[rows]
+    length = tokens.length.cpu()[rows]
+    tokens = TokenBatch(take(tokens.ids[:, : int(length.max())]), length)
+    return _Batch(take(arrays.texts), mapped, tokens, prompt_length)
 
 
 def _loss_parts(
@@ -362,8 +389,8 @@ def _loss_parts(
     gaussian = None if model.mapping is None else model.mapping.gaussian()
     # embeddings and their losses stay in full precision: the gap is small beside a bfloat16 step
     with torch.autocast(texts.device.type, enabled=False):
-        mapped = texts if batch.own_images is None else batch.own_images
-        if model.mapping is not None:
+        mapped = texts if batch.mapped is None else batch.mapped
+        if model.mapping is not None and batch.mapped is None:
             mapped = model.mapping(texts, streams["noise"], gaussian)
         reconstructed = captioner.reconstruct(mapped)
         parts: dict[str, Tensor] = {}
@@ -392,7 +419,11 @@ def _loss_parts(
                 )
     prefix = captioner.projector(reconstructed)
     caption = prefix_loss(
-        prefix, batch.tokens, language_model, batch.prompts, settings.label_smoothing
+        prefix,
+        batch.tokens,
+        language_model,
+        batch.prompt_length,
+        settings.label_smoothing,
     )
     return {"caption": caption, **parts}
 
@@ -587,7 +618,7 @@ def _check(settings: TrainingSettings, arrays: TrainingArrays) -> None:
             "keep it (Table V, C: not applicable)",
         )
     if settings.gap == "paired" or (
-        settings.gap == "trained" and settings.setting == 3
+        settings.gap == "trained" and settings.setting == 3 and settings.stage == 1
     ):
         expect(
             arrays.images is not None and len(arrays.images) > 0,
@@ -609,10 +640,10 @@ def _check(settings: TrainingSettings, arrays: TrainingArrays) -> None:
             f"{arrays.images.shape[1]}",
             "use one encoder for both",
         )
-    if arrays.prompts is not None:
+    if arrays.prompted is not None:
         expect(
-            len(arrays.prompts) >= settings.epochs,
+            len(arrays.prompted) >= settings.epochs,
             f"prompts for {settings.epochs} epochs",
-            f"{len(arrays.prompts)}",
+            f"{len(arrays.prompted)}",
             "generate rough captions for all epochs",
         )

@@ -311,6 +311,25 @@ def encode_captions(
     return TokenBatch(ids, length), int((count >= max_tokens).sum())
 
 
+def encode_prompts(
+    tokenizer: Tokenizer, prompts: Sequence[str], max_tokens: int
+) -> tuple[TokenBatch, int]:
+    """Return prompts as tokens without an end, and how many did not fit.
+
+    Args:
+        tokenizer: of `load_tokenizer`.
+        prompts: any texts; an empty one has length 0.
+        max_tokens: a longer prompt is left out whole, since its end is what leads to the caption; it
+            has length 0 and is counted.
+    """
+    # the end-of-text token is cut off again; one more token tells a prompt that is too long
+    tokens, _ = encode_captions(tokenizer, prompts, max_tokens + 2)
+    length = tokens.length - 1
+    is_too_long = length > max_tokens
+    kept = length.masked_fill(is_too_long, 0)
+    return TokenBatch(tokens.ids, kept), int(is_too_long.sum())
+
+
 def decode(
     tokenizer: Tokenizer,
     ids: Int[Tensor, "caption token"],

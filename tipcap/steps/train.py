@@ -85,11 +85,11 @@ def train_captioner(
         if gap is not None:
             arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
         if images is not None:
-            arrays = _with_images(
+            arrays = with_images(
                 arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
             )
-        settings = _settings(spec)
-        log = _CurveLog(
+        settings = settings_of(spec)
+        log = CurveLog(
             draft, request, num_steps(settings, len(tokens.ids)), checkpoints
         )
         trained = train(
@@ -107,15 +107,17 @@ def train_captioner(
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _settings(spec: TrainSpec) -> TrainingSettings:
+def settings_of(spec: TrainSpec) -> TrainingSettings:
+    """Return what of a specification the training itself reads."""
     names = {field.name for field in fields(TrainingSettings)}
     shared: dict[str, Any] = {k: v for k, v in spec.model_dump().items() if k in names}
     return TrainingSettings(**shared)
 
 
-def _with_images(
+def with_images(
     arrays: TrainingArrays, spec: TrainSpec, texts: Embeddings, images: Embeddings
 ) -> TrainingArrays:
+    """Return the arrays with the images that the gap of the specification needs."""
     if spec.gap == "paired":
         rows = rows_of_images(images.image_id, texts.image_id)
         return arrays._replace(images=images.vectors, image_row=rows)
@@ -127,7 +129,7 @@ def _with_images(
     return arrays._replace(images=vectors)
 
 
-class _CurveLog:
+class CurveLog:
     """Curves and checkpoints of one training; lines of the future are dropped when it resumes."""
 
     def __init__(
@@ -135,7 +137,7 @@ class _CurveLog:
     ) -> None:
         self._draft, self._checkpoints = draft, checkpoints
         self._curves = checkpoints / CURVES
-        self._label, self._total = f"train {request.key[-8:]}", total
+        self._label, self._total = f"{request.step} {request.key[-8:]}", total
         self._progress: Progress | None = None
         self._step = 0
         self._live = LiveLogger(request.key)

@@ -1,7 +1,7 @@
 """The two stages of training. Checkpoints are not outputs: Snakemake would delete them on failure.
 
-reads: prepare/KEY/annotations.json, embeddings, the gap, language_model/KEY/
-gives: train/KEY/ and prompt/KEY/ with model.safetensors, metrics.jsonl
+reads: prepare/KEY/annotations.json, embeddings, the gap, language_model/KEY/; nouns also captions.json
+gives: train/KEY/ and prompt/KEY/ with model.safetensors, metrics.jsonl; nouns/KEY/nouns.json
 """
 
 
@@ -30,6 +30,29 @@ rule train:
     shell:
         "tipcap train {params.arguments:q}"
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+
+
+rule nouns:
+    """Find the words of captions that prompts may name."""
+    input:
+        unpack(inputs_of("nouns")),
+    output:
+        nouns=artefact(plan.name, "nouns", "{key}", "nouns.json"),
+        meta=artefact(plan.name, "nouns", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/nouns/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads("nouns")
+    resources:
+        runtime=growing(120),
+        mem_mb=growing(4000),
+    params:
+        arguments=arguments_of("nouns"),
+    message:
+        "nouns {wildcards.key}"
+    shell:
+        "tipcap nouns {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule prompt:

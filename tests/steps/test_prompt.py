@@ -1,0 +1,249 @@
+"""Stage 2 and simulated prompts over files: a captioner of the smallest kind, with real nouns."""
+
+import json
+
+import pytest
+import torch
+from test_train import folder, trained  # noqa: F401
+
+from tipcap.core.captioner import prefix_loss
+from tipcap.core.prompts import prompt_text
+from tipcap.errors import InputError
+from tipcap.io.embeddings import read_embeddings
+from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
+from tipcap.io.record import Request
+from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.specs import GenerateSpec, NounsSpec, PromptSpec
+from tipcap.steps import prompt as step
+from tipcap.steps.generate import (
+    Simulation,
+    caption_embeddings,
+    generate,
+    load_captioner,
+)
+from tipcap.steps.nouns import nouns
+from tipcap.steps.train import corpus_captions
+
+SIZES = {"prompts": "nouns", "seed": 0, "batch_size": 4, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def base(folder, tmp_path_factory):  # noqa: F811
+    """A captioner of setting 4 and the words of its corpus."""
+    path = tmp_path_factory.mktemp("base")
+    trained(folder, path / "train", gap="trained", setting=4, max_caption_tokens=12)
+    words_of(path / "nouns", "train", folder / "annotations.json")
+    return path
+
+
+def words_of(out, split, dataset=None, captions=None):
+    spec = NounsSpec(kind="nouns", split=split)
+    nouns(Request("nouns", "key", {}, {}, out), spec, dataset, captions)
+    return out / "nouns.json"
+
+
+def prompted(folder, base, out, **fields):  # noqa: F811
+    spec = PromptSpec(**{**SIZES, "epochs": 2, **fields})
+    step.train_with_prompts(
+        Request("prompt", "key", {}, spec.model_dump(), out),
+        spec,
+        base / "train/model.safetensors",
+        folder / "annotations.json",
+        folder / "texts.safetensors",
+        folder / "lm",
+        base / "nouns/nouns.json",
+        None,
+        out.with_name(f"{out.name}-checkpoints"),
+        "cpu",
+    )
+    return read_tensors(out / "model.safetensors")
+
+
+def test_only_the_projector_changes_and_every_caption_is_accounted_for(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+):
+    before = read_tensors(base / "train/model.safetensors")
+    after = prompted(folder, base, tmp_path / "out")
+    assert before.keys() == after.keys()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    parts = {".".join(name.split(".")[:2]) for name in before.keys() - same}
+    assert parts == {"captioner.projector"}
+    assert any(name.startswith("mapping.") for name in same)
+    assert any(name.startswith("captioner.reverse_mapping.") for name in same)
+    counts = json.loads((tmp_path / "out/meta.json").read_text())["counts"]
+    reasons = ("prompts_padded", "rough_captions_same", "rough_captions_complete")
+    without = sum(counts[name] for name in (*reasons, "prompts_too_long"))
+    assert counts["prompts"] > 0
+    assert counts["prompts"] + without == 2 * counts["captions"]
+    lines = (tmp_path / "out/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 6]
+    assert not (tmp_path / "out-checkpoints").exists()
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", ["rough captions of epoch 1", "training of epoch 1"])
+def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+    after,
+):
+    prompted(folder, base, tmp_path / "undisturbed")
+    said = []
+
+    def say(*arguments, **named):
+        said.append(named["label"])
+        if len(said) == 2 and after == "rough captions of epoch 1":
+            raise KilledError
+        return caption_embeddings(*arguments, **named)
+
+    def save(log, state, original=step.CurveLog.on_checkpoint):
+        original(log, state)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "caption_embeddings", say)
+        patch.setattr(step.CurveLog, "on_checkpoint", save)
+        with pytest.raises(KilledError):
+            prompted(folder, base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    said.clear()
+    monkeypatch.setattr(step, "caption_embeddings", say)
+    prompted(folder, base, tmp_path / "out")
+    assert said == (
+        ["rough captions 2/2"] if after == "rough captions of epoch 1" else []
+    )
+    undisturbed, resumed = (
+        (tmp_path / name / "model.safetensors").read_bytes()
+        for name in ("undisturbed", "out")
+    )
+    assert undisturbed == resumed
+
+
+def loss_of(model, folder, prompts=None):  # noqa: F811
+    captioner, lm = load_captioner(model, folder / "lm", "cpu")
+    texts = read_embeddings(folder / "texts.safetensors")
+    captions = corpus_captions(folder / "annotations.json", texts)
+    tokens, _ = encode_captions(load_tokenizer(folder / "lm"), captions, 12)
+    with torch.no_grad():
+        return prefix_loss(captioner.prefix(texts.vectors), tokens, lm).item()
+
+
+def test_captions_without_a_prompt_are_as_likely_as_before(folder, base, tmp_path):  # noqa: F811
+    prompted(folder, base, tmp_path / "out", epochs=8)
+    before = loss_of(base / "train/model.safetensors", folder)
+    after = loss_of(tmp_path / "out/model.safetensors", folder)
+    assert after <= before
+
+
+def test_a_sample_of_the_corpus_is_as_large_as_asked(folder, base, tmp_path):  # noqa: F811
+    prompted(folder, base, tmp_path / "out", num_captions=5)
+    record = json.loads((tmp_path / "out/meta.json").read_text())
+    assert record["counts"]["captions"] == 5
+    with pytest.raises(InputError, match=r"at most 12 captions.*num_captions 13"):
+        prompted(folder, base, tmp_path / "more", num_captions=13)
+
+
+def test_a_language_model_that_stage_1_trained_goes_on_with_the_model(
+    folder,  # noqa: F811
+    tmp_path,
+):
+    trained(
+        folder, tmp_path / "train", language_model_trainable=True, max_caption_tokens=12
+    )
+    words_of(tmp_path / "nouns", "train", folder / "annotations.json")
+    before = read_tensors(tmp_path / "train/model.safetensors")
+    after = prompted(folder, tmp_path, tmp_path / "out")
+    tuned = [name for name in before if name.startswith("language_model.")]
+    assert tuned
+    assert all(torch.equal(before[name], after[name]) for name in tuned)
+
+
+def test_a_model_without_the_record_of_its_training_is_refused(folder, base, tmp_path):  # noqa: F811
+    (tmp_path / "train").mkdir()
+    model = read_tensors(base / "train/model.safetensors")
+    write_tensors(tmp_path / "train/model.safetensors", model)
+    write_json(tmp_path / "train/meta.json", {"step": "train"})
+    with pytest.raises(InputError, match="record of a training"):
+        prompted(folder, tmp_path, tmp_path / "out")
+
+
+def generated(folder, model, out, simulation=None, **fields):  # noqa: F811
+    spec = GenerateSpec(split="train", beam=2, max_tokens=10, **fields)
+    request = Request("generate", "key", {}, spec.model_dump(), out)
+    files = (model, folder / "lm", folder / "images.safetensors")
+    generate(request, spec, *files, "cpu", simulation)
+    return json.loads((out / "captions.json").read_text())
+
+
+def simulation_of(folder, model, path):  # noqa: F811
+    generated(folder, model, path / "rough")
+    dataset, rough = folder / "annotations.json", path / "rough/captions.json"
+    of_dataset = words_of(path / "nouns", "train", dataset)
+    return Simulation(
+        dataset, rough, of_dataset, words_of(path / "rough_nouns", None, captions=rough)
+    )
+
+
+def test_simulated_prompts_name_words_of_the_image_that_its_rough_caption_lacks(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+):
+    model = base / "train/model.safetensors"
+    simulation = simulation_of(folder, model, tmp_path)
+    runs = [
+        generated(
+            folder,
+            model,
+            tmp_path / f"out{seed}",
+            simulation,
+            prompt_seed=seed,
+            prompts="simulated",
+        )
+        for seed in (0, 0, 1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert any(run != runs[0] for run in runs)
+    assert {word for run in runs for row in run for word in row["words"]} <= {
+        "ball",
+        "box",
+        "number",
+    }
+    counts = json.loads((tmp_path / "out0/meta.json").read_text())["counts"]
+    assert counts["prompts"] == sum(bool(row["words"]) for row in runs[0])
+    assert counts["prompts_too_long"] == 0
+
+
+def test_captions_of_prompts_of_many_lengths_equal_those_one_by_one(folder, base):  # noqa: F811
+    captioner, lm = load_captioner(
+        base / "train/model.safetensors", folder / "lm", "cpu"
+    )
+    tokenizer = load_tokenizer(folder / "lm")
+    vectors = read_embeddings(folder / "images.safetensors").vectors
+    texts = [
+        "",
+        prompt_text("a box", ["ball"]),
+        prompt_text("a ball number 3", ["box"]),
+        prompt_text("a ball", ["box", "number"]),
+        "",
+        prompt_text("a box", ["ball"]),
+    ]
+    prompts, too_long = encode_prompts(tokenizer, texts, 150)
+    assert too_long == 0
+    assert len(prompts.length.unique()) > 2
+
+    def said(rows):
+        some = type(prompts)(prompts.ids[rows], prompts.length[rows])
+        return caption_embeddings(captioner, lm, tokenizer, vectors[rows], 3, 10, some)
+
+    every = said(torch.arange(6))
+    assert every == [said(torch.tensor([row]))[0] for row in range(6)]
+    plain = caption_embeddings(captioner, lm, tokenizer, vectors, 3, 10)
+    assert [every[0], every[4]] == [plain[0], plain[4]]

@@ -1,0 +1,51 @@
+"""The nouns step: the words of captions that prompts may name."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
+from tipcap.io.nouns import extract_nouns
+from tipcap.io.record import Request, artefact
+from tipcap.io.scoring import read_captions
+from tipcap.io.store import read_json, write_json
+from tipcap.paths import NOUNS
+from tipcap.specs import NounsSpec
+
+
+def nouns(
+    request: Request, spec: NounsSpec, dataset: Path | None, captions: Path | None
+) -> None:
+    """Publish `nouns.json`: the words of each distinct caption of a split, or of a captions file."""
+    with artefact(request) as draft:
+        if captions is not None:
+            texts = list(read_captions(captions).values())
+        elif dataset is not None:
+            records = read_annotations(dataset)
+            texts = [c for r in records if r.split == spec.split for c in r.captions]
+        else:
+            raise InputError(
+                "nouns: expected --dataset or --captions, found neither; name one"
+            )
+        found = extract_nouns(texts, spec.kind)
+        write_json(draft.folder / NOUNS, found)
+        draft.counts |= {
+            "captions": len(texts),
+            "distinct_captions": len(found),
+            "without_nouns": sum(not words for words in found.values()),
+        }
+
+
+def read_nouns(path: Path, captions: Iterable[str]) -> dict[str, list[str]]:
+    """Return the words of captions by caption, those of these captions among them.
+
+    Raises:
+        InputError: the file lacks one of the captions, or is not one of the nouns step.
+    """
+    found = read_json(path)
+    missing = next((c for c in captions if c not in found), None)
+    if missing is not None:
+        raise InputError(
+            f"{path}: expected the words of every caption, found none of {missing[:60]!r}; run nouns again"
+        )
+    return dict(found)
