@@ -348,6 +348,14 @@ def document(world: File, out: File) -> None:
 
 
 @app.command()
+def claims(world: File, out: Out, cells: Files = None) -> None:
+    """Judge what the paper says of its tables on the cells that were made."""
+    from tipcap.steps.claims import make_claims as run
+
+    run(world, cells or [], out)
+
+
+@app.command()
 def track(
     world: File,
     table: Annotated[str, typer.Option(help="Number of the table.")],

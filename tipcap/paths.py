@@ -83,6 +83,11 @@ def document(world: str) -> str:
     return f"{tables_folder(world)}/all_tables.tex"
 
 
+def claims(world: str, suffix: str) -> str:
+    """Return the verdicts on the paper's sentences; `suffix` is `md` or `csv`."""
+    return f"{RESULTS}/{world}/claims.{suffix}"
+
+
 def tracked(world: str, table: str) -> str:
     """Return the stamp that a table's records are in the tracking database."""
     return f"{RESULTS}/{world}/tracked/{table}.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tipcap import paths
+from tipcap.config.claims import Claim, Pair, load_claims
 from tipcap.config.experiments import (
     Chosen,
     Experiment,
@@ -103,6 +104,8 @@ class Plan:
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     examples: dict[str, dict[str, str]] = field(default_factory=dict)
     """Table -> corpus -> key of its prepared captions, for tables that show captions."""
+    claims: Mapping[Claim, Sequence[Pair]] = field(default_factory=dict)
+    """What the paper says of its tables, those too that this world does not make."""
 
     @property
     def name(self) -> str:
@@ -243,6 +246,27 @@ class Plan:
             tokens += ["--examples", f"{corpus}={self._file('corpus', key, False)}"]
         return [*tokens, "--out", paths.tables_folder(self.name)]
 
+    def claim_inputs(self) -> list[str]:
+        """Return the cells that claims speak of, as far as `all_tables` of this world makes them."""
+        named = {
+            cell.place.table.id
+            for pairs in self.claims.values()
+            for pair in pairs
+            for cell in (pair.left, pair.right)
+        }
+        return [
+            paths.table_file(self.name, table, "cells.csv")
+            for table in self.wanted
+            if table in named
+        ]
+
+    def claim_arguments(self) -> list[str]:
+        """Return the command line that judges the claims after `tipcap claims`."""
+        tokens = ["--world", self.world_file]
+        for file in self.claim_inputs():
+            tokens += ["--cells", file]
+        return [*tokens, "--out", str(Path(paths.claims(self.name, "md")).parent)]
+
     def document_arguments(self) -> list[str]:
         """Return the command line that joins all tables after `tipcap document`."""
         out = paths.document(self.name)
@@ -298,6 +322,7 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
         str(world_file),
         {name: declared[name] for name in dict.fromkeys(chosen)},
         tuple(dict.fromkeys(wanted)),
+        claims=load_claims(path.parent / "claims.yaml", declared),
     )
     builder = _Builder(plan, experiments)
     for name in plan.tables:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tipcap.errors import InputError
-from tipcap.paths import artefact, document, score_index, table_file, tracked
+from tipcap.paths import artefact, claims, document, score_index, table_file, tracked
 from tipcap.plan import load
 
 DEFAULT_WORLD = Path(workflow.basedir) / "config" / "paper.yaml"

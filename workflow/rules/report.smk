@@ -1,8 +1,8 @@
 """Tables, the document of all tables, and the records for MLflow.
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
-gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json;
-       target table_TABLE for each table
+gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
+       claims.{md,csv}; target table_TABLE for each table
 """
 
 
@@ -10,6 +10,7 @@ localrules:
     table,
     document,
     track,
+    claims,
 
 
 rule table:
@@ -66,6 +67,25 @@ rule track:
         "track table {wildcards.table}"
     shell:
         "tipcap track {params.arguments:q} > {log:q} 2>&1"
+
+
+rule claims:
+    """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
+    input:
+        cells=plan.claim_inputs(),
+    output:
+        markdown=claims(plan.name, "md"),
+        csv=claims(plan.name, "csv"),
+    log:
+        f"{LOGS}/claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=plan.claim_arguments(),
+    message:
+        "claims"
+    shell:
+        "tipcap claims {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:
