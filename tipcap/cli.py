@@ -356,6 +356,18 @@ def claims(world: File, out: Out, cells: Files = None) -> None:
 
 
 @app.command()
+def figure(
+    world: File,
+    figure: Annotated[str, typer.Option(help="Name of the figure.")],
+    out: File,
+) -> None:
+    """Draw a figure."""
+    from tipcap.steps.figures import make_figure as run
+
+    run(world, figure, out)
+
+
+@app.command()
 def track(
     world: File,
     table: Annotated[str, typer.Option(help="Number of the table.")],

@@ -88,6 +88,16 @@ def claims(world: str, suffix: str) -> str:
     return f"{RESULTS}/{world}/claims.{suffix}"
 
 
+def figure(world: str, name: str, suffix: str) -> str:
+    """Return a figure; `suffix` is `svg` or `png`."""
+    return f"{RESULTS}/{world}/figures/{name}.{suffix}"
+
+
+def report(world: str) -> str:
+    """Return the page that shows everything."""
+    return f"{RESULTS}/{world}/report.html"
+
+
 def tracked(world: str, table: str) -> str:
     """Return the stamp that a table's records are in the tracking database."""
     return f"{RESULTS}/{world}/tracked/{table}.json"

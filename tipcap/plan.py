@@ -21,8 +21,18 @@ from tipcap.config.experiments import (
     load_experiments,
     overlay,
 )
+from tipcap.config.figures import (
+    Curve,
+    Differences,
+    Figure,
+    Neighbourhoods,
+    Pictures,
+    load_figures,
+    suffix_of,
+    tables_of,
+)
 from tipcap.config.reading import check
-from tipcap.config.tables import Run, Table, load_tables
+from tipcap.config.tables import Address, Run, Table, find_place, load_tables
 from tipcap.config.world import Dataset, World, load_downloads, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.keys import canonical, step_key
@@ -106,6 +116,10 @@ class Plan:
     """Table -> corpus -> key of its prepared captions, for tables that show captions."""
     claims: Mapping[Claim, Sequence[Pair]] = field(default_factory=dict)
     """What the paper says of its tables, those too that this world does not make."""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    """The figures of this world: those whose tables `all_tables` makes."""
+    embedded: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Figure -> role -> key of the embeddings it shows."""
 
     @property
     def name(self) -> str:
@@ -267,6 +281,65 @@ class Plan:
             tokens += ["--cells", file]
         return [*tokens, "--out", str(Path(paths.claims(self.name, "md")).parent)]
 
+    def figure_file(self, name: str) -> str:
+        """Return the file of a figure.
+
+        Raises:
+            InputError: this world makes no such figure.
+        """
+        if name not in self.figures:
+            where = f"figures of world {self.name!r}"
+            raise unknown_name("figure", name, self.figures, where)
+        return paths.figure(self.name, name, suffix_of(self.figures[name]))
+
+    def figure_inputs(self, name: str) -> dict[str, list[str]]:
+        """Return the files that a figure is drawn from, by role."""
+        match self.figures[name]:
+            case Curve(table=table):
+                return {"cells": [paths.table_file(self.name, table, "cells.csv")]}
+            case Pictures() as figure:
+                found: dict[str, list[str]] = {}
+                for strip in figure.strips:
+                    for text in strip.texts:
+                        for role, file in self.shown(text.of).items():
+                            found.setdefault(role, []).extend(file)
+                return {role: list(dict.fromkeys(found[role])) for role in found}
+            case _:
+                return {
+                    role: [paths.main_file(self.name, self.steps[key].spec, key)]
+                    for role, key in self.embedded[name].items()
+                }
+
+    def figure_arguments(self, name: str) -> list[str]:
+        """Return the command line that draws a figure after `tipcap figure`."""
+        tokens = ["--world", self.world_file, "--figure", name]
+        return [*tokens, "--out", self.figure_file(name)]
+
+    def shown(self, address: Address) -> dict[str, list[str]]:
+        """Return what shows a run's captions: captions, rough ones, references and pictures, by role.
+
+        Of several seeds the first.
+        """
+        place = find_place(self.tables, address, f"world {self.name!r}")
+        score = next(
+            self.steps[cell.score_keys[0]]
+            for cell in self.cells[place.table.id]
+            if (cell.row_index, cell.group) == (place.row_index, place.group.label)
+        )
+        run = self.steps[score.parents["captions"]]
+        files = {
+            "captions": [self._file("captions", run.key, False)],
+            "references": [
+                self._file("references", score.parents["references"], False)
+            ],
+        }
+        if "rough" in run.parents:
+            files["rough"] = [self._file("rough", run.parents["rough"], False)]
+        if "images" in run.parents:
+            embedded = self.inputs("embed", run.parents["images"])
+            files["pictures"] = embedded["pictures"]
+        return files
+
     def document_arguments(self) -> list[str]:
         """Return the command line that joins all tables after `tipcap document`."""
         out = paths.document(self.name)
@@ -327,6 +400,11 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     builder = _Builder(plan, experiments)
     for name in plan.tables:
         builder.add_table(plan.tables[name])
+    figures = load_figures(path.parent / "figures.yaml", declared)
+    if tables is None:
+        for figure in figures.values():
+            if tables_of(figure) <= set(wanted):
+                builder.add_figure(figure)
     return plan
 
 
@@ -391,6 +469,17 @@ class _Builder:
             self.plan.examples[table.id] = {
                 example.corpus: self._prepare(example.corpus, where)
                 for example in table.examples
+            }
+
+    def add_figure(self, figure: Figure) -> None:
+        self.plan.figures[figure.id] = figure
+        if isinstance(figure, Differences | Neighbourhoods):
+            where = f"figure {figure.id}"
+            self.plan.embedded[figure.id] = {
+                role: self._embed(
+                    figure.dataset, modality, figure.split, figure.encoder, where
+                )
+                for role, modality in (("images", "image"), ("texts", "text"))
             }
 
     def _check_metric(self, metric: str, where: str) -> None:

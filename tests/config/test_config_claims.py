@@ -33,7 +33,7 @@ def declare(tmp_path, tables):
         path = tmp_path / "claims.yaml"
         claims = [{**CLAIM, **change} for change in changes or [{}]]
         path.write_text(yaml.safe_dump({"tolerance": 0.03, "claims": claims}))
-        return list(load_claims(path, tables).values())[0]
+        return next(iter(load_claims(path, tables).values()))
 
     return pairs_of
 

@@ -24,6 +24,7 @@ class Measured(NamedTuple):
     source: Source
     keys: tuple[str, ...]
     """Score artefacts the value is the mean of."""
+    std: float | None = None
 
 
 class Noise(NamedTuple):

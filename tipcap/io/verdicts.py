@@ -70,6 +70,7 @@ def read_cells(path: Path) -> dict[CellName, Measured]:
             float(line["value"]) if line["value"] else None,
             line["source"],  # type: ignore[arg-type]
             tuple(line["key"].split()),
+            float(line["std"]) if line["std"] else None,
         )
         for line in lines
     }

@@ -2,7 +2,7 @@
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
 gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
-       claims.{md,csv}; target table_TABLE for each table
+       claims.{md,csv}, figures/FIGURE.{svg,png}; target table_TABLE for each table
 """
 
 
@@ -11,6 +11,7 @@ localrules:
     document,
     track,
     claims,
+    figures,
 
 
 rule table:
@@ -86,6 +87,37 @@ rule claims:
         "claims"
     shell:
         "tipcap claims {params.arguments:q} > {log:q} 2>&1"
+
+
+rule figures:
+    """All figures of the world."""
+    input:
+        [plan.figure_file(name) for name in plan.figures],
+
+
+for name in plan.figures:
+
+    rule:
+        name:
+            f"figure_{name}"
+        input:
+            **plan.figure_inputs(name),
+        output:
+            figure=plan.figure_file(name),
+        log:
+            f"{LOGS}/figure/{name}.log",
+        localrule: name not in plan.embedded
+        conda:
+            "../../environment.yml"
+        resources:
+            runtime=growing(30),
+            mem_mb=growing(16000),
+        params:
+            arguments=plan.figure_arguments(name),
+        message:
+            f"figure {name}"
+        shell:
+            "tipcap figure {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:
