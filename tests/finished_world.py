@@ -101,14 +101,11 @@ def write_invented_scores(plan, step):
     images = {
         image.image_id: dict.fromkeys(METRICS, level + generator.uniform(-0.2, 0.2))
         for image in annotations(plan, step.parents["references"])
-        if image.split in ("test", "val")
-        and step.spec.domain in (None, image.domain)
+        if image.split in ("test", "val") and step.spec.domain in (None, image.domain)
     }
     mean = sum(one["CIDEr"] for one in images.values()) / len(images)
     folder = Path(paths.folder(plan.name, "score", step.key))
-    write_scores(
-        folder / "scores.json", Scores(dict.fromkeys(METRICS, mean), images)
-    )
+    write_scores(folder / "scores.json", Scores(dict.fromkeys(METRICS, mean), images))
 
 
 def write_index(plan, table):

@@ -93,7 +93,7 @@ def figure(world: str, name: str, suffix: str) -> str:
     return f"{RESULTS}/{world}/figures/{name}.{suffix}"
 
 
-def report(world: str) -> str:
+def page(world: str) -> str:
     """Return the page that shows everything."""
     return f"{RESULTS}/{world}/report.html"
 

@@ -25,6 +25,7 @@ from tipcap.config.figures import (
     Curve,
     Differences,
     Figure,
+    Gallery,
     Neighbourhoods,
     Pictures,
     load_figures,
@@ -110,6 +111,8 @@ class Plan:
     """The tables this world makes: those of `all_tables` first, then the extra ones."""
     wanted: tuple[str, ...]
     """The tables of `all_tables`."""
+    gallery: Gallery
+    """The pictures of the report."""
     steps: dict[str, Step] = field(default_factory=dict)
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     examples: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -211,8 +214,34 @@ class Plan:
     def score_keys(self, table: str) -> list[str]:
         """Return the keys of all runs of a table, each once, in the order of its rows."""
         return list(
-            dict.fromkeys(key for cell in self.cells[table] for key in cell.score_keys)
+            dict.fromkeys(
+                key for cell in self.cells_of(table) for key in cell.score_keys
+            )
         )
+
+    def cells_of(self, name: str) -> list[Cell]:
+        """Return the cells of a table, or of one row of it (`VI.3`)."""
+        table, row = part(name)
+        return [c for c in self.cells[table] if row is None or c.row_index == row]
+
+    def part_name(self, table: str, row: str | None) -> str:
+        """Return what a table, or one row of it, is called in file names: `VI`, `VI.3`.
+
+        Raises:
+            InputError: this world makes no such table, or the table has no such row of ours.
+        """
+        if table not in self.tables:
+            where = f"tables of world {self.name!r}"
+            raise unknown_name("table", table, self.tables, where)
+        if row is None:
+            return table
+        names = self.tables[table].names
+        known = {
+            names[run.row_index]: run.row_index for run in self.tables[table].runs()
+        }
+        if row not in known:
+            raise unknown_name("row", row, known, f"table {table}")
+        return f"{table}.{known[row]}"
 
     def score_inputs(self, table: str) -> dict[str, list[str]]:
         """Return the files that the scoring of a table reads, by role."""
@@ -242,7 +271,7 @@ class Plan:
 
     def table_inputs(self, table: str) -> dict[str, list[str]]:
         """Return the files that a table is rendered from, by role."""
-        if self.tables[table].kind == "scores":
+        if self.tables[part(table)[0]].kind == "scores":
             return {"scores": [paths.score_index(self.name, table)]}
         found = self.examples.get(table, {}).values()
         return {"examples": [self._file("corpus", key, False) for key in found]}
@@ -254,7 +283,7 @@ class Plan:
         corpus, `--out FOLDER`.
         """
         tokens = ["--world", self.world_file, "--table", table]
-        if self.tables[table].kind == "scores":
+        if self.tables[part(table)[0]].kind == "scores":
             tokens += ["--scores", paths.score_index(self.name, table)]
         for corpus, key in self.examples.get(table, {}).items():
             tokens += ["--examples", f"{corpus}={self._file('corpus', key, False)}"]
@@ -314,6 +343,20 @@ class Plan:
         """Return the command line that draws a figure after `tipcap figure`."""
         tokens = ["--world", self.world_file, "--figure", name]
         return [*tokens, "--out", self.figure_file(name)]
+
+    def report_inputs(self) -> dict[str, list[str]]:
+        """Return the files that the report shows, by role."""
+        return {
+            "tables": [
+                paths.table_file(self.name, table, "cells.csv") for table in self.wanted
+            ],
+            "claims": [paths.claims(self.name, "csv")],
+            "figures": [self.figure_file(name) for name in self.figures],
+        }
+
+    def report_arguments(self) -> list[str]:
+        """Return the command line that writes the report after `tipcap report`."""
+        return ["--world", self.world_file, "--out", paths.page(self.name)]
 
     def shown(self, address: Address) -> dict[str, list[str]]:
         """Return what shows a run's captions: captions, rough ones, references and pictures, by role.
@@ -390,17 +433,18 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     for name in chosen:
         if name not in declared:
             raise unknown_name("table", name, declared, str(path))
+    figures, gallery = load_figures(path.parent / "figures.yaml", declared)
     plan = Plan(
         world,
         str(world_file),
         {name: declared[name] for name in dict.fromkeys(chosen)},
         tuple(dict.fromkeys(wanted)),
+        gallery,
         claims=load_claims(path.parent / "claims.yaml", declared),
     )
     builder = _Builder(plan, experiments)
     for name in plan.tables:
         builder.add_table(plan.tables[name])
-    figures = load_figures(path.parent / "figures.yaml", declared)
     if tables is None:
         for figure in figures.values():
             if tables_of(figure) <= set(wanted):
@@ -426,6 +470,12 @@ def _check_use(experiments: Experiments, tables: Mapping[str, Table]) -> None:
         raise InputError(
             f"{experiments.where}: expected every experiment in some table, found {idle[0]!r} in none; add a row to a table or remove the experiment"
         )
+
+
+def part(name: str) -> tuple[str, int | None]:
+    """Return the table and the position of the row that a name means: `VI`, or `VI.3` for one row."""
+    table, _, row = name.partition(".")
+    return table, int(row) if row else None
 
 
 def _json(value: Any) -> str:

@@ -106,9 +106,20 @@ Figure = Annotated[
 ]
 
 
+class Gallery(_Declared):
+    """Test pictures on the report, with the captions of all runs of one table."""
+
+    table: str
+    num: Count
+    """Per group of the table."""
+    num_references: int = Field(1, ge=1)
+    seed: Seed = 0
+
+
 class Figures(_Declared):
     """The file as it stands."""
 
+    gallery: Gallery
     figures: tuple[Figure, ...]
 
 
@@ -130,8 +141,10 @@ def tables_of(figure: Figure) -> set[str]:
             return set()
 
 
-def load_figures(path: Path, tables: Mapping[str, Table]) -> dict[str, Figure]:
-    """Return the declared figures by id.
+def load_figures(
+    path: Path, tables: Mapping[str, Table]
+) -> tuple[dict[str, Figure], Gallery]:
+    """Return the declared figures by id, and the report's gallery.
 
     Args:
         path: the file.
@@ -140,9 +153,11 @@ def load_figures(path: Path, tables: Mapping[str, Table]) -> dict[str, Figure]:
     Raises:
         InputError: two figures of one name, or a cell that no table has.
     """
-    declared = check(Figures, read_yaml(path), str(path)).figures
+    declared = check(Figures, read_yaml(path), str(path))
+    if declared.gallery.table not in tables:
+        raise unknown_name("table", declared.gallery.table, tables, f"{path}: gallery")
     found: dict[str, Figure] = {}
-    for figure in declared:
+    for figure in declared.figures:
         where = f"{path}: figure {figure.id!r}"
         if figure.id in found:
             raise InputError(
@@ -150,7 +165,7 @@ def load_figures(path: Path, tables: Mapping[str, Table]) -> dict[str, Figure]:
             )
         found[figure.id] = figure
         _check(figure, tables, where)
-    return found
+    return found, declared.gallery
 
 
 def _check(figure: Figure, tables: Mapping[str, Table], where: str) -> None:

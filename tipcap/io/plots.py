@@ -36,7 +36,9 @@ _PNG_DOTS_PER_INCH = 130
 _IMAGE_COLOUR, _TEXT_COLOUR = "tab:blue", "goldenrod"
 _GLOBAL_COLOUR, _LOCAL_COLOUR = "tab:orange", "tab:green"
 _HISTOGRAM_BINS = 60
-_LINE_LENGTH = 34  # characters that fit below a picture
+_COLUMN_INCHES, _PICTURE_INCHES, _GAP_INCHES = 2.3, 1.8, 0.1
+_TEXT_LINE_INCHES = 0.15
+_LINE_LENGTH = 32  # characters that fit into a column
 
 
 class Line(NamedTuple):
@@ -195,34 +197,48 @@ def draw_points(
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 4) -> None:
+def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 5) -> None:
     """Draw pictures with their lines of text below, a few in each row."""
     import textwrap
 
-    wrapped = [
-        [
+    texts = [
+        "\n".join(
             line
             for label, text in entry.texts
             for line in (f"{label}:", *textwrap.wrap(text, _LINE_LENGTH))
-        ]
+        )
         for entry in entries
     ]
-    rows = -(-len(entries) // per_row)
-    height = 2.2 + 0.17 * max(map(len, wrapped))
-    with _drawn(out, 2.9 * per_row, height * rows) as figure:
-        places = figure.subplots(rows, per_row, squeeze=False).ravel()
-        for place in places:
-            place.axis("off")
-        for place, entry, lines in zip(places, entries, wrapped, strict=False):
-            place.imshow(entry.picture.convert("RGB"))
-            place.set_anchor("N")
-            place.text(
-                0.5,
-                -0.04,
-                "\n".join(lines),
-                transform=place.transAxes,
-                ha="center",
-                va="top",
-                fontsize=8,
-            )
-
+    rows = [
+        range(len(entries))[i : i + per_row] for i in range(0, len(entries), per_row)
+    ]
+    heights = [
+        _PICTURE_INCHES
+        + _TEXT_LINE_INCHES * (2 + max(texts[i].count("\n") for i in row))
+        for row in rows
+    ]
+    width, height = per_row * _COLUMN_INCHES, sum(heights)
+    with _drawn(out, width, height) as figure:
+        figure.set_layout_engine("none")
+        top = height
+        for row, row_height in zip(rows, heights, strict=True):
+            for column, i in enumerate(row):
+                left = column * _COLUMN_INCHES + _GAP_INCHES
+                place = figure.add_axes(
+                    (
+                        left / width,
+                        (top - _PICTURE_INCHES) / height,
+                        _PICTURE_INCHES / width,
+                        (_PICTURE_INCHES - _GAP_INCHES) / height,
+                    )
+                )
+                place.imshow(entries[i].picture.convert("RGB"))
+                place.axis("off")
+                figure.text(
+                    left / width,
+                    (top - _PICTURE_INCHES - _GAP_INCHES) / height,
+                    texts[i],
+                    va="top",
+                    fontsize=8,
+                )
+            top -= row_height

@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 
 from tipcap.errors import InputError
-from tipcap.paths import artefact, claims, document, score_index, table_file, tracked
+from tipcap.paths import (
+    artefact,
+    claims,
+    document,
+    page,
+    score_index,
+    table_file,
+    tracked,
+)
 from tipcap.plan import load
 
 DEFAULT_WORLD = Path(workflow.basedir) / "config" / "paper.yaml"
@@ -33,7 +41,7 @@ shell.prefix(
 
 wildcard_constraints:
     key="[a-z0-9_.+-]+",
-    table="[A-Za-z0-9-]+",
+    table="[A-Za-z0-9-]+([.][0-9]+)?",  # one row of a table: VI.3
 
 
 def inputs_of(step):

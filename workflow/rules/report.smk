@@ -2,7 +2,8 @@
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
 gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
-       claims.{md,csv}, figures/FIGURE.{svg,png}; target table_TABLE for each table
+       claims.{md,csv}, figures/FIGURE.{svg,png}, report.html; target table_TABLE for each
+       table
 """
 
 
@@ -12,6 +13,7 @@ localrules:
     track,
     claims,
     figures,
+    report,
 
 
 rule table:
@@ -118,6 +120,24 @@ for name in plan.figures:
             f"figure {name}"
         shell:
             "tipcap figure {params.arguments:q} > {log:q} 2>&1"
+
+
+rule report:
+    """Tables, figures, claims, pictures and costs on one page."""
+    input:
+        **plan.report_inputs(),
+    output:
+        page=page(plan.name),
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=plan.report_arguments(),
+    message:
+        "report"
+    shell:
+        "tipcap report {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:
