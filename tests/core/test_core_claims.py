@@ -127,9 +127,8 @@ def test_what_the_papers_tables_say_of_its_sentences():
     short = {}
     for found in judgements:
         held = sum(map(holds_in_the_paper, found.findings))
-        assert len(found.paper_margins) == len(found.findings)
-        if held < len(found.findings):
-            short[found.claim.id] = (held, len(found.findings))
+        if held < len(found.paper_margins):
+            short[found.claim.id] = (held, len(found.paper_margins))
     assert short == {
         "less-data-still-ahead": (59, 60),  # Flickr30K, METEOR: S4 21.7, DeCap 21.8
         "beats-close": (31, 32),  # BLEU-4: S2 and CLOSE with tuned noise, both 28.6

@@ -61,10 +61,6 @@ class ClaimCell(NamedTuple):
     place: Place
     metric: MetricName
 
-    def __str__(self) -> str:
-        table, index, group = self.place
-        return f"{table.id} / {table.names[index]} / {group.label} / {self.metric}"
-
 
 class Pair(NamedTuple):
     """Two cells that a claim compares: `left` above `right`, or about equal to it."""

@@ -56,9 +56,9 @@ def make_figure(world: Path, name: str, out: Path) -> None:
         case Curve():
             _draw_curve(plan, figure, out)
         case Differences():
-            draw_histograms(_histograms(_pairs(plan, name), figure), out)
+            draw_histograms(_histograms(embedded_pairs(plan, name), figure), out)
         case Neighbourhoods():
-            draw_points(_neighbourhoods(_pairs(plan, name), figure), out)
+            draw_points(neighbourhoods(embedded_pairs(plan, name), figure), out)
         case Pictures():
             draw_pictures(list(_captioned(plan, figure)), out)
 
@@ -140,7 +140,8 @@ def _printed(text: str | None) -> tuple[float | None, float | None]:
 # Embeddings
 
 
-def _pairs(plan: Plan, name: str) -> "Pairs":
+def embedded_pairs(plan: Plan, name: str) -> "Pairs":
+    """Return the embedded pairs that a figure shows."""
     from tipcap.core.selection import pair_up
     from tipcap.io.embeddings import read_embeddings
 
@@ -170,9 +171,10 @@ def equivalent(dimension: int, embed_dim: int, width: int) -> int:
     return min(width, max(1, round(dimension * width / embed_dim)))
 
 
-def _neighbourhoods(
+def neighbourhoods(
     pairs: "Pairs", figure: Neighbourhoods
 ) -> "list[tuple[str, np.ndarray, np.ndarray]]":
+    """Return for each panel its title and the places of images and mapped texts in the plane."""
     import torch
 
     generator = torch.Generator().manual_seed(figure.seed)
