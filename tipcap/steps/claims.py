@@ -15,9 +15,9 @@ from tipcap.plan import Plan, load
 if TYPE_CHECKING:
     from tipcap.core.bootstrap import CorpusScore
 
-_MEAN_TOLERANCE = (
-    1e-9  # double precision: a corpus score that is the mean of its images' scores
-)
+_NUM_SAMPLES = 2000  # hundreds of pairs, and an interval needs no more
+_MEAN_TOLERANCE = 1e-9
+"""Up to this, in double precision, a corpus score is the mean of its images' scores."""
 
 
 def make_claims(world: Path, cells: Sequence[Path], out: Path) -> None:
@@ -62,7 +62,8 @@ def _noise(
     for group in sides.values():
         first = {label: left for label, (left, _) in group.items()}
         second = {label: right for label, (_, right) in group.items()}
-        for label, difference in paired_bootstrap(first, second).items():
+        drawn = paired_bootstrap(first, second, num_samples=_NUM_SAMPLES)
+        for label, difference in drawn.items():
             scale = METRICS[names[label][0][3]].scale  # type: ignore[index]
             low, high = scale * difference.low, scale * difference.high
             found[names[label]] = Noise(low, high, difference.p_value)
