@@ -8,10 +8,15 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete
 
-.PHONY: all_tables plan test check format golden models ui lock clean
+.PHONY: all_tables row plan test check format golden models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
+
+# One row of a table: make row TABLE=VI ROW='L: 4'
+row: $(INSTALLED)
+	file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
+		&& $(SNAKEMAKE) -- "$$file" && cat "$$file"
 
 plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)

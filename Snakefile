@@ -9,6 +9,7 @@ include: "workflow/rules/common.smk"
 
 
 localrules:
+    all,
     all_tables,
     pretrained,
 
@@ -24,6 +25,13 @@ rule all_tables:
         ],
         document=document(plan.name),
         tracked=[tracked(plan.name, table) for table in plan.wanted],
+
+
+rule all:
+    """All tables, and all that is made of them: claims, figures and the report."""
+    input:
+        rules.all_tables.input,
+        page(plan.name),
 
 
 rule pretrained:

@@ -1,7 +1,10 @@
 """What all tests share: one thread, no network, and the smallest encoder that is one."""
 
+import os
 import socket
+from pathlib import Path
 
+import finished_world
 import pytest
 import torch
 
@@ -73,3 +76,25 @@ def tiny_encoder(tmp_path_factory):
     write_tensors(folder / "model.safetensors", model.state_dict())
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def all_results(tmp_path_factory):
+    """A folder with the tiny world and invented results of all its tables, not to be changed."""
+    folder = tmp_path_factory.mktemp("all-results")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        finished_world.build()
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def in_all_results(all_results, monkeypatch):
+    """The plan of that world, with its folder as the current one."""
+    from tipcap.plan import load
+
+    monkeypatch.chdir(all_results)
+    return load(finished_world.WORLD)

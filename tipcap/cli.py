@@ -51,6 +51,7 @@ File = Annotated[Path, typer.Option()]
 OptionalFile = Annotated[Path | None, typer.Option()]
 Files = Annotated[list[Path] | None, typer.Option()]
 AnySpec = TypeVar("AnySpec", bound=Spec)
+Given = TypeVar("Given", Path, str)
 
 
 def _json(text: str, option: str, kind: type = dict) -> Any:
@@ -339,10 +340,10 @@ def generate(
     )
 
 
-def _given(path: Path | None, option: str) -> Path:
-    if path is None:
-        raise InputError(f"--{option}: expected a file, found none; name it")
-    return path
+def _given(value: Given | None, option: str, kind: str = "file") -> Given:
+    if value is None:
+        raise InputError(f"--{option}: expected a {kind}, found none; name it")
+    return value
 
 
 _ANY_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -405,6 +406,34 @@ def document(world: File, out: File) -> None:
 
 
 @app.command()
+def claims(world: File, out: Out, cells: Files = None) -> None:
+    """Judge what the paper says of its tables on the cells that were made."""
+    from tipcap.steps.claims import make_claims as run
+
+    run(world, cells or [], out)
+
+
+@app.command()
+def figure(
+    world: File,
+    figure: Annotated[str, typer.Option(help="Name of the figure.")],
+    out: File,
+) -> None:
+    """Draw a figure."""
+    from tipcap.steps.figures import make_figure as run
+
+    run(world, figure, out)
+
+
+@app.command()
+def report(world: File, out: File) -> None:
+    """Write one page with tables, figures, claims, pictures and costs."""
+    from tipcap.steps.page import make_report as run
+
+    run(world, out)
+
+
+@app.command()
 def track(
     world: File,
     table: Annotated[str, typer.Option(help="Number of the table.")],
@@ -415,6 +444,25 @@ def track(
     from tipcap.steps.report import track_table as run
 
     run(world, table, database, out)
+
+
+@app.command()
+def plan(
+    world: File = Path("config/mini.yaml"),
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    row: Annotated[str | None, typer.Option(help="Only this row of it.")] = None,
+    target: Annotated[
+        bool, typer.Option("--target", help="Print only the file to make.")
+    ] = False,
+) -> None:
+    """Show what each table needs, what is done, what is left and what that costs."""
+    from tipcap.steps.overview import show_plan, target_of
+
+    if target:
+        typer.echo(target_of(world, _given(table, "table", "table"), row))
+        return
+    for line in show_plan(world, table, row):
+        typer.echo(line)
 
 
 @app.command()

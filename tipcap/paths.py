@@ -85,6 +85,21 @@ def document(world: str) -> str:
     return f"{tables_folder(world)}/all_tables.tex"
 
 
+def claims(world: str, suffix: str) -> str:
+    """Return the verdicts on the paper's sentences; `suffix` is `md` or `csv`."""
+    return f"{RESULTS}/{world}/claims.{suffix}"
+
+
+def figure(world: str, name: str, suffix: str) -> str:
+    """Return a figure; `suffix` is `svg` or `png`."""
+    return f"{RESULTS}/{world}/figures/{name}.{suffix}"
+
+
+def page(world: str) -> str:
+    """Return the page that shows everything."""
+    return f"{RESULTS}/{world}/report.html"
+
+
 def tracked(world: str, table: str) -> str:
     """Return the stamp that a table's records are in the tracking database."""
     return f"{RESULTS}/{world}/tracked/{table}.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tipcap import paths
+from tipcap.config.claims import Claim, Pair, load_claims
 from tipcap.config.experiments import (
     Chosen,
     Experiment,
@@ -20,8 +21,19 @@ from tipcap.config.experiments import (
     load_experiments,
     overlay,
 )
+from tipcap.config.figures import (
+    Curve,
+    Differences,
+    Figure,
+    Gallery,
+    Neighbourhoods,
+    Pictures,
+    load_figures,
+    suffix_of,
+    tables_of,
+)
 from tipcap.config.reading import check
-from tipcap.config.tables import Run, Table, load_tables
+from tipcap.config.tables import Address, Run, Table, find_place, load_tables
 from tipcap.config.world import Dataset, World, load_downloads, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.keys import canonical, step_key
@@ -102,10 +114,18 @@ class Plan:
     """The tables this world makes: those of `all_tables` first, then the extra ones."""
     wanted: tuple[str, ...]
     """The tables of `all_tables`."""
+    gallery: Gallery
+    """The pictures of the report."""
     steps: dict[str, Step] = field(default_factory=dict)
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     examples: dict[str, dict[str, str]] = field(default_factory=dict)
     """Table -> corpus -> key of its prepared captions, for tables that show captions."""
+    claims: Mapping[Claim, Sequence[Pair]] = field(default_factory=dict)
+    """What the paper says of its tables, those too that this world does not make."""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    """The figures of this world: those whose tables `all_tables` makes."""
+    embedded: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Figure -> role -> key of the embeddings it shows."""
 
     @property
     def name(self) -> str:
@@ -198,8 +218,34 @@ class Plan:
     def score_keys(self, table: str) -> list[str]:
         """Return the keys of all runs of a table, each once, in the order of its rows."""
         return list(
-            dict.fromkeys(key for cell in self.cells[table] for key in cell.score_keys)
+            dict.fromkeys(
+                key for cell in self.cells_of(table) for key in cell.score_keys
+            )
         )
+
+    def cells_of(self, name: str) -> list[Cell]:
+        """Return the cells of a table, or of one row of it (`VI.3`)."""
+        table, row = part(name)
+        return [c for c in self.cells[table] if row is None or c.row_index == row]
+
+    def part_name(self, table: str, row: str | None) -> str:
+        """Return what a table, or one row of it, is called in file names: `VI`, `VI.3`.
+
+        Raises:
+            InputError: this world makes no such table, or the table has no such row of ours.
+        """
+        if table not in self.tables:
+            where = f"tables of world {self.name!r}"
+            raise unknown_name("table", table, self.tables, where)
+        if row is None:
+            return table
+        names = self.tables[table].names
+        known = {
+            names[run.row_index]: run.row_index for run in self.tables[table].runs()
+        }
+        if row not in known:
+            raise unknown_name("row", row, known, f"table {table}")
+        return f"{table}.{known[row]}"
 
     def score_inputs(self, table: str) -> dict[str, list[str]]:
         """Return the files that the scoring of a table reads, by role."""
@@ -229,7 +275,7 @@ class Plan:
 
     def table_inputs(self, table: str) -> dict[str, list[str]]:
         """Return the files that a table is rendered from, by role."""
-        if self.tables[table].kind == "scores":
+        if self.tables[part(table)[0]].kind == "scores":
             return {"scores": [paths.score_index(self.name, table)]}
         found = self.examples.get(table, {}).values()
         return {"examples": [self._file("corpus", key, False) for key in found]}
@@ -241,11 +287,105 @@ class Plan:
         corpus, `--out FOLDER`.
         """
         tokens = ["--world", self.world_file, "--table", table]
-        if self.tables[table].kind == "scores":
+        if self.tables[part(table)[0]].kind == "scores":
             tokens += ["--scores", paths.score_index(self.name, table)]
         for corpus, key in self.examples.get(table, {}).items():
             tokens += ["--examples", f"{corpus}={self._file('corpus', key, False)}"]
         return [*tokens, "--out", paths.tables_folder(self.name)]
+
+    def claim_inputs(self) -> list[str]:
+        """Return the cells that claims speak of, as far as `all_tables` of this world makes them."""
+        named = {
+            cell.place.table.id
+            for pairs in self.claims.values()
+            for pair in pairs
+            for cell in (pair.left, pair.right)
+        }
+        return [
+            paths.table_file(self.name, table, "cells.csv")
+            for table in self.wanted
+            if table in named
+        ]
+
+    def claim_arguments(self) -> list[str]:
+        """Return the command line that judges the claims after `tipcap claims`."""
+        tokens = ["--world", self.world_file]
+        for file in self.claim_inputs():
+            tokens += ["--cells", file]
+        return [*tokens, "--out", str(Path(paths.claims(self.name, "md")).parent)]
+
+    def figure_file(self, name: str) -> str:
+        """Return the file of a figure.
+
+        Raises:
+            InputError: this world makes no such figure.
+        """
+        if name not in self.figures:
+            where = f"figures of world {self.name!r}"
+            raise unknown_name("figure", name, self.figures, where)
+        return paths.figure(self.name, name, suffix_of(self.figures[name]))
+
+    def figure_inputs(self, name: str) -> dict[str, list[str]]:
+        """Return the files that a figure is drawn from, by role."""
+        match self.figures[name]:
+            case Curve(table=table):
+                return {"cells": [paths.table_file(self.name, table, "cells.csv")]}
+            case Pictures() as figure:
+                found: dict[str, list[str]] = {}
+                for strip in figure.strips:
+                    for text in strip.texts:
+                        for role, file in self.shown(text.of).items():
+                            found.setdefault(role, []).extend(file)
+                return {role: list(dict.fromkeys(found[role])) for role in found}
+            case _:
+                return {
+                    role: [paths.main_file(self.name, self.steps[key].spec, key)]
+                    for role, key in self.embedded[name].items()
+                }
+
+    def figure_arguments(self, name: str) -> list[str]:
+        """Return the command line that draws a figure after `tipcap figure`."""
+        tokens = ["--world", self.world_file, "--figure", name]
+        return [*tokens, "--out", self.figure_file(name)]
+
+    def report_inputs(self) -> dict[str, list[str]]:
+        """Return the files that the report shows, by role."""
+        return {
+            "tables": [
+                paths.table_file(self.name, table, "cells.csv") for table in self.wanted
+            ],
+            "claims": [paths.claims(self.name, "csv")],
+            "figures": [self.figure_file(name) for name in self.figures],
+        }
+
+    def report_arguments(self) -> list[str]:
+        """Return the command line that writes the report after `tipcap report`."""
+        return ["--world", self.world_file, "--out", paths.page(self.name)]
+
+    def shown(self, address: Address) -> dict[str, list[str]]:
+        """Return what shows a run's captions: captions, rough ones, references and pictures, by role.
+
+        Of several seeds the first.
+        """
+        place = find_place(self.tables, address, f"world {self.name!r}")
+        score = next(
+            self.steps[cell.score_keys[0]]
+            for cell in self.cells[place.table.id]
+            if (cell.row_index, cell.group) == (place.row_index, place.group.label)
+        )
+        run = self.steps[score.parents["captions"]]
+        files = {
+            "captions": [self._file("captions", run.key, False)],
+            "references": [
+                self._file("references", score.parents["references"], False)
+            ],
+        }
+        if "rough" in run.parents:
+            files["rough"] = [self._file("rough", run.parents["rough"], False)]
+        if "images" in run.parents:
+            embedded = self.inputs("embed", run.parents["images"])
+            files["pictures"] = embedded["pictures"]
+        return files
 
     def document_arguments(self) -> list[str]:
         """Return the command line that joins all tables after `tipcap document`."""
@@ -300,15 +440,22 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     for name in world.table_seeds:
         if name not in declared:
             raise unknown_name("table", name, declared, f"{path}: table_seeds")
+    figures, gallery = load_figures(path.parent / "figures.yaml", declared)
     plan = Plan(
         world,
         str(world_file),
         {name: declared[name] for name in dict.fromkeys(chosen)},
         tuple(dict.fromkeys(wanted)),
+        gallery,
+        claims=load_claims(path.parent / "claims.yaml", declared),
     )
     builder = _Builder(plan, experiments)
     for name in plan.tables:
         builder.add_table(plan.tables[name])
+    if tables is None:
+        for figure in figures.values():
+            if tables_of(figure) <= set(wanted):
+                builder.add_figure(figure)
     return plan
 
 
@@ -330,6 +477,12 @@ def _check_use(experiments: Experiments, tables: Mapping[str, Table]) -> None:
         raise InputError(
             f"{experiments.where}: expected every experiment in some table, found {idle[0]!r} in none; add a row to a table or remove the experiment"
         )
+
+
+def part(name: str) -> tuple[str, int | None]:
+    """Return the table and the position of the row that a name means: `VI`, or `VI.3` for one row."""
+    table, _, row = name.partition(".")
+    return table, int(row) if row else None
 
 
 def _json(value: Any) -> str:
@@ -373,6 +526,17 @@ class _Builder:
             self.plan.examples[table.id] = {
                 example.corpus: self._prepare(example.corpus, where)
                 for example in table.examples
+            }
+
+    def add_figure(self, figure: Figure) -> None:
+        self.plan.figures[figure.id] = figure
+        if isinstance(figure, Differences | Neighbourhoods):
+            where = f"figure {figure.id}"
+            self.plan.embedded[figure.id] = {
+                role: self._embed(
+                    figure.dataset, modality, figure.split, figure.encoder, where
+                )
+                for role, modality in (("images", "image"), ("texts", "text"))
             }
 
     def _check_metric(self, metric: str, where: str) -> None:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from tipcap.config.experiments import load_experiments
-from tipcap.config.tables import load_table, load_tables
+from tipcap.config.tables import Address, find_place, load_table, load_tables
 from tipcap.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -159,6 +160,37 @@ def test_rows_are_named_by_the_shortest_label_of_their_own(tables):
     assert "TIPCap (S4), ViT-L/14, GPT-2" in tables["II"].names
     assert "CLIP ViT-L/14: TIPCap (S4)" in tables["XII"].names
     assert "L: 4" in tables["VI"].names
+
+
+def test_an_address_finds_its_place_and_goes_before_what_stands_elsewhere(tables):
+    group = "CLIP RN50x4"
+    place = find_place(tables, Address(row="L: 4"), "here", "VI", group)
+    assert place.table.rows[place.row_index].experiment == "s4-prefix4"
+    own = Address(table="X", row="YFCC15M", group="CLIP ViT-L/14")
+    assert find_place(tables, own, "here", "VI", group).table.id == "X"
+    assert Address.model_validate("L: 4") == Address(row="L: 4")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (Address(row="L: 44"), "unknown row 'L: 44'; did you mean 'L: 4'"),
+        (Address(row="L"), "unknown row 'L'"),  # a heading is no row
+        (Address(row="L: 4", table="IV1"), "unknown table 'IV1'"),
+        (Address(row="L: 4", group="RN50"), "unknown group 'RN50'"),
+    ],
+)
+def test_an_address_that_means_nothing_is_one_clear_line(tables, address, expected):
+    with pytest.raises(InputError, match=re.escape(expected)):
+        find_place(tables, address, "here", "VI", "CLIP RN50x4")
+
+
+def test_the_number_of_a_cell_is_the_papers_own_or_quoted(tables):
+    table = tables["II"]
+    group = table.groups[0]
+    assert table.printed(table.names.index("TIPCap (S1)"), group, "cider") == "106.7"
+    assert table.printed(table.names.index("CapDec"), group, "spice") is None
+    assert table.printed(table.names.index("CapDec"), group, "cider") == "91.8"
 
 
 def test_seeds_of_a_row_go_before_those_of_its_table(tables):

@@ -66,6 +66,11 @@ def test_seeds_of_a_table_are_at_least_one(refused):
     assert "table_seeds.II" in refused("metrics:", "table_seeds: {II: []}\nmetrics:")
 
 
+def test_only_the_papers_world_is_no_stand_in():
+    worlds = [load_world(CONFIG / f"{name}.yaml") for name in ("paper", "mini", "tiny")]
+    assert [world.is_stand_in for world in worlds] == [False, True, True]
+
+
 def test_misspelt_block_gets_a_suggestion(refused):
     assert "unknown field 'encodres'; did you mean 'encoders'" in refused(
         "encoders:", "encodres:"

@@ -5,12 +5,18 @@ and `21.60±.00` keep their digits. No code here or in rendering knows any table
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from tipcap.config.reading import check, read_yaml
 from tipcap.errors import InputError, unknown_name
@@ -80,6 +86,23 @@ class Examples(_Declared):
     paper: tuple[str, ...] = ()
 
 
+class Address(_Declared):
+    """The cells of one row and group, as claims and figures name them.
+
+    Where table and group stand elsewhere, the row's name alone is enough.
+    """
+
+    table: str | None = None
+    row: str
+    """The row's name (`Table.names`)."""
+    group: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, written: Any) -> Any:
+        return {"row": written} if isinstance(written, str) else written
+
+
 class Run(NamedTuple):
     """One (row, group) that an experiment fills."""
 
@@ -147,6 +170,13 @@ class Table(_Declared):
                     if group.label not in row.absent:
                         yield Run(index, row, group)
 
+    def printed(self, index: int, group: Group, metric: MetricName) -> Printed | None:
+        """Return what the paper prints in a cell, quoted or its own; None for a dash."""
+        row = self.rows[index]
+        numbers = (row.paper if row.quoted is None else row.quoted).get(group.label)
+        position = self.metrics_of(group).index(metric)
+        return None if numbers is None else numbers[position]
+
     def seeds_of(self, row: Row) -> tuple[int, ...] | None:
         """Return the values that a row's cells are averaged over; None leaves it to the world."""
         return self.seeds if row.seeds is None else row.seeds
@@ -154,6 +184,57 @@ class Table(_Declared):
     def vary_of(self, row: Row) -> str:
         """Return the field that the row's seeds are values of."""
         return row.vary or self.vary
+
+
+class Place(NamedTuple):
+    """A row and a group that an address means."""
+
+    table: Table
+    row_index: int
+    group: Group
+
+
+def find_place(
+    tables: Mapping[str, Table],
+    address: Address,
+    where: str,
+    table: str | None = None,
+    group: str | None = None,
+) -> Place:
+    """Return what an address means.
+
+    Args:
+        tables: all declared tables.
+        address: its own table and group go before those given here.
+        where: file and entry the address stands in.
+        table: the table where the address names none.
+        group: the group where the address names none.
+
+    Raises:
+        InputError: no such table, row or group, or none named.
+    """
+    name, label = address.table or table, address.group or group
+    if name is not None and name not in tables:
+        raise unknown_name("table", name, tables, where)
+    if name is None or label is None:
+        missing = "table" if name is None else "group"
+        raise InputError(
+            f"{where}: expected a {missing} for row {address.row!r}, found none; add it to the row or to the entry"
+        )
+    found = tables[name]
+    rows = {
+        row_name: index
+        for index, (row_name, row) in enumerate(
+            zip(found.names, found.rows, strict=True)
+        )
+        if not row.is_section
+    }
+    if address.row not in rows:
+        raise unknown_name("row", address.row, rows, f"{where}: table {name}")
+    groups = {one.label: one for one in found.groups}
+    if label not in groups:
+        raise unknown_name("group", label, groups, f"{where}: table {name}")
+    return Place(found, rows[address.row], groups[label])
 
 
 def load_tables(folder: Path) -> dict[str, Table]:

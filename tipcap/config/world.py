@@ -173,6 +173,16 @@ class World(_Declared):
     """Metrics that are not computed here, with the reason."""
     runtime: Runtime = Runtime()
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether something here is made by the project itself in place of what the paper used."""
+        drawn = any(one.raw.draw is not None for one in self.datasets.values())
+        sources = {
+            *(one.source for one in self.encoders.values()),
+            *(one.source for one in self.language_models.values()),
+        }
+        return drawn or "trained" in sources
+
 
 def load_world(path: Path) -> World:
     """Return a world.

@@ -23,9 +23,16 @@ _LONG_FORM_DIGITS = 4
 """Of `cells.csv`: enough for differences, few enough to be the same on every machine."""
 _PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
-\usepackage[a4paper,landscape,margin=12mm]{geometry}
+\usepackage[a4paper,landscape,margin=15mm]{geometry}
 \usepackage{booktabs}
+\usepackage{graphicx}
 \usepackage{xcolor}
+\usepackage[font={footnotesize,sc},labelfont=footnotesize,labelsep=newline,justification=centering]{caption}
+\renewcommand{\tablename}{TABLE}
+% Nothing but tables: as many on a page as fit, in their order.
+\setcounter{topnumber}{9}\setcounter{totalnumber}{9}
+\renewcommand{\topfraction}{1}\renewcommand{\textfraction}{0}
+\makeatletter\setlength{\@fptop}{0pt}\makeatother
 \begin{document}
 """
 
@@ -97,7 +104,7 @@ def render_document(tables_dir: Path, ids: Sequence[str], out: Path) -> None:
         number = rf"\renewcommand{{\thetable}}{{{escape(name)}}}"
         bodies.append(f"{number}\n{path.read_text('utf-8')}")
     with replace_file(out) as partial:
-        text = _PREAMBLE + "\n\\clearpage\n".join(bodies) + "\\end{document}\n"
+        text = _PREAMBLE + "\n".join(bodies) + "\\end{document}\n"
         partial.write_text(text, "utf-8", newline="\n")
 
 
@@ -188,11 +195,11 @@ def _plain(cell: Cell, row: Row, digits: int) -> str:
     if cell.value is None:
         return NOT_APPLICABLE if cell.group in row.absent else DASH
     mark = DAGGER if cell.source == "quoted" else ""
-    return _number(cell.value, cell.std, digits) + mark
+    return format_number(cell.value, cell.std, digits) + mark
 
 
-def _number(value: float, std: float | None, digits: int) -> str:
-    """The paper's form: `21.60±.00`, without the zero before the point of a deviation."""
+def format_number(value: float, std: float | None, digits: int) -> str:
+    """Return a number in the paper's form: `21.60±.00`, without the zero before the point of a deviation."""
     text = f"{value:.{digits}f}"
     if std is None:
         return text
@@ -212,6 +219,8 @@ def _cells_of(table: Table, index: int, group: Group, found: Places) -> list[Cel
 
 # LaTeX
 
+_NOT_WIDER = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Before a tabular: shrinks it where it is wider than the text."""
 _SYMBOLS = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -317,9 +326,9 @@ def _tex_table(table: Table, found: Places, drawn: Examples, note: str) -> str:
         body = _tex_tabular(table, found, notes)
     return "\n".join(
         [
-            r"% Needs the packages booktabs and xcolor.",
+            r"% Needs the packages booktabs, graphicx and xcolor.",
             r"\begin{table}[htbp]",
-            r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{escape(table.caption)}}}",
             rf"\label{{tab:{table.id}}}",
             *body,
@@ -347,7 +356,7 @@ def _tex_notes(table: Table, found: Places, notes: _Footnotes, note: str) -> lis
     if not lines:
         return []
     return [
-        r"\par\smallskip",
+        r"\par\smallskip\scriptsize",
         r"\parbox{0.95\linewidth}{\raggedright " + r"\\ ".join(lines) + "}",
     ]
 
@@ -356,7 +365,7 @@ def _tex_tabular(table: Table, found: Places, notes: _Footnotes) -> list[str]:
     widths = [len(table.metrics_of(group)) for group in table.groups]
     num_columns = len(table.headers) + sum(widths)
     columns = "l" * len(table.headers) + "".join("r" * width for width in widths)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines = [_NOT_WIDER, rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += _tex_headings(table)
     names = [
         *table.headers,
@@ -375,7 +384,7 @@ def _tex_tabular(table: Table, found: Places, notes: _Footnotes) -> list[str]:
             continue
         after_rule = False
         lines.append(_tex_line(_tex_row(table, index, row, found, notes)))
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    return [*lines, r"\bottomrule", r"\end{tabular}}"]
 
 
 def _tex_line(entries: Iterable[str]) -> str:
@@ -415,7 +424,9 @@ def _tex_row(
             if cell.note:
                 text += notes.mark(cell.note)
             if cell.source != "quoted" and cell.paper is not None:
-                printed = escape(_number(cell.paper, cell.paper_std, table.digits))
+                printed = escape(
+                    format_number(cell.paper, cell.paper_std, table.digits)
+                )
                 text += rf"\,{{\tiny\textcolor{{gray}}{{{printed}}}}}"
             entries.append(text)
     return entries

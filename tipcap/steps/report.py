@@ -1,28 +1,34 @@
 """The table, document and track steps: from score files to what a person reads."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from tipcap import paths
+from tipcap.config.tables import Table
 from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Place, cells, draw_examples
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.render import render_document, render_table
 from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.plan import Plan, load
+from tipcap.plan import Plan, load, part
+
+Scored = list[tuple[str, float]]
+"""Keys of score artefacts and their scores."""
 
 
 def make_table(
     world: Path, name: str, out: Path, index: Path | None, examples: list[str]
 ) -> None:
-    """Write a table's CSV, cells and LaTeX from its index of scores."""
-    plan = load(world, [name])
-    table = plan.tables[name]
+    """Write the CSV, cells and LaTeX of a table, or of one row of it, from its index of scores."""
+    number, row = part(name)
+    plan = load(world, [number])
+    table = plan.tables[number]
     scored = {} if index is None else read_json(index)
-    found: dict[Place, list[tuple[str, float]]] = {}
+    found: dict[Place, Scored] = {}
     groups = {group.label: group for group in table.groups}
-    for cell in plan.cells[name]:
+    for cell in plan.cells_of(name):
         for metric in table.metrics_of(groups[cell.group]):
             if metric in plan.world.absent:
                 continue
@@ -37,7 +43,19 @@ def make_table(
         wanted = next(e for e in table.examples if e.corpus == corpus)
         drawn[corpus] = draw_examples(captions, wanted.num, seed=table.seed)
     absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
+    if row is not None:
+        table, found = _one_row(table, found, name, row)
     render_table(table, cells(table, found, absent), out, drawn, plan.world.note)
+
+
+def _one_row(
+    table: Table, found: Mapping[Place, Scored], name: str, row: int
+) -> tuple[Table, dict[Place, Scored]]:
+    """Return the table that has only this row, under its full name, and the row's scores."""
+    label = (table.names[row], *table.rows[row].label[1:])
+    only = table.rows[row].model_copy(update={"label": label})
+    part_of = table.model_copy(update={"id": name, "rows": (only,)})
+    return part_of, {(0, group, metric): s for (_, group, metric), s in found.items()}
 
 
 def _score(

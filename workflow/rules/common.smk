@@ -11,7 +11,15 @@ from pathlib import Path
 
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
-from tipcap.paths import artefact, document, score_index, table_file, tracked
+from tipcap.paths import (
+    artefact,
+    claims,
+    document,
+    page,
+    score_index,
+    table_file,
+    tracked,
+)
 from tipcap.plan import load
 
 DEFAULT_WORLD = Path(workflow.basedir) / "config" / "paper.yaml"
@@ -36,7 +44,7 @@ shell.prefix(
 
 wildcard_constraints:
     key="[a-z0-9_.+-]+",
-    table="[A-Za-z0-9-]+",
+    table="[A-Za-z0-9-]+([.][0-9]+)?",  # one row of a table: VI.3
 
 
 def inputs_of(step):

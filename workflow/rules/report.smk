@@ -1,8 +1,9 @@
 """Tables, the document of all tables, and the records for MLflow.
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
-gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json;
-       target table_TABLE for each table
+gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
+       claims.{md,csv}, figures/FIGURE.{svg,png}, report.html; target table_TABLE for each
+       table
 """
 
 
@@ -10,6 +11,9 @@ localrules:
     table,
     document,
     track,
+    claims,
+    figures,
+    report,
 
 
 rule table:
@@ -66,6 +70,74 @@ rule track:
         "track table {wildcards.table}"
     shell:
         "tipcap track {params.arguments:q} > {log:q} 2>&1"
+
+
+rule claims:
+    """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
+    input:
+        cells=plan.claim_inputs(),
+    output:
+        markdown=claims(plan.name, "md"),
+        csv=claims(plan.name, "csv"),
+    log:
+        f"{LOGS}/claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=plan.claim_arguments(),
+    message:
+        "claims"
+    shell:
+        "tipcap claims {params.arguments:q} > {log:q} 2>&1"
+
+
+rule figures:
+    """All figures of the world."""
+    input:
+        [plan.figure_file(name) for name in plan.figures],
+
+
+for name in plan.figures:
+
+    rule:
+        name:
+            f"figure_{name}"
+        input:
+            **plan.figure_inputs(name),
+        output:
+            figure=plan.figure_file(name),
+        log:
+            f"{LOGS}/figure/{name}.log",
+        localrule: name not in plan.embedded
+        conda:
+            "../../environment.yml"
+        resources:
+            runtime=growing(30),
+            mem_mb=growing(16000),
+        params:
+            arguments=plan.figure_arguments(name),
+        message:
+            f"figure {name}"
+        shell:
+            "tipcap figure {params.arguments:q} > {log:q} 2>&1"
+
+
+rule report:
+    """Tables, figures, claims, pictures and costs on one page."""
+    input:
+        **plan.report_inputs(),
+    output:
+        page=page(plan.name),
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=plan.report_arguments(),
+    message:
+        "report"
+    shell:
+        "tipcap report {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:

@@ -1,0 +1,138 @@
+"""A world in which everything was made, in a second: pictures drawn, the rest invented.
+
+Captions are references of the picture, scores and embeddings numbers from a seed; records say how many
+seconds a step took. `build` writes it all where the plan says, so what reads results can be tested.
+"""
+
+import random
+import shutil
+import zlib
+from pathlib import Path
+
+import torch
+import yaml
+
+from tipcap import paths
+from tipcap.cli import main
+from tipcap.core.types import Embeddings
+from tipcap.io.annotations import read_annotations
+from tipcap.io.embeddings import write_embeddings
+from tipcap.io.scoring import Scores, write_scores
+from tipcap.io.store import write_json
+from tipcap.plan import load
+
+CONFIG = Path(__file__).parents[1] / "config"
+WORLD = Path("config/tiny.yaml")
+NUMERALS = "I II III IV V VI VII VIII IX X XI XII XIII".split()  # noqa: SIM905
+METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
+SECONDS = 3.5
+
+
+def build(tables=NUMERALS):
+    """Write the tiny world with these tables into the current folder and return its plan."""
+    shutil.copytree(CONFIG, "config")
+    declared = yaml.safe_load(WORLD.read_text())
+    WORLD.write_text(yaml.safe_dump(declared | {"tables": list(tables)}))
+    plan = load(WORLD)
+    for step in ("draw", "prepare"):
+        for key, found in plan.steps.items():
+            if found.spec.step == step:
+                main([step, *plan.arguments(step, key)])
+    for key, step in plan.steps.items():
+        folder = Path(paths.folder(plan.name, step.spec.step, key))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "meta.json", record(step))
+        if step.spec.step == "generate":
+            write_captions(plan, step, folder / "captions.json")
+    for step in plan.steps.values():
+        if step.spec.step == "score":
+            write_invented_scores(plan, step)
+    for keys in plan.embedded.values():
+        for role, key in keys.items():
+            write_invented_embeddings(plan, role, key)
+    for table in plan.wanted:
+        if plan.tables[table].kind == "scores":
+            write_index(plan, table)
+        main(["table", *plan.table_arguments(table)])
+    return plan
+
+
+def record(step):
+    return {
+        "step": step.spec.step,
+        "key": step.key,
+        "parents": dict(step.parents),
+        "spec": step.spec.model_dump(mode="json"),
+        "tipcap": "0",
+        "git": "0" * 40,
+        "python": "3.11",
+        "versions": {"torch": "2.13.0"},
+        "device": "cpu",
+        "host": "here",
+        "started": 0.0,
+        "seconds": SECONDS,
+        "cpu_seconds": SECONDS,
+        "counts": {},
+        "figures": {},
+    }
+
+
+def annotations(plan, key):
+    spec = plan.steps[key].spec
+    return read_annotations(Path(paths.main_file(plan.name, spec, key)))
+
+
+def write_captions(plan, step, path):
+    split = step.spec.split
+    with_words = getattr(step.spec, "prompts", "none") == "simulated"
+    rows = []
+    for image in annotations(plan, step.parents["dataset"]):
+        if image.split == split:
+            row = {"image_id": image.image_id, "caption": image.captions[-1]}
+            if with_words:
+                row["words"] = ["dog", "red <kite>"] if image.image_id % 4 else []
+            rows.append(row)
+    write_json(path, rows)
+
+
+def write_invented_scores(plan, step):
+    generator = random.Random(zlib.crc32(step.key.encode()))
+    level = generator.uniform(0.5, 0.9)
+    images = {
+        image.image_id: dict.fromkeys(METRICS, level + generator.uniform(-0.2, 0.2))
+        for image in annotations(plan, step.parents["references"])
+        if image.split in ("test", "val") and step.spec.domain in (None, image.domain)
+    }
+    mean = sum(one["CIDEr"] for one in images.values()) / len(images)
+    folder = Path(paths.folder(plan.name, "score", step.key))
+    write_scores(folder / "scores.json", Scores(dict.fromkeys(METRICS, mean), images))
+
+
+def write_index(plan, table):
+    from tipcap.io.store import read_json
+
+    found = {
+        key: read_json(Path(paths.artefact(plan.name, "score", key, "scores.json")))
+        for key in plan.score_keys(table)
+    }
+    path = Path(paths.score_index(plan.name, table))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {key: scores["corpus"] for key, scores in found.items()})
+
+
+def write_invented_embeddings(plan, role, key):
+    split = plan.steps[key].spec.split
+    records = [
+        one
+        for one in annotations(plan, plan.steps[key].parents["dataset"])
+        if one.split == split
+    ]
+    captions = 1 if role == "images" else len(records[0].captions)
+    owners = torch.tensor([r.image_id for r in records for _ in range(captions)])
+    numbers = torch.tensor([n for _ in records for n in range(captions)])
+    generator = torch.Generator().manual_seed(len(role))
+    vectors = torch.randn(len(owners), 16, generator=generator)
+    vectors[:, 0] += 4 if role == "images" else -4
+    path = Path(paths.main_file(plan.name, plan.steps[key].spec, key))
+    vectors = vectors / vectors.norm(dim=1, keepdim=True)
+    write_embeddings(path, Embeddings(vectors, owners, numbers))

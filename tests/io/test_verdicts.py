@@ -1,0 +1,105 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from tipcap.config.claims import load_claims
+from tipcap.config.tables import load_tables
+from tipcap.core.claims import Measured, Noise, judge, name_of
+from tipcap.core.tables import cells
+from tipcap.errors import InputError
+from tipcap.io.render import render_table
+from tipcap.io.verdicts import FINDING_COLUMNS, read_cells, summary, write_claims
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return load_tables(CONFIG / "tables")
+
+
+@pytest.fixture(scope="module")
+def claims(tables):
+    return load_claims(CONFIG / "claims.yaml", tables)
+
+
+@pytest.fixture(scope="module")
+def cells_of_x(tables, tmp_path_factory):
+    """Table X as the table step writes it: MS-COCO's images are ahead by 10, then behind by 1."""
+    values = {"CLIP RN50x4": (0.8, 0.9), "CLIP ViT-L/14": (1.0, 0.99)}
+    scores = {
+        (row, group, metric): [(f"{group}.{row}", value[row])]
+        for group, value in values.items()
+        for row in (0, 1)
+        for metric in tables["X"].metrics
+    }
+    folder = tmp_path_factory.mktemp("tables")
+    render_table(tables["X"], cells(tables["X"], scores), folder)
+    return folder / "table_X.cells.csv"
+
+
+@pytest.fixture
+def judged(claims, cells_of_x):
+    chosen = {c: p for c, p in claims.items() if c.id == "image-source-comparable"}
+    ((pair, _),) = chosen.values()
+    noise = {(name_of(pair.left), name_of(pair.right)): Noise(4.0, 16.0, 0.001)}
+    return judge(chosen, read_cells(cells_of_x), noise, is_stand_in=True)
+
+
+def test_cells_are_read_as_they_were_written(cells_of_x):
+    found = read_cells(cells_of_x)
+    assert len(found) == 2 * 2 * 6
+    place = ("X", "MS-COCO", "CLIP RN50x4", "cider")
+    assert found[place] == Measured(90.0, "run", ("CLIP", "RN50x4.1"))
+
+
+def test_something_else_than_cells_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match="make the table first"):
+        read_cells(tmp_path / "table_X.cells.csv")
+    file = tmp_path / "other.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"expected the columns table,row"):
+        read_cells(file)
+
+
+def test_the_csv_has_one_line_per_pair(judged, tmp_path):
+    path, _ = write_claims(judged, tmp_path, "Claims", "")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == FINDING_COLUMNS
+    first, second = rows
+    assert first["left"] == "X: MS-COCO, CLIP RN50x4"
+    assert (first["paper_left"], first["paper_right"]) == ("104.9000", "104.5000")
+    assert (first["verdict"], first["margin"]) == ("fails", "-7.3000")
+    assert (first["low"], first["p_value"]) == ("4.0000", "0.0010")
+    assert (second["verdict"], second["low"]) == ("holds", "")
+    assert first["paper_holds"] == second["paper_holds"] == "yes"
+
+
+def test_the_summary_says_what_held_and_what_exceeds_noise(judged):
+    (found,) = judged
+    line = summary(found)
+    assert line["verdict"] == "fails"
+    assert line["pairs"] == "1 of 2"
+    assert line["margin"] == "-7.3"
+    assert line["noise"] == "1 of 1 differ"
+    assert line["paper's pairs"] == "2 of 2"
+
+
+def test_the_page_shows_every_sentence_with_its_verdict(claims, tmp_path):
+    judgements = judge(claims, {}, {}, is_stand_in=True)
+    _, path = write_claims(judgements, tmp_path, "Claims", "Stand-in numbers.")
+    text = path.read_text("utf-8")
+    assert "Stand-in numbers." in text
+    for claim in claims:
+        assert claim.quote in text
+        assert f"| {claim.id} |" in text
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert len(widths) == 1
+
+
+def test_equal_verdicts_give_equal_bytes(judged, tmp_path):
+    once = write_claims(judged, tmp_path / "a", "Claims", "")
+    again = write_claims(judged, tmp_path / "b", "Claims", "")
+    assert [p.read_bytes() for p in once] == [p.read_bytes() for p in again]
