@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tipcap.core.bootstrap import (
@@ -12,6 +12,7 @@ from tipcap.core.bootstrap import (
 )
 from tipcap.errors import InputError
 
+quick = settings(max_examples=30, deadline=None)
 scores = st.lists(st.floats(0, 3), min_size=2, max_size=30)
 
 
@@ -32,20 +33,20 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
 
 def test_nineteen_of_twenty_intervals_hold_the_true_mean():
     held = 0
-    for seed in range(200):
+    for seed in range(100):
         found = bootstrap({"m": mean_of(normal(seed, 80))}, seed=seed, num_samples=500)
         held += found["m"].low <= 0.5 <= found["m"].high
-    assert 180 <= held <= 199
+    assert 88 <= held <= 100
 
 
 def test_p_values_of_equal_runs_are_spread_evenly():
     p_values = []
-    for seed in range(200):
+    for seed in range(100):
         first, second = mean_of(normal(seed, 80)), mean_of(normal(seed + 1000, 80))
         found = paired_bootstrap({"m": first}, {"m": second}, num_samples=500)
         p_values.append(found["m"].p_value)
-    assert 2 <= sum(p < 0.05 for p in p_values) <= 24
-    assert 60 <= sum(p < 0.5 for p in p_values) <= 140
+    assert sum(p < 0.05 for p in p_values) <= 14
+    assert 28 <= sum(p < 0.5 for p in p_values) <= 72
 
 
 def test_pairing_finds_a_small_difference_on_every_image():
@@ -58,12 +59,14 @@ def test_pairing_finds_a_small_difference_on_every_image():
     assert found.p_value == 2 / (NUM_SAMPLES + 1)
 
 
+@quick
 @given(scores)
 def test_a_run_does_not_differ_from_itself(values):
     same = {"m": mean_of(values)}
     assert paired_bootstrap(same, same, num_samples=50)["m"] == (0, 0, 0, 1)
 
 
+@quick
 @given(scores, scores)
 def test_turning_the_comparison_round_turns_the_sign(first, second):
     size = min(len(first), len(second))
@@ -75,6 +78,7 @@ def test_turning_the_comparison_round_turns_the_sign(first, second):
     assert there.low == pytest.approx(-back.high, abs=1e-12)
 
 
+@quick
 @given(scores)
 def test_the_interval_lies_within_the_values(values):
     found = bootstrap({"m": mean_of(values)}, num_samples=50)["m"]

@@ -128,8 +128,8 @@ def bootstrap(
     Raises:
         InputError: fewer than two images, or scores of different numbers of images.
     """
-    values = _values(list(scores.values()))
     samples = _samples(list(scores.values()), seed, num_samples)
+    values = _values(list(scores.values()))
     return {
         name: Interval(value, *_range(drawn, level))
         for name, value, drawn in zip(scores, values, samples, strict=True)
@@ -157,8 +157,8 @@ def paired_bootstrap(
             f"paired bootstrap: expected the same scores of both runs, found {sorted(first)} and {sorted(second)}; compare runs scored alike"
         )
     both = [*first.values(), *(second[name] for name in first)]
-    values = np.split(np.array(_values(both)), 2)
     samples = np.split(_samples(both, seed, num_samples), 2)
+    values = np.split(np.array(_values(both)), 2)
     found = {}
     for row, name in enumerate(first):
         drawn = samples[0][row] - samples[1][row]

