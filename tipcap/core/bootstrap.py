@@ -56,7 +56,7 @@ class Difference(NamedTuple):
     least 2 / (samples + 1)."""
 
 
-def mean_of(values: Sequence[float] | Float[np.ndarray, " image"]) -> CorpusScore:
+def mean_of(values: Sequence[float | int] | Float[np.ndarray, " image"]) -> CorpusScore:
     """Return the mean of image scores as a corpus score (ROUGE-L, CIDEr, SPICE)."""
     column = np.asarray(values, dtype=np.float64)
     return CorpusScore(np.stack([column, np.ones_like(column)], axis=1), _mean)
