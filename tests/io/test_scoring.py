@@ -1,11 +1,9 @@
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pycocoevalcap
@@ -29,9 +27,6 @@ from tipcap.io.scoring import (
     write_scores,
 )
 
-FIXTURE = (
-    Path(__file__).parents[1] / "fixtures" / "captions_val2014_fakecap_results.json"
-)
 WITHOUT_SPICE = tuple(name for name in COMPUTED if name != "SPICE")
 WITHOUT_METEOR = tuple(name for name in WITHOUT_SPICE if name != "METEOR")
 # The notebook of tylin/coco-caption prints three digits of these; pycocoevalcap 1.2 gives them all.
@@ -61,19 +56,6 @@ CAPTIONS = {
 def packaged_java(monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
-
-
-@pytest.fixture(scope="module")
-def fakecap():
-    captions = read_captions(FIXTURE)
-    jar = Path(next(iter(pycocoevalcap.__path__))) / "spice" / "spice-1.0.jar"
-    with zipfile.ZipFile(jar) as archive:
-        document = json.loads(archive.read("coco/annotations/captions_val2014.json"))
-    references = {image: [] for image in captions}
-    for annotation in document["annotations"]:
-        if annotation["image_id"] in references:
-            references[annotation["image_id"]].append(annotation["caption"])
-    return captions, references
 
 
 @pytest.fixture(scope="module")
