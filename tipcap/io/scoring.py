@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pycocoevalcap
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import (
     PUNCTUATIONS,
@@ -60,6 +60,8 @@ class _References(NamedTuple):
 
     tokens: dict[int, list[str]]
     meteor_lines: list[str]
+    bleu: list[Any]
+    """Counted n-grams, as pycocoevalcap keeps them."""
     cider: CiderReferences
 
 
@@ -260,7 +262,8 @@ def _check_runs(runs: Sequence[Run]) -> None:
 
 def _prepare(tokens: dict[int, list[str]]) -> _References:
     lines = [" ||| ".join(references) for references in tokens.values()]
-    return _References(tokens, lines, CiderReferences(list(tokens.values())))
+    bleu = [cook_refs(references) for references in tokens.values()]
+    return _References(tokens, lines, bleu, CiderReferences(list(tokens.values())))
 
 
 def _score(
@@ -274,8 +277,13 @@ def _score(
     statistics: dict[str, list[tuple[float, ...]]] = {}
     if wanted.intersection(_BLEU):
         bleu = BleuScorer(n=4)
-        for image, (candidate,) in candidates.items():
-            bleu += (candidate, references.tokens[image])
+        bleu.crefs = references.bleu
+        bleu.ctest = [
+            cook_test(candidate, counted)
+            for (candidate,), counted in zip(
+                candidates.values(), references.bleu, strict=True
+            )
+        ]
         corpus, images = bleu.compute_score(option="closest", verbose=0)
         found |= dict(zip(_BLEU, zip(corpus, images, strict=True), strict=True))
         statistics["BLEU"] = [_bleu_statistics(counted) for counted in bleu.ctest]

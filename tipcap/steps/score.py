@@ -12,7 +12,7 @@ from tipcap.io.record import Request, artefact
 from tipcap.io.scoring import Run, Scores, read_captions, score_runs, write_scores
 from tipcap.io.spice import SpiceTools, unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.paths import META, SCORES
+from tipcap.paths import META, SCORES, SUBMISSION
 from tipcap.specs import ScoreSpec, SpiceSpec
 
 
@@ -37,9 +37,14 @@ def score(
     index: Path,
     spice: SpiceTools | None = None,
 ) -> None:
-    """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores."""
+    """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores.
+
+    Beside the scores of all domains of a dataset with domains (NoCaps) lies `submission.json`, the
+    captions as its official server takes them.
+    """
     waiting = [run for run in runs if not (out / run["key"] / META).exists()]
     annotations: dict[Path, list[ImageRecord]] = {}
+    submissions: dict[str, dict[int, str]] = {}
     by_metrics: dict[tuple[str, ...], list[Run]] = {}
     for run in waiting:
         spec = check(ScoreSpec, run["spec"], f"score {run['key']}")
@@ -47,6 +52,8 @@ def score(
         if file not in annotations:
             annotations[file] = read_annotations(file)
         captions = read_captions(Path(run["captions"]))
+        if spec.domain is None and any(r.domain for r in annotations[file]):
+            submissions[run["key"]] = captions
         by_metrics.setdefault(spec.metrics, []).append(
             _with_references(run["key"], captions, annotations[file], spec.domain)
         )
@@ -62,6 +69,12 @@ def score(
             Request("score", key, run["parents"], run["spec"], out / key)
         ) as draft:
             write_scores(draft.folder / SCORES, found[key])
+            if key in submissions:
+                entries = [
+                    {"image_id": image, "caption": caption}
+                    for image, caption in sorted(submissions[key].items())
+                ]
+                write_json(draft.folder / SUBMISSION, entries)
             draft.counts |= {"images": len(found[key].images), **found[key].counts}
     with replace_file(index) as partial:
         corpora = {
