@@ -63,7 +63,7 @@ def mean_of(values: Sequence[float | int] | Float[np.ndarray, " image"]) -> Corp
 
 
 def _mean(sums: Float[np.ndarray, "sample 2"]) -> Float[np.ndarray, " sample"]:
-    return sums[:, 0] / sums[:, 1]
+    return np.asarray(sums[:, 0] / sums[:, 1])
 
 
 def bleu_of(statistics: Float[np.ndarray, "image 10"], order: int) -> CorpusScore:
@@ -111,7 +111,7 @@ def meteor_of(statistics: Float[np.ndarray, "image 23"]) -> CorpusScore:
             whole = (matched == lengths).all(axis=1) & (chunks == 1)
             fragmentation = np.where(whole, 0.0, fragmentation)
             found = mean * (1 - _GAMMA * fragmentation**_BETA)
-        return np.nan_to_num(found, nan=0.0)
+        return np.asarray(np.nan_to_num(found, nan=0.0))
 
     return CorpusScore(statistics, score)
 

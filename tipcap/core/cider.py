@@ -23,7 +23,7 @@ class _Grams(NamedTuple):
 
     caption: Int[np.ndarray, " gram"]
     id: Int[np.ndarray, " gram"]
-    count: Int[np.ndarray, " gram"]
+    times: Int[np.ndarray, " gram"]
 
 
 class CiderReferences:
@@ -112,12 +112,12 @@ class CiderReferences:
         known = grams.id < len(self._codes[order])
         frequency[known] = self._frequency[order][grams.id[known]]
         pairs, where = np.unique(
-            grams.count * (self._num_images + 1) + frequency, return_inverse=True
+            grams.times * (self._num_images + 1) + frequency, return_inverse=True
         )
         log_images = np.log(float(self._num_images))
         weights = [
-            float(count) * (log_images - np.log(max(1.0, float(times))))
-            for count, times in (divmod(int(p), self._num_images + 1) for p in pairs)
+            float(times) * (log_images - np.log(max(1.0, float(images))))
+            for times, images in (divmod(int(p), self._num_images + 1) for p in pairs)
         ]
         squares = [pow(weight, 2) for weight in weights]
         return np.array(weights, np.float64)[where], np.array(squares, np.float64)[
@@ -179,7 +179,7 @@ def _num_bigrams(
     """What pycocoevalcap calls the length of a caption."""
     bigrams = counted[1]
     return np.bincount(
-        np.repeat(bigrams.caption, bigrams.count), minlength=num_captions
+        np.repeat(bigrams.caption, bigrams.times), minlength=num_captions
     )
 
 

@@ -313,7 +313,8 @@ def _score(
 def _bleu_statistics(counted: Mapping[str, Any]) -> tuple[float, ...]:
     length = counted["testlen"]
     _, closest = min((abs(other - length), other) for other in counted["reflen"])
-    return (length, closest, *counted["guess"], *counted["correct"])
+    numbers = (length, closest, *counted["guess"], *counted["correct"])
+    return tuple(map(float, numbers))
 
 
 def _meteor_program(silence: float) -> Any:
