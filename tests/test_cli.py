@@ -154,7 +154,7 @@ def test_a_missing_input_ends_in_one_line_that_names_it(
 
 @pytest.mark.parametrize("request_text", ["{}", "nonsense"])
 def test_scoring_something_else_than_a_list_ends_in_one_line(capsys, request_text):
-    given = ["score", "--request", request_text, "--out", "o", "--index", "i"]
+    given = ["score-runs", "--request", request_text, "--out", "o", "--index", "i"]
     assert "--request: expected" in failure(capsys, given)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError
 from tipcap.keys import ALPHABET, MAX_LENGTH
 from tipcap.plan import load
@@ -514,6 +515,29 @@ def test_a_table_is_scored_by_one_request(paper):
         "near",
         "out",
     }
+
+
+def test_a_world_with_spice_unpacks_it_once_and_hands_it_to_every_table(paper):
+    (jars,) = [key for key, step in paper.steps.items() if step.spec.step == "spice"]
+    for table in ("II", "V"):
+        tokens = paper.score_arguments(table)
+        folder = tokens[tokens.index("--spice") + 1]
+        assert paper.score_inputs(table)["spice"] == [f"{folder}/spice-1.0.jar"]
+        assert folder.endswith(jars)
+        assert tokens[tokens.index("--parses") + 1].endswith(jars)
+
+
+def test_spice_among_the_metrics_is_all_a_world_needs(science):
+    plan = load(science.world(metrics=[*METRICS], absent={}), ["II"])
+    assert {step.spec.step for step in plan.steps.values()} >= {"spice", "download"}
+    assert "--spice" in plan.score_arguments("II")
+
+
+def test_a_world_without_spice_asks_for_nothing_of_it(science):
+    others = [name for name in METRICS if name != "spice"]
+    plan = load(science.world(metrics=others, absent={"spice": "slow"}), ["II"])
+    assert "--spice" not in plan.score_arguments("II")
+    assert "spice" not in {step.spec.step for step in plan.steps.values()}
 
 
 def test_requests_of_three_seeds_fit_on_a_command_line(science):

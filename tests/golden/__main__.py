@@ -95,7 +95,14 @@ STEP_MODULES = {
         "io/language_model.py",
         "steps/generate.py",
     ],
-    "score": ["io/java.py", "io/scoring.py", "steps/score.py"],
+    "spice": ["io/spice.py", "steps/score.py"],
+    "score": [
+        "core/cider.py",
+        "io/java.py",
+        "io/scoring.py",
+        "io/spice.py",
+        "steps/score.py",
+    ],
 }
 """The modules that decide a step's result."""
 

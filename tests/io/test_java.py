@@ -1,11 +1,15 @@
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.java import find_java, java_program
+from tipcap.io.java import find_java, java_program, work_folder
 
 PATIENCE = 0.5  # seconds of silence that end a fake program; nothing is measured by it
 
@@ -181,3 +185,74 @@ def test_it_is_not_in_our_process_group(fake_java, tmp_path):
         (pid,) = program.ask([], 1)
         assert os.getpgid(int(pid)) == int(pid) != os.getpgid(0)
         os.kill(int(pid), signal.SIGTERM)
+
+
+def test_a_program_that_computes_in_silence_is_left_alone_within_its_limit(fake_java):
+    fake_java("i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; echo done")
+    with java_program("X", [], silence=0.05, cpu_limit=600) as program:
+        assert program.finish() == ["done"]
+
+
+def test_one_that_computes_beyond_its_limit_is_ended(fake_java):
+    fake_java("while :; do :; done")
+    with (
+        pytest.raises(InputError, match="of computing"),
+        java_program("X", [], silence=0.2, cpu_limit=0.1) as program,
+    ):
+        program.finish()
+
+
+def test_one_that_neither_speaks_nor_computes_is_ended(fake_java):
+    fake_java("exec sleep 600")
+    with (
+        pytest.raises(InputError, match="silence"),
+        java_program("X", [], silence=PATIENCE, cpu_limit=600) as program,
+    ):
+        program.finish()
+
+
+KILLED = """
+import sys
+from tipcap.io.java import java_program
+with java_program("X", [], cpu_limit=float(sys.argv[1]) or None) as program:
+    print(program.ask([], 1)[0], flush=True)
+    program.ask([], 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+@pytest.mark.parametrize(
+    ("script", "cpu_limit"),
+    [("echo $$; exec sleep 600", "600"), ("echo $$; exec cat > /dev/null", "0")],
+    ids=["one that reads nothing", "one that reads"],
+)
+def test_a_killed_process_leaves_no_program_and_its_folder_goes_next_time(
+    fake_java, tmp_path, monkeypatch, script, cpu_limit
+):
+    fake_java(script)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command = [sys.executable, "-c", KILLED, cpu_limit]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+        pid = int(caller.stdout.readline())
+        caller.kill()
+    for _ in range(1000):
+        if not is_running(pid):
+            break
+        time.sleep(0.02)
+    assert not is_running(pid)
+    (left,) = tmp_path.glob("tipcap-java-*")
+    with work_folder():
+        assert left.exists()  # it may be just being made
+    os.utime(left, (0, 0))
+    with work_folder() as own:
+        assert list(tmp_path.glob("tipcap-java-*")) == [own]
+    assert not list(tmp_path.glob("tipcap-java-*"))
+
+
+def test_a_folder_in_use_is_not_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with work_folder() as first:
+        os.utime(first, (0, 0))
+        with work_folder():
+            assert first.exists()

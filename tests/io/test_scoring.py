@@ -1,11 +1,14 @@
-import json
+import os
 import random
-import zipfile
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pycocoevalcap
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tipcap.errors import InputError
@@ -18,15 +21,14 @@ from tipcap.io.scoring import (
     _one_line,
     read_captions,
     read_scores,
+    resampled,
     score_runs,
     tokenise,
     write_scores,
 )
 
-FIXTURE = (
-    Path(__file__).parents[1] / "fixtures" / "captions_val2014_fakecap_results.json"
-)
-WITHOUT_METEOR = tuple(name for name in COMPUTED if name != "METEOR")
+WITHOUT_SPICE = tuple(name for name in COMPUTED if name != "SPICE")
+WITHOUT_METEOR = tuple(name for name in WITHOUT_SPICE if name != "METEOR")
 # The notebook of tylin/coco-caption prints three digits of these; pycocoevalcap 1.2 gives them all.
 FAKECAP = {
     "Bleu_1": 0.579400,
@@ -57,19 +59,6 @@ def packaged_java(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def fakecap():
-    captions = read_captions(FIXTURE)
-    jar = Path(next(iter(pycocoevalcap.__path__))) / "spice" / "spice-1.0.jar"
-    with zipfile.ZipFile(jar) as archive:
-        document = json.loads(archive.read("coco/annotations/captions_val2014.json"))
-    references = {image: [] for image in captions}
-    for annotation in document["annotations"]:
-        if annotation["image_id"] in references:
-            references[annotation["image_id"]].append(annotation["caption"])
-    return captions, references
-
-
-@pytest.fixture(scope="module")
 def fakecap_scores(fakecap):
     """Scores of all of it, of a sample with every second caption changed, and of empty captions.
 
@@ -88,7 +77,7 @@ def fakecap_scores(fakecap):
         Run("changed", changed, some),
         Run("empty", empty, REFERENCES),
     ]
-    return score_runs(runs, COMPUTED), (changed, some)
+    return score_runs(runs, WITHOUT_SPICE), (changed, some)
 
 
 @pytest.fixture
@@ -114,6 +103,22 @@ def test_published_scores_come_out_digit_for_digit(fakecap_scores):
         FAKECAP, rel=0, abs=SIX_DECIMALS
     )
     assert len(scores["all"].images) == 1000
+
+
+def test_every_corpus_score_follows_from_what_the_bootstrap_resamples(fakecap_scores):
+    scores, _ = fakecap_scores
+    for run in ("all", "changed"):
+        for name, score in resampled(scores[run]).items():
+            (found,) = score.score(score.statistics.sum(axis=0, keepdims=True))
+            assert found == pytest.approx(scores[run].corpus[name], rel=1e-12)
+
+
+def test_a_resampled_meteor_is_that_of_the_drawn_images(fakecap_scores):
+    """Exactness where it can be seen: an image alone has its own METEOR."""
+    scores = fakecap_scores[0]["changed"]
+    meteor = resampled(scores)["METEOR"]
+    expected = [image["METEOR"] for image in scores.images.values()]
+    assert meteor.score(meteor.statistics) == pytest.approx(expected, rel=1e-12)
 
 
 def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
@@ -243,7 +248,7 @@ def test_no_runs_need_no_java(monkeypatch, tmp_path):
     ("metrics", "words"),
     [
         (["CIDer"], "did you mean 'CIDEr'"),
-        (["SPICE"], "declare it absent"),
+        (["SPICE"], "expected SPICE's jars"),
         ([], "found none"),
     ],
 )
@@ -293,6 +298,135 @@ def test_a_meteor_that_fails_ends_with_an_error_and_never_waits(
     echo_java(meteor)
     with pytest.raises(InputError, match=words):
         score_runs([Run("a", CAPTIONS, REFERENCES)], ["METEOR"], silence=0.5)
+
+
+ALIVE = """
+import json, sys
+from tipcap.io.scoring import Run, score_runs
+captions = {i: f"a dog number {i}" for i in range(40)}
+references = {i: ["a dog", f"number {i}"] for i in captions}
+score_runs([Run("a", captions, references)], ["METEOR"])
+"""
+
+
+def processes_with(text):
+    """Ids of running programs whose command line holds a text."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if text.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_a_random_moment_nothing_survives(tmp_path, seed):
+    """Either the caller or its virtual machine is killed; the first leaves no program, the second no caller."""
+    draw = random.Random(seed)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [sys.executable, "-c", ALIVE]
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True
+    ) as caller:
+        marker = f"-Djava.io.tmpdir={folder}"
+        while not processes_with(marker) and caller.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 3))
+        if seed % 2:
+            caller.kill()
+        else:
+            for pid in processes_with(marker):
+                os.kill(pid, signal.SIGKILL)
+        caller.wait(300)
+        if not seed % 2:
+            assert caller.returncode == 0 or "killed by SIGKILL" in caller.stderr.read()
+            assert not list(folder.iterdir())
+    for _ in range(3000):
+        if not processes_with(marker):
+            break
+        time.sleep(0.02)
+    assert not processes_with(marker)
+
+
+CHARACTERS = st.characters() | st.sampled_from("|\r\n\x0b\x0c\x85\u2028\0 .,\"'`<&/\\")
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.text(CHARACTERS, max_size=40), min_size=2, max_size=60))
+@example([f"{chr(code)} dog {chr(code)}" for code in range(0x300)])
+def test_any_captions_are_scored_in_their_places(texts):
+    """A caption whose tokens equal a reference's scores 1 wherever it stands; tokens hold no separator."""
+    tokens = tokenise([*texts, "a dog"])
+    assert tokens["a dog"] == "a dog"
+    for text in texts:
+        words = tokens[_one_line(text)]
+        assert words.split() == ([w for w in words.split(" ") if w] if words else [])
+    captions = dict(enumerate(texts))
+    references = {image: [text, "a dog"] for image, text in captions.items()}
+    scores = score_runs([Run("a", captions, references)], ["ROUGE_L", "Bleu_1"])["a"]
+    for image, text in captions.items():
+        expected = 1.0 if tokens[_one_line(text)] else 0.0
+        assert scores.images[image]["ROUGE_L"] == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module")
+def strange():
+    """Captions of random characters of all planes, scored with METEOR beside plain ones."""
+    draw = random.Random(7)
+    ranges = [(0, 0x2FF), (0x2000, 0x2FFF), (0x3000, 0xD7FF), (0x1F300, 0x1FAFF)]
+    captions, references = {}, {}
+    for image in range(400):
+        letters = [chr(draw.randint(*draw.choice(ranges))) for _ in range(20)]
+        text = "a dog runs" if image % 2 else " ".join(letters)
+        captions[image], references[image] = text, [text, "a cat"]
+    return captions, references
+
+
+def test_strange_captions_move_no_plain_one_in_meteor(strange):
+    captions, references = strange
+    scores = score_runs([Run("a", captions, references)], ["METEOR"])["a"]
+    assert {scores.images[image]["METEOR"] for image in range(1, 400, 2)} == {1.0}
+
+
+def test_a_decimal_comma_outside_changes_nothing(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+    scores = score_runs([Run("a", CAPTIONS, REFERENCES)], ["METEOR"])["a"]
+    assert 0.2 < scores.corpus["METEOR"] < 0.6
+
+
+def test_an_installation_that_cannot_be_written_is_enough(monkeypatch, tmp_path):
+    """Nothing is written beside the packages or into the current folder."""
+    jars = Path(next(iter(pycocoevalcap.__path__)))
+    before = {path: path.stat().st_mtime_ns for path in jars.rglob("*")}
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o555)
+    score_runs([Run("a", CAPTIONS, REFERENCES)], WITHOUT_METEOR)
+    tmp_path.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in jars.rglob("*")} == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_image_has_no_cider_and_all_else():
+    one = {1: CAPTIONS[1]}
+    scores = score_runs([Run("a", one, {1: REFERENCES[1]})], WITHOUT_METEOR)["a"]
+    assert scores.corpus["CIDEr"] == 0
+    assert scores.corpus["ROUGE_L"] > 0
+
+
+def test_an_empty_reference_is_one_that_nothing_matches():
+    references = {**REFERENCES, 1: [*REFERENCES[1], ""]}
+    runs = [Run("a", CAPTIONS, REFERENCES), Run("b", CAPTIONS, references)]
+    scores = score_runs(runs, ["ROUGE_L", "CIDEr"])
+    here, there = scores["a"].images[1], scores["b"].images[1]
+    assert there["ROUGE_L"] == here["ROUGE_L"]
+    assert there["CIDEr"] == pytest.approx(here["CIDEr"] * 2 / 3)
 
 
 def test_a_tokeniser_that_loses_a_line_is_noticed(echo_java):

@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from tipcap.errors import InputError
 from tipcap.io.store import write_json
-from tipcap.steps.score import score
+from tipcap.steps.score import score, spice_tools
 
 
 @pytest.fixture
@@ -66,6 +67,44 @@ def test_a_domain_is_a_corpus_of_its_own(world):
     score([request_of(world, "in", domain="in")], world / "score", world / "index.json")
     scores = json.loads((world / "score/in/scores.json").read_text())
     assert scores["images"].keys() == {"1", "3"}
+
+
+def test_all_domains_together_leave_the_file_for_the_official_server(world):
+    runs = [request_of(world, "all"), request_of(world, "in", domain="in")]
+    score(runs, world / "score", world / "index.json")
+    submitted = json.loads((world / "score/all/submission.json").read_text())
+    assert submitted == json.loads((world / "all.json").read_text())
+    assert not (world / "score/in/submission.json").exists()
+
+
+def test_what_was_left_out_or_cut_is_in_the_record(world):
+    score([request_of(world, "a")], world / "score", world / "index.json")
+    record = json.loads((world / "score/a/meta.json").read_text())
+    assert record["counts"] == {"images": 4, "empty_captions": 0}
+
+
+def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
+    given = []
+
+    class Fake:
+        cut = frozenset({"a dog runs on grass"})
+
+        def __init__(self, tools, silence):
+            given.append(tools)
+
+        def score(self, candidates, references):
+            return [0.25] * len(candidates)
+
+    monkeypatch.setattr("tipcap.io.scoring.Spice", Fake)
+    tools = spice_tools(Path("jars"), None, 3)
+    run = request_of(world, "a", metrics=["spice", "rouge_l"])
+    score([run], world / "score", world / "index.json", tools)
+    assert given == [(Path("jars"), Path("jars/parses"), 3)]
+    scores = json.loads((world / "score/a/scores.json").read_text())
+    assert scores["corpus"]["SPICE"] == 0.25
+    assert scores["images"]["1"]["SPICE"] == 0.25
+    record = json.loads((world / "score/a/meta.json").read_text())
+    assert record["counts"]["cut_for_spice"] == 4
 
 
 def test_a_lost_caption_is_noticed(world):

@@ -2,15 +2,20 @@
 
 Every program runs in its own process group and its own temporary folder, with English number formats
 and UTF-8. It is given lines and asked for lines; silence, a wrong number of lines or a bad exit status
-is one `InputError`.
+is one `InputError`. When this process is killed, its programs end too, and the folder they leave is
+removed when the next one is made.
 """
 
 import contextlib
+import fcntl
 import os
 import selectors
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +35,14 @@ _OPTIONS = (
     "-XX:-UsePerfData",  # no files in the shared temporary folder
 )
 _BLOCK = 1 << 16
+_FOLDER_PREFIX = "tipcap-java-"
+_OWNER = "owner"
+_UNOWNED_SECONDS = 60.0  # a folder without a lock that is younger is just being made
+# Linux ends the program when this process dies (PR_SET_PDEATHSIG); exec keeps the setting.
+_TIED = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
+)
 _REASON_CHARACTERS = 300
 
 
@@ -63,10 +76,15 @@ class JavaProgram:
     """A running program that is given lines and answers with lines. Made by `java_program`."""
 
     def __init__(
-        self, name: str, process: "subprocess.Popen[bytes]", log: Path, silence: float
+        self,
+        name: str,
+        process: "subprocess.Popen[bytes]",
+        log: Path,
+        silence: float,
+        cpu_limit: float | None = None,
     ) -> None:
         self._name, self._process, self._log = name, process, log
-        self._silence = silence
+        self._silence, self._cpu_limit, self._cpu = silence, cpu_limit, 0.0
         self._received = bytearray()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -124,6 +142,8 @@ class JavaProgram:
             while num_answers is None or num_lines < num_answers:
                 ready = selector.select(self._silence)
                 if not ready:
+                    if self._is_working():
+                        continue
                     raise self._error("an answer", f"silence for {self._silence:g} s")
                 for key, _ in ready:
                     if key.fileobj is self._stdout:
@@ -145,6 +165,15 @@ class JavaProgram:
                             with contextlib.suppress(BrokenPipeError):
                                 self._stdin.close()
 
+    def _is_working(self) -> bool:
+        """Whether a program that may be silent has computed since the last time this was asked."""
+        if self._cpu_limit is None:
+            return False
+        before, self._cpu = self._cpu, _cpu_seconds(self._process.pid)
+        if self._cpu > self._cpu_limit:
+            raise self._error("an end", f"none after {self._cpu:.0f} s of computing")
+        return self._cpu - before > 0.01 * self._silence
+
     def _error(self, expected: str, found: str) -> InputError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)  # it may have closed its output just before it ends
@@ -164,7 +193,11 @@ class JavaProgram:
 
 @contextmanager
 def java_program(
-    name: str, arguments: Sequence[str], *, silence: float = SILENCE_SECONDS
+    name: str,
+    arguments: Sequence[str],
+    *,
+    silence: float = SILENCE_SECONDS,
+    cpu_limit: float | None = None,
 ) -> Iterator[JavaProgram]:
     """Yield a started Java program; it has ended, whatever happens, when the block ends.
 
@@ -172,14 +205,19 @@ def java_program(
         name: what it is called in messages.
         arguments: class path, memory, main class and its arguments; paths are absolute.
         silence: seconds in which it neither reads nor writes after which it is ended.
+        cpu_limit: for a program that reads no input and says nothing while it works: it is ended when
+            it has computed this many seconds, or when it stops computing for `silence` seconds.
 
     Raises:
         InputError: there is no Java runtime, or it cannot be started.
     """
     java = find_java()
-    with tempfile.TemporaryDirectory(prefix="tipcap-java-") as folder:
-        log = Path(folder) / "stderr"
+    with work_folder() as folder:
+        log = folder / "stderr"
         command = [str(java), *_OPTIONS, f"-Djava.io.tmpdir={folder}", *arguments]
+        if cpu_limit is not None and sys.platform == "linux":
+            # one that reads ends with its input; this one would work on
+            command = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
         with log.open("wb") as stderr:
             try:
                 process = subprocess.Popen(
@@ -198,9 +236,45 @@ def java_program(
                     f"({java}: {error.strerror}); set JAVA_HOME to another one"
                 ) from error
         try:
-            yield JavaProgram(name, process, log, silence)
+            yield JavaProgram(name, process, log, silence, cpu_limit)
         finally:
             _end(process)
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """Yield an empty folder that vanishes with the block.
+
+    Folders of processes that were killed are removed first: nobody holds their locks any more.
+    """
+    for found in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        _remove_unowned(found)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix=_FOLDER_PREFIX, ignore_cleanup_errors=True
+        ) as folder,
+        (Path(folder) / _OWNER).open("w") as owner,
+    ):
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        yield Path(folder)
+
+
+def _remove_unowned(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another user's, or just removed
+        if time.time() - folder.stat().st_mtime < _UNOWNED_SECONDS:
+            return
+        with (folder / _OWNER).open("a") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process; 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,8 +1,8 @@
-"""Scores of captions: BLEU, METEOR, ROUGE-L and CIDEr, bit for bit those of pycocoevalcap 1.2.
+"""Scores of captions: BLEU, METEOR, ROUGE-L and CIDEr, bit for bit those of pycocoevalcap 1.2, and SPICE.
 
 Its Python scorers and its jars do the work; what surrounds them is ours: all captions of a call are
 tokenised at once, one METEOR serves all runs, references are prepared once per set, captions cannot
-break the line protocols, and nothing waits for ever. SPICE is not part of it yet.
+break the line protocols, and nothing waits for ever. SPICE has a module of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,22 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pycocoevalcap
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs, cook_test
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import (
     PUNCTUATIONS,
     STANFORD_CORENLP_3_4_1_JAR,
 )
 
+from tipcap.core.bootstrap import CorpusScore, bleu_of, mean_of, meteor_of
+from tipcap.core.cider import CiderReferences
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.java import SILENCE_SECONDS, JavaProgram, java_program
 from tipcap.io.progress import Progress
+from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
 
-_SPICE = METRICS["spice"].score_name
-COMPUTED = tuple(m.score_name for m in METRICS.values() if m.score_name != _SPICE)
+COMPUTED = tuple(metric.score_name for metric in METRICS.values())
 """Metrics that can be asked for, by their names in `scores.json`."""
 _BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 _JARS = Path(next(iter(pycocoevalcap.__path__)))
@@ -48,6 +49,10 @@ class Scores(NamedTuple):
 
     corpus: dict[str, float]
     images: dict[int, dict[str, float]]
+    statistics: Mapping[str, Sequence[tuple[float, ...]]] = {}
+    """Numbers per image whose sums make corpus BLEU and METEOR; not kept in files."""
+    counts: Mapping[str, int] = {}
+    """What happened to captions on the way, for the record."""
 
 
 class _References(NamedTuple):
@@ -55,8 +60,9 @@ class _References(NamedTuple):
 
     tokens: dict[int, list[str]]
     meteor_lines: list[str]
-    cider: CiderScorer
-    """Holds the counted references and their document frequencies."""
+    bleu: list[Any]
+    """Counted n-grams, as pycocoevalcap keeps them."""
+    cider: CiderReferences
 
 
 def score_runs(
@@ -64,6 +70,7 @@ def score_runs(
     metrics: Iterable[str],
     progress: Progress | None = None,
     *,
+    spice: SpiceTools | None = None,
     silence: float = SILENCE_SECONDS,
 ) -> dict[str, Scores]:
     """Return the scores of every run by its key.
@@ -77,6 +84,7 @@ def score_runs(
         runs: their keys differ; together they may hold many models' captions of many datasets.
         metrics: some of `COMPUTED`.
         progress: advanced once per run.
+        spice: needed for SPICE only.
         silence: seconds without any sign of life after which a Java program is ended.
 
     Raises:
@@ -84,6 +92,10 @@ def score_runs(
             images or an image without references; Java cannot run or fails.
     """
     wanted = _check_metrics(metrics)
+    if "SPICE" in wanted and spice is None:
+        raise InputError(
+            "metrics: expected SPICE's jars for SPICE, found none; name their folder or leave SPICE out"
+        )
     _check_runs(runs)
     if not runs:
         return {}
@@ -117,7 +129,49 @@ def score_runs(
                 progress.advance(note=run.key)
         if meteor is not None:
             meteor.close()
+    if "SPICE" in wanted and spice is not None:
+        scorer = Spice(spice, silence)
+        # One virtual machine per run: the order of all its images may decide a tie between nodes.
+        for run in runs:
+            scores[run.key] = _with_spice(scores[run.key], run, tokens, scorer)
     return scores
+
+
+def _with_spice(
+    scores: Scores, run: Run, tokens: Mapping[str, str], scorer: Spice
+) -> Scores:
+    images = sorted(run.captions)
+    candidates = [tokens[_one_line(run.captions[image])] for image in images]
+    references = [
+        [tokens[_one_line(text)] for text in run.references[image]] for image in images
+    ]
+    values = scorer.score(candidates, references)
+    number_cut = sum(text in scorer.cut for text in candidates)
+    return scores._replace(
+        corpus={**scores.corpus, "SPICE": float(np.mean(values))},
+        images={
+            image: {**scores.images[image], "SPICE": value}
+            for image, value in zip(images, values, strict=True)
+        },
+        counts={**scores.counts, "cut_for_spice": number_cut},
+    )
+
+
+def resampled(scores: Scores) -> dict[str, CorpusScore]:
+    """Return every corpus score as a function of its images, for the bootstrap.
+
+    BLEU and METEOR follow exactly from their statistics, the others are means of image scores.
+    """
+    found = {}
+    for name in scores.corpus:
+        if name in _BLEU:
+            statistics = np.array(scores.statistics["BLEU"], dtype=np.float64)
+            found[name] = bleu_of(statistics, order=_BLEU.index(name) + 1)
+        elif name == "METEOR":
+            found[name] = meteor_of(np.array(scores.statistics[name]))
+        else:
+            found[name] = mean_of([image[name] for image in scores.images.values()])
+    return found
 
 
 def tokenise(
@@ -162,11 +216,6 @@ def _one_line(caption: str) -> str:
 def _check_metrics(metrics: Iterable[str]) -> frozenset[str]:
     wanted = frozenset(metrics)
     for name in sorted(wanted):
-        if name == _SPICE:
-            raise InputError(
-                f"metrics: expected metrics computed here, found {name!r}, which is not yet; "
-                "leave it out and declare it absent in the world's file"
-            )
         if name not in COMPUTED:
             raise unknown_name("metric", name, COMPUTED, "metrics")
     if not wanted:
@@ -212,11 +261,9 @@ def _check_runs(runs: Sequence[Run]) -> None:
 
 
 def _prepare(tokens: dict[int, list[str]]) -> _References:
-    cider = CiderScorer(n=4, sigma=6.0)
-    cider.crefs = [cook_refs(references) for references in tokens.values()]
-    cider.compute_doc_freq()
     lines = [" ||| ".join(references) for references in tokens.values()]
-    return _References(tokens, lines, cider)
+    bleu = [cook_refs(references) for references in tokens.values()]
+    return _References(tokens, lines, bleu, CiderReferences(list(tokens.values())))
 
 
 def _score(
@@ -225,29 +272,49 @@ def _score(
     wanted: frozenset[str],
     meteor: "_Meteor | None",
 ) -> Scores:
-    """Scores of one run; each scorer gives a corpus score and one score per image."""
+    """Scores of one run without SPICE; each scorer gives a corpus score and one score per image."""
     found: dict[str, tuple[Any, Any]] = {}
+    statistics: dict[str, list[tuple[float, ...]]] = {}
     if wanted.intersection(_BLEU):
-        corpus, images = Bleu(4).compute_score(references.tokens, candidates, verbose=0)
+        bleu = BleuScorer(n=4)
+        bleu.crefs = references.bleu
+        bleu.ctest = [
+            cook_test(candidate, counted)
+            for (candidate,), counted in zip(
+                candidates.values(), references.bleu, strict=True
+            )
+        ]
+        corpus, images = bleu.compute_score(option="closest", verbose=0)
         found |= dict(zip(_BLEU, zip(corpus, images, strict=True), strict=True))
+        statistics["BLEU"] = [_bleu_statistics(counted) for counted in bleu.ctest]
     if meteor is not None:
         hypotheses = [candidate for (candidate,) in candidates.values()]
-        found["METEOR"] = meteor.score(hypotheses, references.meteor_lines)
+        corpus, images, statistics["METEOR"] = meteor.score(
+            hypotheses, references.meteor_lines
+        )
+        found["METEOR"] = corpus, images
     if "ROUGE_L" in wanted:
         found["ROUGE_L"] = Rouge().compute_score(references.tokens, candidates)
     if "CIDEr" in wanted:
-        cider = references.cider
-        cider.ctest = [cook_test(candidate) for (candidate,) in candidates.values()]
-        per_image = np.array(cider.compute_cider())
+        per_image = references.cider.score([one for (one,) in candidates.values()])
         found["CIDEr"] = (np.mean(per_image), per_image)
-    columns = {name: found[name] for name in COMPUTED if name in wanted}
+    columns = {name: found[name] for name in COMPUTED if name in wanted & found.keys()}
     return Scores(
         {name: float(corpus) for name, (corpus, _) in columns.items()},
         {
             image: {name: float(images[row]) for name, (_, images) in columns.items()}
             for row, image in enumerate(candidates)
         },
+        statistics,
+        {"empty_captions": sum(not text for (text,) in candidates.values())},
     )
+
+
+def _bleu_statistics(counted: Mapping[str, Any]) -> tuple[float, ...]:
+    length = counted["testlen"]
+    _, closest = min((abs(other - length), other) for other in counted["reflen"])
+    numbers = (length, closest, *counted["guess"], *counted["correct"])
+    return tuple(map(float, numbers))
 
 
 def _meteor_program(silence: float) -> Any:
@@ -265,7 +332,8 @@ class _Meteor:
 
     def score(
         self, candidates: Sequence[str], references: Sequence[str]
-    ) -> tuple[float, list[float]]:
+    ) -> tuple[float, list[float], list[tuple[float, ...]]]:
+        """Return the corpus score, the images' scores, and the statistics behind both."""
         pairs = [
             (reference, candidate.replace("|||", "").replace("  ", " "))
             for candidate, reference in zip(candidates, references, strict=True)
@@ -280,11 +348,14 @@ class _Meteor:
         numbers = self._program.ask([f"EVAL{question}"], len(pairs) + 1)
         try:
             *images, corpus = map(float, numbers)
+            statistics = [
+                tuple(map(float, self._statistics[pair].split())) for pair in pairs
+            ]
         except ValueError as error:
             raise InputError(
                 f"METEOR: expected {len(pairs) + 1} numbers, found other text ({error}); run again"
             ) from error
-        return corpus, images
+        return corpus, images, statistics
 
     def close(self) -> None:
         self._program.finish()

