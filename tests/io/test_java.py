@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.java import find_java, java_program, work_folder
+from tipcap.io.java import _cpu_seconds, find_java, java_program, work_folder
 
 PATIENCE = 0.5  # seconds of silence that end a fake program; nothing is measured by it
 
@@ -187,10 +188,20 @@ def test_it_is_not_in_our_process_group(fake_java, tmp_path):
         os.kill(int(pid), signal.SIGTERM)
 
 
-def test_a_program_that_computes_in_silence_is_left_alone_within_its_limit(fake_java):
-    fake_java("i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; echo done")
-    with java_program("X", [], silence=0.05, cpu_limit=600) as program:
+def test_a_program_that_computes_in_silence_is_left_alone_within_its_limit(
+    fake_java, monkeypatch
+):
+    clock = itertools.count(1)
+    monkeypatch.setattr("tipcap.io.java._cpu_seconds", lambda pid: float(next(clock)))
+    fake_java("sleep 1; echo done")
+    with java_program("X", [], silence=0.1, cpu_limit=600.0) as program:
         assert program.finish() == ["done"]
+
+
+def test_computing_is_counted():
+    while _cpu_seconds(os.getpid()) < 0.1:
+        pass  # tests before this one have taken more
+    assert _cpu_seconds(2**22 + 1) == 0  # no process
 
 
 def test_one_that_computes_beyond_its_limit_is_ended(fake_java):
@@ -206,7 +217,7 @@ def test_one_that_neither_speaks_nor_computes_is_ended(fake_java):
     fake_java("exec sleep 600")
     with (
         pytest.raises(InputError, match="silence"),
-        java_program("X", [], silence=PATIENCE, cpu_limit=600) as program,
+        java_program("X", [], silence=PATIENCE, cpu_limit=600.0) as program,
     ):
         program.finish()
 

@@ -241,7 +241,7 @@ def test_only_the_metrics_asked_for_are_given():
 
 def test_no_runs_need_no_java(monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert score_runs([], COMPUTED) == {}
+    assert score_runs([], WITHOUT_SPICE) == {}
 
 
 @pytest.mark.parametrize(
@@ -360,18 +360,12 @@ CHARACTERS = st.characters() | st.sampled_from("|\r\n\x0b\x0c\x85\u2028\0 .,\"'`
 @given(st.lists(st.text(CHARACTERS, max_size=40), min_size=2, max_size=60))
 @example([f"{chr(code)} dog {chr(code)}" for code in range(0x300)])
 def test_any_captions_are_scored_in_their_places(texts):
-    """A caption whose tokens equal a reference's scores 1 wherever it stands; tokens hold no separator."""
-    tokens = tokenise([*texts, "a dog"])
-    assert tokens["a dog"] == "a dog"
-    for text in texts:
-        words = tokens[_one_line(text)]
-        assert words.split() == ([w for w in words.split(" ") if w] if words else [])
+    """A caption that is one of its references scores 1 wherever it stands."""
     captions = dict(enumerate(texts))
     references = {image: [text, "a dog"] for image, text in captions.items()}
-    scores = score_runs([Run("a", captions, references)], ["ROUGE_L", "Bleu_1"])["a"]
-    for image, text in captions.items():
-        expected = 1.0 if tokens[_one_line(text)] else 0.0
-        assert scores.images[image]["ROUGE_L"] == pytest.approx(expected)
+    scores = score_runs([Run("a", captions, references)], ["ROUGE_L"])["a"]
+    assert scores.corpus["ROUGE_L"] == pytest.approx(1)
+    assert tokenise([*texts, "a dog"])["a dog"] == "a dog"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tipcap.errors import InputError
+from tipcap.io.spice import Spice
 from tipcap.io.store import write_json
 from tipcap.steps.score import score, spice_tools
 
@@ -86,7 +87,7 @@ def test_what_was_left_out_or_cut_is_in_the_record(world):
 def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
     given = []
 
-    class Fake:
+    class Fake(Spice):
         cut = frozenset({"a dog runs on grass"})
 
         def __init__(self, tools, silence):

@@ -174,13 +174,13 @@ class Spice:
                 missing[:_CAPTIONS_PER_PARSE],
                 missing[_CAPTIONS_PER_PARSE:],
             )
-            new = self._parse([keys[key] for key in chunk])
-            if lost := [keys[key] for key in chunk if key not in new]:
+            fresh = self._parse([keys[key] for key in chunk])
+            if lost := [keys[key] for key in chunk if key not in fresh]:
                 raise InputError(
                     f"SPICE: expected a parse of every caption, found none of {lost[0][:60]!r}; report it with this caption"
                 )
-            self._store.add(new)
-            found |= new
+            self._store.add(fresh)
+            found |= fresh
             progress.advance(len(chunk))
             others = self._store.get(missing)
             found |= others
