@@ -497,7 +497,7 @@ def test_only_training_has_checkpoints(mini):
         for key, step in mini.steps.items()
         if "--checkpoints" in mini.arguments(step.spec.step, key)
     }
-    assert with_checkpoints == {"train"}
+    assert with_checkpoints == {"train", "prompt"}
 
 
 def test_a_table_is_scored_by_one_request(paper):

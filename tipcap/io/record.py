@@ -20,6 +20,7 @@ _PACKAGES = (
     "open_clip_torch",
     "pycocoevalcap",
     "numpy",
+    "spacy",
     "pillow",
 )
 
