@@ -80,21 +80,20 @@ def tiny_encoder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def all_results(tmp_path_factory):
-    """A folder with the tiny world and invented results of all its tables, not to be changed."""
+    """A folder with invented results of all tables, not to be changed, and the plan of them."""
     folder = tmp_path_factory.mktemp("all-results")
     before = Path.cwd()
     os.chdir(folder)
     try:
-        finished_world.build()
+        plan = finished_world.build()
     finally:
         os.chdir(before)
-    return folder
+    return folder, plan
 
 
 @pytest.fixture
 def in_all_results(all_results, monkeypatch):
     """The plan of that world, with its folder as the current one."""
-    from tipcap.plan import load
-
-    monkeypatch.chdir(all_results)
-    return load(finished_world.WORLD)
+    folder, plan = all_results
+    monkeypatch.chdir(folder)
+    return plan

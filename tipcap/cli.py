@@ -517,12 +517,14 @@ def plan(
     ] = False,
 ) -> None:
     """Show what each table needs, what is done, what is left and what that costs."""
+    from tipcap.plan import load
     from tipcap.steps.overview import show_plan, target_of
 
+    planned = load(world)
     if target:
-        typer.echo(target_of(world, _given(table, "table", "table"), row))
+        typer.echo(target_of(planned, _given(table, "table", "table"), row))
         return
-    for line in show_plan(world, table, row):
+    for line in show_plan(planned, table, row):
         typer.echo(line)
 
 

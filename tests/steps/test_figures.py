@@ -11,6 +11,7 @@ from tipcap.config.tables import Address
 from tipcap.io.plots import draw_points
 from tipcap.steps.figures import (
     captioned,
+    draw_figure,
     embedded_pairs,
     equivalent,
     neighbourhoods,
@@ -20,9 +21,8 @@ S3_PROMPT = Address(table="IV", row="CLIP RN50x4: S3", group="MS-COCO")
 
 
 def draw(plan, name, folder):
-    words = plan.figure_arguments(name)
-    out = folder / Path(words[-1]).name
-    main(["figure", *words[:-1], str(out)])
+    out = folder / Path(plan.figure_file(name)).name
+    draw_figure(plan, name, out)
     return out
 
 

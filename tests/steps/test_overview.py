@@ -7,20 +7,29 @@ import finished_world
 import pytest
 
 from tipcap.cli import main
+from tipcap.io.store import write_json
+from tipcap.plan import load
 from tipcap.steps.overview import show_plan
+from tipcap.steps.report import make_table
 
 WORLD = finished_world.WORLD
 
 
+@pytest.fixture(scope="module")
+def plan_of_tiny():
+    return load(finished_world.CONFIG / "tiny.yaml")
+
+
 @pytest.fixture
-def started(tmp_path, monkeypatch):
-    """The declarations alone: nothing made yet."""
+def started(tmp_path, monkeypatch, plan_of_tiny):
+    """The plan of the tiny world in a folder with the declarations alone: nothing made yet."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished_world.CONFIG, "config")
+    return plan_of_tiny
 
 
 def test_where_everything_is_made_nothing_is_left(in_all_results):
-    lines = list(show_plan(WORLD, None, None))
+    lines = list(show_plan(in_all_results, None, None))
     assert [line for line in lines if line.startswith("table VI:")]
     done = [line.split() for line in lines if line.startswith("  done:")]
     in_tables = done[: len(in_all_results.wanted)]
@@ -28,31 +37,28 @@ def test_where_everything_is_made_nothing_is_left(in_all_results):
 
 
 def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
-    before = list(show_plan(WORLD, "II", None))
+    before = list(show_plan(started, "II", None))
     assert before[0] == "table II: 10 runs, 10 trainings"
     assert before[1].startswith("  experiments: s1, s2")
     assert before[-1].startswith("  cost of what is left, one after the other: not ")
-    from tipcap.io.store import write_json
-    from tipcap.plan import load
-
-    plan = load(WORLD)
-    first = next(k for k, step in plan.steps.items() if step.spec.step == "train")
+    steps = started.steps.items()
+    first = next(key for key, step in steps if step.spec.step == "train")
     folder = Path(f"results/tiny/train/{first}")
     folder.mkdir(parents=True)
     write_json(folder / "meta.json", {"seconds": 120.0})
-    after = list(show_plan(WORLD, "II", None))
+    after = list(show_plan(started, "II", None))
     (left,) = [line for line in after if line.startswith("  left:")]
     assert "9 train," in left
     assert "other: 18 min; not measured here yet: draw" in after[-1]
 
 
 def test_shared_trainings_are_named(started):
-    shared = [line for line in show_plan(WORLD, "II", None) if "shared" in line]
+    shared = [line for line in show_plan(started, "II", None) if "shared" in line]
     assert shared == ["  trainings shared: 8 with sanity"]
 
 
 def test_one_row_needs_only_its_own_runs(started):
-    lines = list(show_plan(WORLD, "II", "TIPCap (S3)"))
+    lines = list(show_plan(started, "II", "TIPCap (S3)"))
     assert lines[0] == "table II.14: 2 runs, 2 trainings"
 
 
@@ -89,9 +95,9 @@ def test_a_row_is_rendered_alone_with_the_numbers_of_its_table(
     import csv
 
     name = in_all_results.part_name("VI", "L: 4")
-    finished_world.write_index(in_all_results, name)
-    words = in_all_results.table_arguments(name)
-    main(["table", *words[:-1], str(tmp_path)])
+    index = tmp_path / "index.json"
+    write_json(index, finished_world.corpus_scores(in_all_results, name))
+    make_table(WORLD, name, tmp_path, index, [])
     with (tmp_path / f"table_{name}.csv").open(newline="") as file:
         header, row = csv.reader(file)
     with Path("results/tiny/tables/table_VI.csv").open(newline="") as file:

@@ -47,8 +47,16 @@ _HISTOGRAM_DIFFERENCES = (
 
 
 def make_figure(world: Path, name: str, out: Path) -> None:
-    """Draw a figure of the world's plan."""
-    plan = load(world)
+    """Draw a figure of a world."""
+    draw_figure(load(world), name, out)
+
+
+def draw_figure(plan: Plan, name: str, out: Path) -> None:
+    """Draw a figure of a plan.
+
+    Raises:
+        InputError: the plan has no such figure, or what it shows was not made.
+    """
     plan.figure_file(name)  # that there is one
     figure: Figure = plan.figures[name]
     out.parent.mkdir(parents=True, exist_ok=True)

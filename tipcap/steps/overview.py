@@ -10,18 +10,17 @@ from pathlib import Path
 
 from tipcap import paths
 from tipcap.io.store import read_json
-from tipcap.plan import Plan, load, part
+from tipcap.plan import Plan, part
 
 _MINUTE, _HOUR = 60, 3600
 
 
-def show_plan(world: Path, table: str | None, row: str | None) -> Iterator[str]:
+def show_plan(plan: Plan, table: str | None, row: str | None) -> Iterator[str]:
     """Yield the lines of the overview, of all tables, one table or one row of it.
 
     Raises:
         InputError: the world makes no such table, or the table has no such row.
     """
-    plan = load(world)
     names = list(plan.tables) if table is None else [plan.part_name(table, row)]
     needed = {name: needed_by(plan, name) for name in names}
     others = {name: needed_by(plan, name) for name in plan.tables}
@@ -36,13 +35,12 @@ def show_plan(world: Path, table: str | None, row: str | None) -> Iterator[str]:
         yield from _left(plan, everything, seconds)
 
 
-def target_of(world: Path, table: str, row: str | None) -> str:
+def target_of(plan: Plan, table: str, row: str | None) -> str:
     """Return the file that holds a table, or one row of it.
 
     Raises:
         InputError: as `show_plan`.
     """
-    plan = load(world)
     return paths.table_file(plan.name, plan.part_name(table, row), "csv")
 
 

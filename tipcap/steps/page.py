@@ -27,8 +27,12 @@ from tipcap.steps.figures import captioned
 
 
 def make_report(world: Path, out: Path) -> None:
-    """Write the page; what was not made yet is named on it."""
-    plan = load(world)
+    """Write the page of a world; what was not made yet is named on it."""
+    write_report(load(world), out)
+
+
+def write_report(plan: Plan, out: Path) -> None:
+    """Write the page of a plan."""
     page = Page(
         title=f"TIPCap, reproduced: world {plan.name}",
         world=plan.name,
