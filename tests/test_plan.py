@@ -342,7 +342,7 @@ def test_sizes_of_a_world_reach_the_steps_and_no_others(science):
 
 
 def test_seeds_of_a_world_hold_where_a_row_states_none(science):
-    plan = load(science.world(seeds=[0, 1]), ["II", "sanity"])
+    plan = load(science.world(seeds=[0, 1], table_seeds={}), ["II", "sanity"])
     settings = [
         cell for cell in plan.cells["II"] if re.match("s[1-4]", cell.experiment)
     ]
