@@ -140,13 +140,13 @@ def _places(
 
 def _metrics(claim: Claim, places: Sequence[Place], where: str) -> Iterator[MetricName]:
     shown = [set(place.table.metrics_of(place.group)) for place in places]
-    common = set.intersection(*shown)
-    if not common.intersection(claim.metrics):
+    shared = set.intersection(*shown)
+    if not shared.intersection(claim.metrics):
         place = places[0]
         raise InputError(
-            f"{where}: expected a metric that all its rows show, found {', '.join(claim.metrics)}; table {place.table.id}, group {place.group.label!r} shows {', '.join(sorted(common)) or 'no common one'}"
+            f"{where}: expected a metric that all its rows show, found {', '.join(claim.metrics)}; table {place.table.id}, group {place.group.label!r} shows {', '.join(sorted(shared)) or 'no common one'}"
         )
-    yield from (metric for metric in claim.metrics if metric in common)
+    yield from (metric for metric in claim.metrics if metric in shared)
 
 
 def _has_number(place: Place, metric: MetricName) -> bool:
