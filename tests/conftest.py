@@ -80,7 +80,7 @@ def tiny_encoder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def all_results(tmp_path_factory):
-    """A folder with invented results of all tables, not to be changed, and the plan of them."""
+    """A folder with invented results of some tables, not to be changed, and the plan of them."""
     folder = tmp_path_factory.mktemp("all-results")
     before = Path.cwd()
     os.chdir(folder)

@@ -144,7 +144,7 @@ def _metrics(claim: Claim, places: Sequence[Place], where: str) -> Iterator[Metr
     if not shared.intersection(claim.metrics):
         place = places[0]
         raise InputError(
-            f"{where}: expected a metric that all its rows show, found {', '.join(claim.metrics)}; table {place.table.id}, group {place.group.label!r} shows {', '.join(sorted(shared)) or 'no shared one'}"
+            f"{where}: expected a metric that all its rows show, found {', '.join(claim.metrics)}; table {place.table.id}, group {place.group.label!r} shows {', '.join(sorted(shared)) or 'no common one'}"
         )
     yield from (metric for metric in claim.metrics if metric in shared)
 
