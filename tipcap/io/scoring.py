@@ -131,7 +131,6 @@ def score_runs(
             meteor.close()
     if "SPICE" in wanted and spice is not None:
         scorer = Spice(spice, silence)
-        # One virtual machine per run: the order of all its images may decide a tie between nodes.
         for run in runs:
             scores[run.key] = _with_spice(scores[run.key], run, tokens, scorer)
     return scores
