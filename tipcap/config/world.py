@@ -185,12 +185,20 @@ class World(_Declared):
 
 
 def load_world(path: Path) -> World:
-    """Return a world.
+    """Return a world; with `extends: FILE`, what the file beside it says and this one does not.
 
     Raises:
         InputError: a misspelt or wrong field, with its place in the file.
     """
-    return check(World, read_yaml(path), str(path))
+    fields = read_yaml(path)
+    if (base := fields.pop("extends", None)) is not None:
+        below = read_yaml(path.parent / str(base))
+        if "extends" in below:
+            raise InputError(
+                f"{path}: extends: expected a world that stands alone, found {base!r}, which extends another; name that one"
+            )
+        fields = {**below, **fields}
+    return check(World, fields, str(path))
 
 
 def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
