@@ -38,7 +38,7 @@ def test_where_everything_is_made_nothing_is_left(in_all_results):
 
 def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
     before = list(show_plan(started, "II", None))
-    assert before[0] == "table II: 10 runs, 10 trainings"
+    assert before[0] == "table II: 18 runs, 16 trainings"
     assert before[1].startswith("  experiments: s1, s2")
     assert before[-1].startswith("  cost of what is left, one after the other: not ")
     steps = started.steps.items()
@@ -48,13 +48,13 @@ def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
     write_json(folder / "meta.json", {"seconds": 120.0})
     after = list(show_plan(started, "II", None))
     (left,) = [line for line in after if line.startswith("  left:")]
-    assert left.endswith(", 9 train")
-    assert "other: 18 min; not measured here yet: draw" in after[-1]
+    assert left.endswith(", 15 train")
+    assert "other: 30 min; not measured here yet: draw" in after[-1]
 
 
 def test_shared_trainings_are_named(started):
     shared = [line for line in show_plan(started, "II", None) if "shared" in line]
-    assert shared == ["  trainings shared: 8 with sanity"]
+    assert shared == ["  trainings shared: 8 with sanity, 5 with prompts"]
 
 
 def test_one_row_needs_only_its_own_runs(started):

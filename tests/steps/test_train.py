@@ -91,7 +91,7 @@ def generated(folder, model, out, images, **fields):
     spec = GenerateSpec(split="train", beam=1, max_tokens=20, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
     texts = folder / "texts.safetensors"
-    generate(request, spec, model, folder / "lm", images, "cpu", texts)
+    generate(request, spec, model, folder / "lm", images, "cpu", texts=texts)
     rows = json.loads((out / "captions.json").read_text())
     return {row["image_id"]: row["caption"] for row in rows}
 

@@ -159,7 +159,7 @@ def _span(axes: Axes) -> float:
 
 
 def draw_histograms(
-    panels: Sequence[tuple[str, Float[np.ndarray, " value"]]], out: Path
+    panels: Sequence[tuple[str, Float[np.ndarray, " _"]]], out: Path
 ) -> None:
     """Draw one histogram per panel over one range; the first, of all dimensions, in its own colour."""
     low, high = np.quantile(np.concatenate([values for _, values in panels]), [0, 1])

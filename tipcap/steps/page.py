@@ -1,6 +1,7 @@
 """The report step: everything that was made, on one page."""
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,10 +103,10 @@ def costs(plan: Plan) -> list[Cost]:
     for kind, keys in planned.items():
         records = [read_json(file) for file in _records(plan, kind, keys)]
         seconds = [float(record["seconds"]) for record in records]
-        processor = sum(float(record["cpu_seconds"]) for record in records)
+        processor = math.fsum(record["cpu_seconds"] for record in records)
         longest = max(seconds, default=0.0)
         found.append(
-            Cost(kind, len(keys), len(records), sum(seconds), processor, longest)
+            Cost(kind, len(keys), len(records), math.fsum(seconds), processor, longest)
         )
     return found
 
