@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pycocoevalcap
@@ -88,7 +89,8 @@ def echo_java(tmp_path, monkeypatch):
         launcher = tmp_path / "runtime" / "bin" / "java"
         launcher.parent.mkdir(parents=True)
         launcher.write_text(
-            f'#!/bin/sh\ncase "$*" in\n*PTBTokenizer*) {tokeniser};;\n*) {meteor};;\nesac\n'
+            f'#!/bin/sh\ncase "$*" in\n*PTBTokenizer*) {tokeniser};;\n'
+            f"*Normalizer*) exec cat;;\n*) {meteor};;\nesac\n"
         )
         launcher.chmod(0o755)
         monkeypatch.setenv("JAVA_HOME", str(tmp_path / "runtime"))
@@ -121,7 +123,17 @@ def test_a_resampled_meteor_is_that_of_the_drawn_images(fakecap_scores):
     assert meteor.score(meteor.statistics) == pytest.approx(expected, rel=1e-12)
 
 
-def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
+def tokenised(captions, references):
+    """Pairs of a tokenised caption and the tokenised references of its image."""
+    tokens = tokenise(chain(captions.values(), *references.values()))
+    for image in sorted(captions):
+        yield (
+            tokens[_one_line(captions[image])],
+            [tokens[_one_line(text)] for text in references[image]],
+        )
+
+
+def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap, fakecap_scores, monkeypatch):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.meteor.meteor import Meteor
@@ -139,6 +151,9 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
         "ROUGE_L": Rouge().compute_score(gts, res),
         "CIDEr": Cider().compute_score(gts, res),
     }
+    statistics = [
+        meteor._stat(candidate, texts) for candidate, texts in tokenised(*fakecap)
+    ]
     meteor.meteor_p.stdout.close()
     meteor.meteor_p.stderr.close()
     corpus, images = Bleu(4).compute_score(gts, res, verbose=0)
@@ -149,6 +164,9 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
     }
     for name, (_, values) in expected.items():
         assert [row[name] for row in scores["changed"].images.values()] == list(values)
+    assert scores["all"].statistics["METEOR"] == [
+        tuple(map(float, line.split())) for line in statistics
+    ]
 
 
 def test_a_run_scores_the_same_alone_and_among_others(fakecap, fakecap_scores):
