@@ -45,6 +45,13 @@ REFERENCES = {
     3: ["A plate of food on a table."],
     4: ["A red bus is parked."],
 }
+ODD = [
+    "A U.S.-based man's dogs' a-b-c-d, at 5 p.m. or 10.30",
+    "It's 1,000 dogs' at 5 p.m. - the U.S.-based man... a b-c d.",
+    "“Quoted” \u2018words\u2019 \u2013 and 1½ cafés & bars; Straße, İstanbul, ΌΣΟΣ 😀 | x || y ||| z",
+    "1 1/2 cafes and bars; the 'quoted' words of a rock-'n'-roll no. 5 guy",
+    "x-ray, e-mail, t.v. & o'clock @ home_run #1 $3.50 (50%) <b>bold</b>",
+]
 CAPTIONS = {
     1: "a dog is running on grass",
     2: "a man riding a bicycle",
@@ -59,9 +66,14 @@ def packaged_java(monkeypatch):
     monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
 
 
+def odd():
+    """Captions of characters that METEOR changes, and references like them."""
+    return dict(enumerate(ODD)), {i: ODD[:i] + ODD[i + 1 :] for i in range(len(ODD))}
+
+
 @pytest.fixture(scope="module")
 def fakecap_scores(fakecap):
-    """Scores of all of it, of a sample with every second caption changed, and of empty captions.
+    """Scores of all of it, of a sample with every second caption changed, of empty and of odd ones.
 
     One call, because METEOR takes seconds to start; and the sample.
     """
@@ -77,6 +89,7 @@ def fakecap_scores(fakecap):
         Run("all", captions, references),
         Run("changed", changed, some),
         Run("empty", empty, REFERENCES),
+        Run("odd", *odd()),
     ]
     return score_runs(runs, WITHOUT_SPICE), (changed, some)
 
@@ -151,9 +164,10 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap, fakecap_scores, monkeyp
         "ROUGE_L": Rouge().compute_score(gts, res),
         "CIDEr": Cider().compute_score(gts, res),
     }
-    statistics = [
-        meteor._stat(candidate, texts) for candidate, texts in tokenised(*fakecap)
-    ]
+    statistics = {
+        key: [meteor._stat(*pair) for pair in tokenised(*run)]
+        for key, run in {"all": fakecap, "odd": odd()}.items()
+    }
     meteor.meteor_p.stdout.close()
     meteor.meteor_p.stderr.close()
     corpus, images = Bleu(4).compute_score(gts, res, verbose=0)
@@ -164,9 +178,10 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap, fakecap_scores, monkeyp
     }
     for name, (_, values) in expected.items():
         assert [row[name] for row in scores["changed"].images.values()] == list(values)
-    assert scores["all"].statistics["METEOR"] == [
-        tuple(map(float, line.split())) for line in statistics
-    ]
+    for key, lines in statistics.items():
+        assert scores[key].statistics["METEOR"] == [
+            tuple(map(float, line.split())) for line in lines
+        ]
 
 
 def test_a_run_scores_the_same_alone_and_among_others(fakecap, fakecap_scores):

@@ -73,7 +73,7 @@ def _cached(table: Path) -> _Index:
     folder = user_cache() / f"paraphrases-{_LAYOUT}-{content}"
     try:
         return _read(folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):  # none yet, or damaged
         with publish(folder) as partial:
             _write(partial, table)
     return _read(folder)
