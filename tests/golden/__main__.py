@@ -99,6 +99,7 @@ STEP_MODULES = {
     "score": [
         "core/cider.py",
         "io/java.py",
+        "io/paraphrases.py",
         "io/scoring.py",
         "io/spice.py",
         "steps/score.py",

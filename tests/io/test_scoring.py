@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pycocoevalcap
@@ -44,6 +45,13 @@ REFERENCES = {
     3: ["A plate of food on a table."],
     4: ["A red bus is parked."],
 }
+ODD = [
+    "A U.S.-based man's dogs' a-b-c-d, at 5 p.m. or 10.30",
+    "It's 1,000 dogs' at 5 p.m. - the U.S.-based man... a b-c d.",
+    "“Quoted” \u2018words\u2019 \u2013 and 1½ cafés & bars; Straße, İstanbul, ΌΣΟΣ 😀 | x || y ||| z",
+    "1 1/2 cafes and bars; the 'quoted' words of a rock-'n'-roll no. 5 guy",
+    "x-ray, e-mail, t.v. & o'clock @ home_run #1 $3.50 (50%) <b>bold</b>",
+]
 CAPTIONS = {
     1: "a dog is running on grass",
     2: "a man riding a bicycle",
@@ -58,9 +66,14 @@ def packaged_java(monkeypatch):
     monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
 
 
+def odd():
+    """Captions of characters that METEOR changes, and references like them."""
+    return dict(enumerate(ODD)), {i: ODD[:i] + ODD[i + 1 :] for i in range(len(ODD))}
+
+
 @pytest.fixture(scope="module")
 def fakecap_scores(fakecap):
-    """Scores of all of it, of a sample with every second caption changed, and of empty captions.
+    """Scores of all of it, of a sample with every second caption changed, of empty and of odd ones.
 
     One call, because METEOR takes seconds to start; and the sample.
     """
@@ -76,6 +89,7 @@ def fakecap_scores(fakecap):
         Run("all", captions, references),
         Run("changed", changed, some),
         Run("empty", empty, REFERENCES),
+        Run("odd", *odd()),
     ]
     return score_runs(runs, WITHOUT_SPICE), (changed, some)
 
@@ -88,7 +102,8 @@ def echo_java(tmp_path, monkeypatch):
         launcher = tmp_path / "runtime" / "bin" / "java"
         launcher.parent.mkdir(parents=True)
         launcher.write_text(
-            f'#!/bin/sh\ncase "$*" in\n*PTBTokenizer*) {tokeniser};;\n*) {meteor};;\nesac\n'
+            f'#!/bin/sh\ncase "$*" in\n*PTBTokenizer*) {tokeniser};;\n'
+            f"*Normalizer*) exec cat;;\n*) {meteor};;\nesac\n"
         )
         launcher.chmod(0o755)
         monkeypatch.setenv("JAVA_HOME", str(tmp_path / "runtime"))
@@ -121,7 +136,17 @@ def test_a_resampled_meteor_is_that_of_the_drawn_images(fakecap_scores):
     assert meteor.score(meteor.statistics) == pytest.approx(expected, rel=1e-12)
 
 
-def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
+def tokenised(captions, references):
+    """Pairs of a tokenised caption and the tokenised references of its image."""
+    tokens = tokenise(chain(captions.values(), *references.values()))
+    for image in sorted(captions):
+        yield (
+            tokens[_one_line(captions[image])],
+            [tokens[_one_line(text)] for text in references[image]],
+        )
+
+
+def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap, fakecap_scores, monkeypatch):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.meteor.meteor import Meteor
@@ -139,6 +164,10 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
         "ROUGE_L": Rouge().compute_score(gts, res),
         "CIDEr": Cider().compute_score(gts, res),
     }
+    statistics = {
+        key: [meteor._stat(*pair) for pair in tokenised(*run)]
+        for key, run in {"all": fakecap, "odd": odd()}.items()
+    }
     meteor.meteor_p.stdout.close()
     meteor.meteor_p.stderr.close()
     corpus, images = Bleu(4).compute_score(gts, res, verbose=0)
@@ -149,6 +178,10 @@ def test_scores_equal_pycocoevalcap_bit_for_bit(fakecap_scores, monkeypatch):
     }
     for name, (_, values) in expected.items():
         assert [row[name] for row in scores["changed"].images.values()] == list(values)
+    for key, lines in statistics.items():
+        assert scores[key].statistics["METEOR"] == [
+            tuple(map(float, line.split())) for line in lines
+        ]
 
 
 def test_a_run_scores_the_same_alone_and_among_others(fakecap, fakecap_scores):

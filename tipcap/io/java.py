@@ -34,6 +34,8 @@ _OPTIONS = (
     "-XX:+UseSerialGC",  # half the memory of the default collector, same speed here
     "-XX:-UsePerfData",  # no files in the shared temporary folder
 )
+QUICK = "-XX:TieredStopAtLevel=1"
+"""Option that compiles less well: saves CPU time where a program computes for a few seconds only."""
 _BLOCK = 1 << 16
 _FOLDER_PREFIX = "tipcap-java-"
 _OWNER = "owner"

@@ -5,8 +5,9 @@ tokenised at once, one METEOR serves all runs, references are prepared once per 
 break the line protocols, and nothing waits for ever. SPICE has a module of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,14 @@ from tipcap.core.bootstrap import CorpusScore, bleu_of, mean_of, meteor_of
 from tipcap.core.cider import CiderReferences
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, unknown_name
-from tipcap.io.java import SILENCE_SECONDS, JavaProgram, java_program
+from tipcap.io.java import (
+    QUICK,
+    SILENCE_SECONDS,
+    JavaProgram,
+    java_program,
+    work_folder,
+)
+from tipcap.io.paraphrases import cut_table
 from tipcap.io.progress import Progress
 from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
@@ -32,6 +40,11 @@ COMPUTED = tuple(metric.score_name for metric in METRICS.values())
 """Metrics that can be asked for, by their names in `scores.json`."""
 _BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 _JARS = Path(next(iter(pycocoevalcap.__path__)))
+_METEOR = _JARS / "meteor" / "meteor-1.5.jar"
+_PARAPHRASES = _JARS / "meteor" / "data" / "paraphrase-en.gz"
+_MANY_COMPARISONS = 20_000
+"""From here on METEOR computes long enough for thorough compilation to pay (measured)."""
+_NORMALISED = re.compile(r"[a-z0-9 ]*")
 _CONTROL = dict.fromkeys((*range(32), 127), " ")
 
 
@@ -59,7 +72,6 @@ class _References(NamedTuple):
     """A set of references, tokenised, in the order of the image ids."""
 
     tokens: dict[int, list[str]]
-    meteor_lines: list[str]
     bleu: list[Any]
     """Counted n-grams, as pycocoevalcap keeps them."""
     cider: CiderReferences
@@ -111,7 +123,8 @@ def score_runs(
     with ExitStack() as stack:
         meteor = None
         if "METEOR" in wanted:
-            meteor = _Meteor(stack.enter_context(_meteor_program(silence)))
+            number = sum(len(run.captions) for run in runs)
+            meteor = stack.enter_context(_meteor(tokens.values(), number, silence))
         for run in runs:
             content = tuple((i, tuple(run.references[i])) for i in sorted(run.captions))
             if content not in prepared:
@@ -188,6 +201,7 @@ def tokenise(
     """
     lines = sorted({_one_line(caption) for caption in captions})
     arguments = [
+        QUICK,
         "-Xmx1G",
         "-cp",
         str(_JARS / "tokenizer" / STANFORD_CORENLP_3_4_1_JAR),
@@ -260,9 +274,8 @@ def _check_runs(runs: Sequence[Run]) -> None:
 
 
 def _prepare(tokens: dict[int, list[str]]) -> _References:
-    lines = [" ||| ".join(references) for references in tokens.values()]
     bleu = [cook_refs(references) for references in tokens.values()]
-    return _References(tokens, lines, bleu, CiderReferences(list(tokens.values())))
+    return _References(tokens, bleu, CiderReferences(list(tokens.values())))
 
 
 def _score(
@@ -289,7 +302,7 @@ def _score(
     if meteor is not None:
         hypotheses = [candidate for (candidate,) in candidates.values()]
         corpus, images, statistics["METEOR"] = meteor.score(
-            hypotheses, references.meteor_lines
+            hypotheses, list(references.tokens.values())
         )
         found["METEOR"] = corpus, images
     if "ROUGE_L" in wanted:
@@ -316,26 +329,57 @@ def _bleu_statistics(counted: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(map(float, numbers))
 
 
-def _meteor_program(silence: float) -> Any:
-    jar = str(_JARS / "meteor" / "meteor-1.5.jar")
-    arguments = ["-Xmx2G", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
-    return java_program("METEOR", arguments, silence=silence)
+@contextmanager
+def _meteor(
+    captions: Iterable[str], number: int, silence: float
+) -> Iterator["_Meteor"]:
+    """Yield a METEOR that can compare these tokenised captions, for about this number of comparisons.
+
+    Differs: each caption is normalised once, before it, and it reads the paraphrases that occur in them
+    only. Either changes no digit.
+    """
+    lines = _normalise(captions, silence)
+    with work_folder() as folder:
+        table = cut_table(_PARAPHRASES, lines.values(), folder / "paraphrases.gz")
+        arguments = [QUICK] if number < _MANY_COMPARISONS else []
+        arguments += ["-Xmx2G", "-jar", str(_METEOR), "-", "-", "-stdio", "-l", "en"]
+        arguments += ["-lower", "-a", str(table)]
+        with java_program("METEOR", arguments, silence=silence) as program:
+            yield _Meteor(program, lines)
+
+
+def _normalise(captions: Iterable[str], silence: float) -> dict[str, str]:
+    """Every distinct caption as METEOR's `-norm` makes it; letters and digits stay as they are."""
+    lines = {caption: caption for caption in captions}
+    unusual = [line for line in lines if not _NORMALISED.fullmatch(line)]
+    if unusual:
+        main = ["edu.cmu.meteor.util.Normalizer", "en", "true"]
+        arguments = [QUICK, "-Xmx1G", "-cp", str(_METEOR), *main]
+        with java_program("METEOR's normaliser", arguments, silence=silence) as program:
+            found = program.finish(unusual)
+        if len(found) != len(unusual):
+            raise InputError(
+                f"METEOR's normaliser: expected {len(unusual)} lines, one per caption, found {len(found)}; "
+                "look for unusual characters in the captions"
+            )
+        lines |= zip(unusual, found, strict=True)
+    return lines
 
 
 class _Meteor:
     """METEOR for any number of runs; equal pairs of caption and references are compared once."""
 
-    def __init__(self, program: JavaProgram) -> None:
-        self._program = program
+    def __init__(self, program: JavaProgram, lines: Mapping[str, str]) -> None:
+        self._program, self._lines = program, lines
         self._statistics: dict[tuple[str, str], str] = {}
 
     def score(
-        self, candidates: Sequence[str], references: Sequence[str]
+        self, candidates: Sequence[str], references: Sequence[Sequence[str]]
     ) -> tuple[float, list[float], list[tuple[float, ...]]]:
         """Return the corpus score, the images' scores, and the statistics behind both."""
         pairs = [
-            (reference, candidate.replace("|||", "").replace("  ", " "))
-            for candidate, reference in zip(candidates, references, strict=True)
+            (" ||| ".join(map(self._lines.__getitem__, texts)), self._lines[candidate])
+            for candidate, texts in zip(candidates, references, strict=True)
         ]
         unknown = [p for p in dict.fromkeys(pairs) if p not in self._statistics]
         lines = [

@@ -31,6 +31,15 @@ def _space_error(path: Path, reason: object) -> InputError:
     )
 
 
+def user_cache() -> Path:
+    """Return the folder for what a user need not fetch or make twice.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tipcap"
+
+
 @contextmanager
 def publish(out: Path) -> Iterator[Path]:
     """Yield an empty folder whose files are moved to `out` when the block ends without an error.

