@@ -165,7 +165,10 @@ def test_captions_with_simulated_prompts_are_made_from_stage_2_on(made):
 def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
     table = made / TABLES / "table_II.cells.csv"
     before = table.read_bytes()
-    for step in ("train", "generate", "score", "scores", "tables"):
+    for step in ("train", "generate"):
+        for folder in (made / "results/tiny" / step).glob("coco+*setting*"):
+            shutil.rmtree(folder)
+    for step in ("score", "scores", "tables"):
         shutil.rmtree(made / "results/tiny" / step)
     command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "1"]
     subprocess.run(
