@@ -3,7 +3,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tipcap.io.paraphrases import cut_table
@@ -95,6 +95,7 @@ def test_captions_without_any_phrase_leave_an_empty_table(table, tmp_path, lines
     assert cut(table, lines, tmp_path) == []
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=6))
 def test_no_entry_that_can_match_is_lost(table, lines):
     found = cut(table, lines, table.parent)
