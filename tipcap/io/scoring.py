@@ -208,17 +208,25 @@ def tokenise(
         "edu.stanford.nlp.process.PTBTokenizer",
         *("-preserveLines", "-lowerCase", "-encoding", "UTF-8"),
     ]
-    with java_program("PTB tokeniser", arguments, silence=silence) as program:
-        tokenised = program.finish(lines)
-    if len(tokenised) != len(lines):
-        raise InputError(
-            f"PTB tokeniser: expected {len(lines)} lines, one per caption, found {len(tokenised)}; "
-            "look for unusual characters in the captions"
-        )
+    tokenised = _one_by_one("PTB tokeniser", arguments, lines, silence)
     return {
         line: " ".join(w for w in words.rstrip().split(" ") if w not in PUNCTUATIONS)
         for line, words in zip(lines, tokenised, strict=True)
     }
+
+
+def _one_by_one(
+    name: str, arguments: Sequence[str], lines: Sequence[str], silence: float
+) -> list[str]:
+    """What a Java program makes of captions, a line for each."""
+    with java_program(name, arguments, silence=silence) as program:
+        found = program.finish(lines)
+    if len(found) != len(lines):
+        raise InputError(
+            f"{name}: expected {len(lines)} lines, one per caption, found {len(found)}; "
+            "look for unusual characters in the captions"
+        )
+    return found
 
 
 def _one_line(caption: str) -> str:
@@ -355,13 +363,7 @@ def _normalise(captions: Iterable[str], silence: float) -> dict[str, str]:
     if unusual:
         main = ["edu.cmu.meteor.util.Normalizer", "en", "true"]
         arguments = [QUICK, "-Xmx1G", "-cp", str(_METEOR), *main]
-        with java_program("METEOR's normaliser", arguments, silence=silence) as program:
-            found = program.finish(unusual)
-        if len(found) != len(unusual):
-            raise InputError(
-                f"METEOR's normaliser: expected {len(unusual)} lines, one per caption, found {len(found)}; "
-                "look for unusual characters in the captions"
-            )
+        found = _one_by_one("METEOR's normaliser", arguments, unusual, silence)
         lines |= zip(unusual, found, strict=True)
     return lines
 
