@@ -8,6 +8,10 @@ min_version("9.20")
 include: "workflow/rules/common.smk"
 
 
+onstart:
+    start_warm_process(WARM)
+
+
 localrules:
     all,
     all_tables,

@@ -89,15 +89,16 @@ def tokenizer(shared_folder):
     return load_tokenizer(shared_folder)
 
 
-@pytest.fixture(scope="module")
-def transformers_model():
+@pytest.fixture(scope="module", params=["gelu_new", "relu"])
+def transformers_model(request):
     from tipcap.io.encoder import open_clip_module
 
     open_clip_module()  # makes torchvision importable, which transformers needs
     from transformers.models.gpt2.configuration_gpt2 import GPT2Config
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-    theirs = GPT2LMHeadModel(GPT2Config(**architecture(bos_token_id=0))).eval()
+    config = architecture(bos_token_id=0, activation_function=request.param)
+    theirs = GPT2LMHeadModel(GPT2Config(**config)).eval()
     generator = torch.Generator().manual_seed(1)
     for parameter in theirs.parameters():
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
@@ -219,7 +220,7 @@ def test_weights_that_do_not_fit_are_refused(folder, change, message):
     ("change", "message"),
     [
         ({"model_type": "gptj"}, "model_type to be 'gpt2', found 'gptj'"),
-        ({"activation_function": "relu"}, "activation_function"),
+        ({"activation_function": "silu"}, "activation_function"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings"),
         ({"n_head": 3}, "multiple of n_head, found 16 and 3"),
         ({"n_inner": 5}, "n_inner to be 64, found 5"),

@@ -400,7 +400,7 @@ def test_a_server_that_is_down_never_raises_and_is_mentioned_once(
 def test_a_server_that_was_down_is_left_alone_for_a_while(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", FAR_AWAY)
     attempts = []
-    monkeypatch.setattr(tracking, "_client_class", lambda: attempts.append)
+    monkeypatch.setattr(tracking, "client_class", lambda: attempts.append)
     live = LiveLogger("train-0", send_every_seconds=0.0, pause_seconds=3600.0)
     for step in range(5):
         live.log({"step": step, "loss": 1.0})
@@ -412,7 +412,7 @@ def test_without_a_server_nothing_is_sent(monkeypatch, address, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setattr(
-        tracking, "_client_class", lambda: pytest.fail("mlflow was asked for")
+        tracking, "client_class", lambda: pytest.fail("mlflow was asked for")
     )
     live = LiveLogger("train-0")
     live.log({"step": 1, "loss": 1.0})

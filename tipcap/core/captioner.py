@@ -17,7 +17,7 @@ from tipcap.core.types import LanguageModel, TokenBatch
 from tipcap.errors import InputError
 
 NUM_HEADS = 8
-_NUM_PARTS = 4
+_NUM_PARTS = 2
 
 
 class PromptedCaptions(NamedTuple):

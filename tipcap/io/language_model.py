@@ -27,7 +27,7 @@ _CHUNK = 50_000  # captions whose encodings are in memory at once
 _CAUSAL_MASKS = (".attn.bias", ".attn.masked_bias")  # constants in older files
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "relu"),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "add_cross_attention": (False,),
@@ -46,6 +46,7 @@ class Sizes:
     n_head: int = 12
     layer_norm_epsilon: float = 1e-5
     eos_token_id: int = 50256
+    activation_function: str = "gelu_new"
 
 
 class _Projection(nn.Module):
@@ -93,9 +94,12 @@ class _FeedForward(nn.Module):
         super().__init__()
         self.c_fc = _Projection(sizes.n_embd, 4 * sizes.n_embd)
         self.c_proj = _Projection(4 * sizes.n_embd, sizes.n_embd)
+        self.relu = sizes.activation_function == "relu"
 
     def forward(self, states: Tensor) -> Tensor:
-        result: Tensor = self.c_proj(F.gelu(self.c_fc(states), approximate="tanh"))
+        inner = self.c_fc(states)
+        inner = F.relu(inner) if self.relu else F.gelu(inner, approximate="tanh")
+        result: Tensor = self.c_proj(inner)
         return result
 
 
@@ -230,6 +234,8 @@ def _read_sizes(file: Path) -> Sizes:
             )
     chosen = {f.name: config[f.name] for f in fields(Sizes) if f.name in config}
     for name, value in chosen.items():
+        if name in _SUPPORTED:
+            continue
         allowed = (int, float) if name == "layer_norm_epsilon" else int
         if isinstance(value, bool) or not isinstance(value, allowed) or value < 0:
             raise InputError(

@@ -387,7 +387,8 @@ def _sole_writer(database: Path) -> Iterator[None]:
         yield
 
 
-def _client_class() -> Any:
+def client_class() -> Any:
+    """Return mlflow's client, imported when it is first asked for."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -397,18 +398,18 @@ def _client_class() -> Any:
 
 
 def _open(database: Path) -> Any:
-    client_class = _client_class()
+    client = client_class()
     if not database.exists():
         # Making the tables takes seconds; a process killed meanwhile leaves no half-made database.
         with replace_file(database) as partial:
-            client_class(f"sqlite:///{partial.resolve()}").search_experiments()
+            client(f"sqlite:///{partial.resolve()}").search_experiments()
     with database.open("rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise InputError(
                 f"{database}: expected an SQLite database, found another file; "
                 "move it away and run again, everything is imported anew"
             )
-    return client_class(f"sqlite:///{database.resolve()}")
+    return client(f"sqlite:///{database.resolve()}")
 
 
 class LiveLogger:
@@ -474,7 +475,7 @@ class LiveLogger:
             # mlflow's own defaults would hold up the training for minutes
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-            client = _client_class()(self._uri)
+            client = client_class()(self._uri)
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "tipcap")
             found = client.get_experiment_by_name(name)
             experiment = (

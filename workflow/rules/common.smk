@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
+from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
     claims,
@@ -36,9 +37,12 @@ LOGS = f"results/{plan.name}/logs"
 DEVICE = plan.world.runtime.device
 NUM_GPUS = 0 if DEVICE == "cpu" else 1
 
-# Jobs use the Python environment that runs Snakemake, activated or not.
+# Jobs use the Python environment that runs Snakemake, activated or not, and on this machine the
+# process that has its libraries imported already. A relative address: those of sockets are short.
+WARM = Path(f"results/{plan.name}/.warm-{os.getpid()}")
 shell.prefix(
-    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+    f"set -euo pipefail; export {SOCKET}={WARM}"
+    f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
 
 

@@ -1,0 +1,69 @@
+"""The `tipcap` command: asks the workflow's warm process for the work where one runs, else does it here.
+
+Importing torch takes two seconds, as long as many of the mini world's steps. `tipcap.warm` has it imported
+already and forks a process per job, which gets this one's words, folder, environment and open files.
+"""
+
+import array
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+SOCKET = "TIPCAP_WARM"
+"""Environment variable: address of the warm process."""
+HEADER = struct.Struct("!Q")
+KILLED = 137
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def start_warm_process(address: Path) -> None:
+    """Start the warm process, which ends with this one."""
+    address.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.Popen(
+        [sys.executable, "-m", "tipcap.warm", str(address)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+        start_new_session=True,  # Ctrl-C is for whoever asked for a job
+    )
+
+
+def main() -> None:
+    """Run a subcommand, here or in the warm process, and end with its exit status."""
+    address = os.environ.get(SOCKET)
+    # libraries read their number of threads when they are imported, so jobs of one thread only
+    if address and os.environ.get(_THREADS[0]) == "1":
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(address)
+            except OSError:  # on another machine, ended, or never there
+                pass
+            else:
+                _hand_over(connection)
+    from tipcap.cli import main as run_here
+
+    run_here()
+
+
+def _hand_over(connection: socket.socket) -> NoReturn:
+    folder = str(Path.cwd())
+    job = {"words": sys.argv[1:], "folder": folder, "environment": {**os.environ}}
+    message = json.dumps(job).encode()
+    files = array.array("i", [0, 1, 2])
+    connection.sendmsg(
+        [HEADER.pack(len(message))],
+        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)],
+    )
+    connection.sendall(message)
+    status = connection.recv(1)  # nothing where the process was killed
+    sys.exit(status[0] if status else KILLED)
