@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tipcap import __version__
-from tipcap.cli import main
+from tipcap.cli import STOPPED, main
+from tipcap.errors import Stopped
 from tipcap.io.annotations import read_annotations
 from tipcap.specs import SPECS
 
@@ -210,3 +211,16 @@ def test_steps_chain_through_the_command_line(capsys):
     meta = json.loads(Path("results/prepare/k/meta.json").read_text())
     assert meta["spec"]["reader"] == "karpathy"
     assert meta["key"] == "k"
+
+
+def test_a_step_that_was_asked_to_end_says_how_to_go_on(monkeypatch, capsys):
+    def app(*_, **__):
+        raise Stopped("at step 40 of 120, whose state is saved")
+
+    monkeypatch.setattr("tipcap.cli.app", app)
+    with pytest.raises(SystemExit) as end:
+        main(["train"])
+    assert end.value.code == STOPPED
+    assert capsys.readouterr().err == (
+        "tipcap: stopped at step 40 of 120, whose state is saved; run it again to go on\n"
+    )

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from tipcap import __version__
 from tipcap.config.reading import check
-from tipcap.errors import InputError
+from tipcap.errors import InputError, Stopped
 from tipcap.io.record import Request
 from tipcap.specs import (
     DownloadSpec,
@@ -51,6 +51,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 File = Annotated[Path, typer.Option()]
 OptionalFile = Annotated[Path | None, typer.Option()]
 Files = Annotated[list[Path] | None, typer.Option()]
+STOPPED = 75
+"""Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
 AnySpec = TypeVar("AnySpec", bound=Spec)
 Given = TypeVar("Given", Path, str)
 
@@ -550,12 +552,15 @@ def _fail(message: str) -> NoReturn:
 
 
 def main(words: list[str] | None = None) -> None:
-    """Run a subcommand; bad input ends in one line on stderr and exit status 2."""
+    """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
     try:
         status = app(given or ["--help"], standalone_mode=False)
     except InputError as error:
         _fail(str(error))
+    except Stopped as error:
+        print(f"tipcap: stopped {error}; run it again to go on", file=sys.stderr)
+        sys.exit(STOPPED)
     except TyperException as error:
         _fail(f"{error.format_message()} (see --help)")
     except typer.Abort:

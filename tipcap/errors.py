@@ -1,4 +1,4 @@
-"""The one error a user can cause, and suggestions for misspelt names.
+"""The one error a user can cause, suggestions for misspelt names, and the end that somebody asked for.
 
 Whatever a person or a file got wrong is raised as `InputError`; the command line prints it as one
 line and exits with status 2. Anything else is a defect and keeps its traceback.
@@ -10,6 +10,10 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Bad input: the message says what was expected, what was found, where, and what to do."""
+
+
+class Stopped(Exception):
+    """A step was asked to end and did, with its work saved: the same command goes on from there."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> InputError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tipcap.io.scoring import read_captions
+from tipcap.io.result_files import read_captions
 
 FIXTURE = (
     Path(__file__).parents[1] / "fixtures" / "captions_val2014_fakecap_results.json"

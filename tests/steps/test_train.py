@@ -1,19 +1,22 @@
 import json
+import os
+import signal
+import threading
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tipcap.core.types import Embeddings
-from tipcap.errors import InputError
+from tipcap.errors import InputError, Stopped
 from tipcap.io.embeddings import read_embeddings, write_embeddings
 from tipcap.io.language_model import GPT2, Sizes
 from tipcap.io.record import Request
-from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.io.store import locked, read_tensors, write_json, write_tensors
 from tipcap.specs import GenerateSpec, TrainSpec
 from tipcap.steps.generate import generate
 from tipcap.steps.models import initialise, train_tokenizer
-from tipcap.steps.train import train_captioner
+from tipcap.steps.train import CurveLog, train_captioner
 
 DIM = 8
 POSITIONS = 192
@@ -217,3 +220,49 @@ def test_images_of_another_width_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="expected embeddings of width 8, found 9"):
         trained(folder, tmp_path / "out", gap="paired", images=wrong)
     assert not (tmp_path / "out").exists()
+
+
+def curves(out):
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "time": None} for line in lines]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_training_that_is_asked_to_end_goes_on_to_the_same_bytes(
+    folder, tmp_path, monkeypatch, number
+):
+    long = {"epochs": 40}
+    trained(folder, tmp_path / "undisturbed", **long)
+    before, on_step = signal.getsignal(number), CurveLog.on_step
+
+    def asked(log, record):
+        if record["step"] == 40:
+            os.kill(os.getpid(), number)
+        on_step(log, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CurveLog, "on_step", asked)
+        with pytest.raises(Stopped, match="40 of 120"):
+            trained(folder, tmp_path / "out", **long)
+    assert signal.getsignal(number) == before
+    assert not (tmp_path / "out").exists()
+    record = trained(folder, tmp_path / "out", **long)
+    assert record["counts"]["resumed_at_step"] == 40
+    models = [tmp_path / name / "model.safetensors" for name in ("out", "undisturbed")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    assert curves(tmp_path / "out") == curves(tmp_path / "undisturbed")
+
+
+def test_a_second_training_of_a_key_waits_and_takes_what_the_first_made(
+    folder, tmp_path, capfd
+):
+    out = tmp_path / "out"
+    with locked(tmp_path / "out-checkpoints"):
+        second = threading.Thread(target=trained, args=(folder, out))
+        second.start()
+        while "waiting for another process" not in capfd.readouterr().err:
+            assert second.is_alive()
+        out.mkdir()
+        (out / "meta.json").write_text('{"made by": "the first"}')
+    second.join()
+    assert [path.name for path in out.iterdir()] == ["meta.json"]

@@ -27,7 +27,7 @@ from tipcap.core.losses import (
 )
 from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
 from tipcap.core.types import Gaussian, LanguageModel, TokenBatch, device_of
-from tipcap.errors import InputError
+from tipcap.errors import InputError, Stopped
 
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
 StopGradient = Literal["nothing", "difference", "reconstruction"]
@@ -213,6 +213,7 @@ def train(
     on_checkpoint: Callable[[TrainingState], None] | None = None,
     log_every: int = 20,
     checkpoint_every: int | None = None,
+    stop_requested: Callable[[], bool] | None = None,
     bfloat16: bool = False,
 ) -> TrainingState:
     """Train a captioner on text and return the final state; `state.model` is the model to save.
@@ -231,11 +232,14 @@ def train(
             epoch) and at the end.
         log_every: steps from one record to the next.
         checkpoint_every: steps from one checkpoint to the next.
+        stop_requested: asked with every record, so that the curves of a training that goes on are
+            those of one that never stopped.
         bfloat16: compute projector and language model in bfloat16, a runtime choice.
 
     Raises:
         InputError: arrays that the settings need are missing or do not fit, or the loss is not
             finite (says at which step and in which part).
+        Stopped: a stop was requested; `on_checkpoint` has received the state.
 
     Assumes: the weight decay is on all parameters, those of the mapping included.
 
@@ -311,10 +315,19 @@ def train(
         )
         step += 1
         is_checkpoint = step % checkpoint_every == 0 or step == total
-        if step % log_every == 0 or is_checkpoint:
+        is_record = step % log_every == 0 or is_checkpoint
+        if is_record:
             record(rate)
-        if is_checkpoint and on_checkpoint is not None:
+        stops = (
+            is_record
+            and step < total
+            and stop_requested is not None
+            and stop_requested()
+        )
+        if (is_checkpoint or stops) and on_checkpoint is not None:
             on_checkpoint(trained.state(step, streams))
+        if stops:
+            raise Stopped(f"at step {step} of {total}, whose state is saved")
     return trained.state(step, streams)
 
 

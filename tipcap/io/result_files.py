@@ -1,6 +1,6 @@
-"""Files of captions and references as other projects write them, for `tipcap score`.
+"""Files of captions and references: the workflow's, and as other projects write them for `tipcap score`.
 
-Image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
+There image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
 """
 
 import json
@@ -45,7 +45,8 @@ def read_result_file(path: Path) -> dict[str, str]:
         raise _other_form(path, "a list of captions or a mapping", content)
     captions: dict[str, str] = {}
     for image, caption in pairs:
-        if not isinstance(image, int | str) or not isinstance(caption, str):
+        known = isinstance(image, int | str) and not isinstance(image, bool)
+        if not known or not isinstance(caption, str):
             raise InputError(
                 f"{path}: expected a number or name of an image and a text caption, found {str((image, caption))[:80]}; correct this entry"
             )
@@ -57,6 +58,21 @@ def read_result_file(path: Path) -> dict[str, str]:
     if not captions:
         raise InputError(f"{path}: expected captions, found none; generate them first")
     return captions
+
+
+def read_captions(path: Path) -> dict[int, str]:
+    """Return the caption of every image of a result file of the workflow, whose image ids are numbers.
+
+    Raises:
+        InputError: as `read_result_file`, or an image id that is no whole number.
+    """
+    captions = read_result_file(path)
+    try:
+        return {int(image): caption for image, caption in captions.items()}
+    except ValueError as error:
+        raise InputError(
+            f"{path}: expected whole numbers as image ids, found another ({error}); generate the captions again"
+        ) from error
 
 
 def read_references(path: Path, images: Collection[str]) -> References:

@@ -406,35 +406,6 @@ class _Meteor:
         self._program.finish()
 
 
-def read_captions(path: Path) -> dict[int, str]:
-    """Return the caption of every image of a COCO result file.
-
-    Raises:
-        InputError: not a list of `{"image_id": whole number, "caption": text}`, an empty list, or two
-            captions of one image.
-    """
-    entries = read_json(path)
-    if not isinstance(entries, list) or not entries:
-        raise InputError(
-            f"{path}: expected a list of captions, found {_kind(entries)}; generate it again"
-        )
-    captions: dict[int, str] = {}
-    for number, entry in enumerate(entries):
-        image = entry.get("image_id") if isinstance(entry, dict) else None
-        caption = entry.get("caption") if isinstance(entry, dict) else None
-        if type(image) is not int or not isinstance(caption, str):
-            raise InputError(
-                f"{path}: entry {number}: expected a whole number image_id and a text caption, "
-                f"found {str(entry)[:80]}; generate it again"
-            )
-        if image in captions:
-            raise InputError(
-                f"{path}: expected one caption per image, found two of image {image}; remove one"
-            )
-        captions[image] = caption
-    return captions
-
-
 def write_scores(path: Path, scores: Scores) -> None:
     """Write scores as JSON, all digits kept; equal scores give equal bytes."""
     images = {str(image): values for image, values in scores.images.items()}
@@ -462,7 +433,3 @@ def read_scores(path: Path) -> Scores:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
-
-
-def _kind(value: Any) -> str:
-    return "an empty list" if value == [] else f"a {type(value).__name__}"

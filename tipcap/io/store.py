@@ -5,9 +5,11 @@ in when complete, `meta.json` last, so a process killed at any moment leaves not
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,6 +78,25 @@ def publish(out: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file or folder; yields whether another process had to be waited for.
+
+    The lock is a file beside it that stays. It is free again when its process ends, however that ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        waits = False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits = True
+        if waits:
+            print(f"{path}: waiting for another process", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield waits
 
 
 def _partial(target: Path) -> Path:

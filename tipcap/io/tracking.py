@@ -6,7 +6,6 @@ The only module that imports mlflow, and only when something is written.
 """
 
 import csv
-import fcntl
 import hashlib
 import json
 import logging
@@ -14,12 +13,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError
-from tipcap.io.store import read_json, replace_file
+from tipcap.io.store import locked, read_json, replace_file
 from tipcap.paths import CAPTIONS, CURVES, META, SCORES
 
 ARTIFACTS = "mlflow-artifacts"
@@ -110,7 +108,7 @@ def import_records(
     steps = {
         folder: _read_step(folder) for record in records for folder in record.folders
     }
-    with _sole_writer(database):
+    with locked(database):
         tracker = _Tracker(_open(database), results)
         for record in records:
             tracker.add(record, [steps[folder] for folder in record.folders])
@@ -376,15 +374,6 @@ def _changed(file: Path) -> float:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-@contextmanager
-def _sole_writer(database: Path) -> Iterator[None]:
-    """Wait until no other import writes this database."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def client_class() -> Any:

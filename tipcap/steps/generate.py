@@ -25,7 +25,7 @@ from tipcap.io.language_model import (
 )
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.scoring import read_captions
+from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_tensors, write_json
 from tipcap.paths import CAPTIONS
 from tipcap.specs import GenerateSpec, RetrieveSpec

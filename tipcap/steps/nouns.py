@@ -7,7 +7,7 @@ from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.nouns import extract_nouns
 from tipcap.io.record import Request, artefact
-from tipcap.io.scoring import read_captions
+from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_json, write_json
 from tipcap.paths import NOUNS
 from tipcap.specs import NounsSpec

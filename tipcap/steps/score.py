@@ -9,7 +9,8 @@ from tipcap.core.metrics import METRICS
 from tipcap.io.annotations import ImageRecord, read_annotations
 from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
-from tipcap.io.scoring import Run, Scores, read_captions, score_runs, write_scores
+from tipcap.io.result_files import read_captions
+from tipcap.io.scoring import Run, Scores, score_runs, write_scores
 from tipcap.io.spice import SpiceTools, unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.paths import META, SCORES, SUBMISSION

@@ -2,9 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -28,9 +31,15 @@ from tipcap.io.language_model import (
 )
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.store import append_line, read_tensors, replace_file, write_tensors
+from tipcap.io.store import (
+    append_line,
+    locked,
+    read_tensors,
+    replace_file,
+    write_tensors,
+)
 from tipcap.io.tracking import LiveLogger
-from tipcap.paths import CURVES, WEIGHTS
+from tipcap.paths import CURVES, META, WEIGHTS
 from tipcap.specs import TrainSpec
 
 _STATE = "state.safetensors"
@@ -73,38 +82,45 @@ def train_captioner(
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
-    with artefact(request) as draft:
-        text_embeddings = read_embeddings(texts)
-        embed_dim = text_embeddings.vectors.shape[1]
-        tokens, truncated = encode_captions(
-            load_tokenizer(language_model_folder),
-            corpus_captions(corpus, text_embeddings),
-            spec.max_caption_tokens,
-        )
-        arrays = TrainingArrays(text_embeddings.vectors, tokens)
-        if gap is not None:
-            arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
-        if images is not None:
-            arrays = with_images(
-                arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
+    with locked(checkpoints) as waited:
+        if waited and (request.out / META).exists():
+            return  # published by the process that was waited for
+        with artefact(request) as draft, stop_signals() as stop_requested:
+            text_embeddings = read_embeddings(texts)
+            embed_dim = text_embeddings.vectors.shape[1]
+            tokens, truncated = encode_captions(
+                load_tokenizer(language_model_folder),
+                corpus_captions(corpus, text_embeddings),
+                spec.max_caption_tokens,
             )
-        settings = settings_of(spec)
-        log = CurveLog(
-            draft, request, num_steps(settings, len(tokens.ids)), checkpoints
-        )
-        trained = train(
-            settings,
-            arrays,
-            load_language_model(language_model_folder).to(device),
-            state=log.resume(),
-            on_step=log.on_step,
-            on_checkpoint=log.on_checkpoint,
-        )
-        write_tensors(draft.folder / WEIGHTS, trained.model)
-        log.finish()
-        draft.device = device
-        draft.counts |= {"captions": len(tokens.ids), "truncated_captions": truncated}
-    shutil.rmtree(checkpoints, ignore_errors=True)
+            arrays = TrainingArrays(text_embeddings.vectors, tokens)
+            if gap is not None:
+                arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
+            if images is not None:
+                arrays = with_images(
+                    arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
+                )
+            settings = settings_of(spec)
+            log = CurveLog(
+                draft, request, num_steps(settings, len(tokens.ids)), checkpoints
+            )
+            trained = train(
+                settings,
+                arrays,
+                load_language_model(language_model_folder).to(device),
+                state=log.resume(),
+                on_step=log.on_step,
+                on_checkpoint=log.on_checkpoint,
+                stop_requested=stop_requested,
+            )
+            write_tensors(draft.folder / WEIGHTS, trained.model)
+            log.finish()
+            draft.device = device
+            draft.counts |= {
+                "captions": len(tokens.ids),
+                "truncated_captions": truncated,
+            }
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def settings_of(spec: TrainSpec) -> TrainingSettings:
@@ -127,6 +143,19 @@ def with_images(
         chosen = sample_images(images.image_id, spec.num_images, seed=0)
         vectors = vectors[torch.isin(images.image_id, chosen)]
     return arrays._replace(images=vectors)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yield whether this process has been asked to end; schedulers ask before they kill."""
+    arrived = Event()
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {n: signal.signal(n, lambda *_: arrived.set()) for n in numbers}
+    try:
+        yield arrived.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class CurveLog:
