@@ -35,29 +35,8 @@ def read_result_file(path: Path) -> dict[str, str]:
     Raises:
         InputError: another form, no captions, or two captions of one image.
     """
-    content = _read(path)
-    pairs: list[tuple[Any, Any]]
-    if isinstance(content, _Object):
-        pairs = list(content.pairs)
-    elif isinstance(content, list):
-        pairs = [_entry(path, number, one) for number, one in enumerate(content)]
-    else:
-        raise _other_form(path, "a list of captions or a mapping", content)
-    captions: dict[str, str] = {}
-    for image, caption in pairs:
-        known = isinstance(image, int | str) and not isinstance(image, bool)
-        if not known or not isinstance(caption, str):
-            raise InputError(
-                f"{path}: expected a number or name of an image and a text caption, found {str((image, caption))[:80]}; correct this entry"
-            )
-        if str(image) in captions:
-            raise InputError(
-                f"{path}: expected one caption per image, found two of image {image}; remove one"
-            )
-        captions[str(image)] = caption
-    if not captions:
-        raise InputError(f"{path}: expected captions, found none; generate them first")
-    return captions
+    found = _captions(path, (int, str), "a number or name of an image")
+    return {str(image): caption for image, caption in found}
 
 
 def read_captions(path: Path) -> dict[int, str]:
@@ -66,13 +45,36 @@ def read_captions(path: Path) -> dict[int, str]:
     Raises:
         InputError: as `read_result_file`, or an image id that is no whole number.
     """
-    captions = read_result_file(path)
-    try:
-        return {int(image): caption for image, caption in captions.items()}
-    except ValueError as error:
-        raise InputError(
-            f"{path}: expected whole numbers as image ids, found another ({error}); generate the captions again"
-        ) from error
+    return dict(_captions(path, (int,), "the whole number of an image"))
+
+
+def _captions(
+    path: Path, kinds: tuple[type, ...], expected: str
+) -> list[tuple[Any, str]]:
+    """Return images and captions; the images are of one of the kinds, and differ as text too."""
+    content = _read(path)
+    pairs: list[tuple[Any, Any]]
+    if isinstance(content, _Object):
+        pairs = list(content.pairs)
+    elif isinstance(content, list):
+        pairs = [_entry(path, number, one) for number, one in enumerate(content)]
+    else:
+        raise _other_form(path, "a list of captions or a mapping", content)
+    known: set[str] = set()
+    for image, caption in pairs:
+        # a type of its own: True is no number
+        if type(image) not in kinds or not isinstance(caption, str):
+            raise InputError(
+                f"{path}: expected {expected} and a text caption, found {str((image, caption))[:80]}; correct this entry"
+            )
+        if str(image) in known:
+            raise InputError(
+                f"{path}: expected one caption per image, found two of image {image}; remove one"
+            )
+        known.add(str(image))
+    if not pairs:
+        raise InputError(f"{path}: expected captions, found none; generate them first")
+    return pairs
 
 
 def read_references(path: Path, images: Collection[str]) -> References:
