@@ -4,7 +4,6 @@ Importing torch takes two seconds, as long as many of the mini world's steps. `t
 already and forks a process per job, which gets this one's words, folder, environment and open files.
 """
 
-import array
 import json
 import os
 import socket
@@ -59,11 +58,7 @@ def _hand_over(connection: socket.socket) -> NoReturn:
     folder = str(Path.cwd())
     job = {"words": sys.argv[1:], "folder": folder, "environment": {**os.environ}}
     message = json.dumps(job).encode()
-    files = array.array("i", [0, 1, 2])
-    connection.sendmsg(
-        [HEADER.pack(len(message))],
-        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)],
-    )
+    socket.send_fds(connection, [HEADER.pack(len(message))], [0, 1, 2])
     connection.sendall(message)
     status = connection.recv(1)  # nothing where the process was killed
     sys.exit(status[0] if status else KILLED)

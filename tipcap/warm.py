@@ -65,7 +65,6 @@ def serve(address: Path) -> None:
 
 def _start(listener: socket.socket, connection: socket.socket) -> None:
     with connection:
-        connection.settimeout(None)
         job = _receive(connection)
         if job is None:
             return

@@ -5,7 +5,6 @@ add to under a lock. Scoring then runs on complete parses, in a virtual machine 
 are fixed, because SPICE merges the nodes of a scene graph in their order.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ import lmdb
 from tipcap.errors import InputError
 from tipcap.io.java import SILENCE_SECONDS, java_program, work_folder
 from tipcap.io.progress import Progress
-from tipcap.io.store import read_json
+from tipcap.io.store import locked, read_json
 from tipcap.specs import DownloadSpec
 
 WHEEL_BYTES = 521_650_682
@@ -271,13 +270,14 @@ class _Parses:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._data = folder / "data.mdb"  # what LMDB calls it
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the parses that are there."""
-        if not (self._folder / "data.mdb").exists():
+        if not self._data.exists():
             return {}
         with (
-            self._locked(),
+            locked(self._data),
             _database(self._folder, readonly=True) as env,
             env.begin() as reading,
         ):
@@ -286,15 +286,8 @@ class _Parses:
 
     def add(self, parses: dict[bytes, bytes]) -> None:
         """Keep parses; one that is there already stays."""
-        with self._locked():
+        with locked(self._data):
             _add(self._folder, parses)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def _add(folder: Path, parses: dict[bytes, bytes]) -> None:
