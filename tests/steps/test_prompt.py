@@ -22,7 +22,7 @@ from tipcap.steps.generate import (
     load_captioner,
 )
 from tipcap.steps.nouns import nouns
-from tipcap.steps.train import corpus_captions
+from tipcap.steps.train import CurveLog, corpus_captions
 
 SIZES = {"prompts": "nouns", "seed": 0, "batch_size": 4, "learning_rate": 1e-3}
 
@@ -103,13 +103,13 @@ def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
             raise KilledError
         return caption_embeddings(*arguments, **named)
 
-    def save(log, state, original=step.CurveLog.on_checkpoint):
+    def save(log, state, original=CurveLog.on_checkpoint):
         original(log, state)
         raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(step, "caption_embeddings", say)
-        patch.setattr(step.CurveLog, "on_checkpoint", save)
+        patch.setattr(CurveLog, "on_checkpoint", save)
         with pytest.raises(KilledError):
             prompted(folder, base, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,6 @@ The captioner that says the rough captions is frozen, so those of all epochs are
 batches. Each epoch's prompts are kept beside the checkpoints: a run that was killed says none of them again.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +17,14 @@ from tipcap.core.training import (
     TrainingSettings,
     build_model,
     mapped_embeddings,
-    num_steps,
-    train,
 )
 from tipcap.core.types import Embeddings, Gaussian
 from tipcap.errors import InputError
 from tipcap.io.embeddings import read_embeddings
 from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
 from tipcap.io.nouns import extract_nouns
-from tipcap.io.record import Request, artefact
+from tipcap.io.record import Request
 from tipcap.io.store import (
-    locked,
     read_json,
     read_tensors,
     replace_file,
@@ -40,10 +36,10 @@ from tipcap.specs import PromptSpec, TrainSpec
 from tipcap.steps.generate import caption_embeddings, load_captioner, prompt_room
 from tipcap.steps.nouns import read_nouns
 from tipcap.steps.train import (
-    CurveLog,
     corpus_captions,
     settings_of,
-    stop_signals,
+    sole_training,
+    train_with_log,
     with_images,
 )
 
@@ -66,89 +62,76 @@ def train_with_prompts(
 
     The captioner's sizes and its gap are read from the record of stage 1 beside the model.
     """
-    with locked(checkpoints) as waited:
-        if waited and (request.out / META).exists():
-            return  # published by the process that was waited for
-        with artefact(request) as draft, stop_signals() as stop_requested:
-            before = _stage_1(model)
-            weights = read_tensors(model)
-            captioner, lm = load_captioner(model, language_model_folder, device)
-            tokenizer = load_tokenizer(language_model_folder)
-            text_embeddings = _sample(read_embeddings(texts), spec)
-            captions = corpus_captions(corpus, text_embeddings)
-            max_tokens = before.max_caption_tokens
-            alone, truncated = encode_captions(tokenizer, captions, max_tokens)
-            spaced = [f" {caption}" for caption in captions]
-            after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens)
-            settings = _settings(spec, before)
-            arrays = TrainingArrays(text_embeddings.vectors, alone)
-            if before.gap == "estimated":
-                gaussian = Gaussian(weights["mapping.mean"], weights["mapping.factor"])
-                arrays = arrays._replace(gaussian=gaussian)
-            if images is not None:
-                arrays = with_images(
-                    arrays, before, text_embeddings, read_embeddings(images)
-                )
-            mapping = build_model(
-                settings, arrays.texts.shape[1], lm.lm_dim, arrays.gaussian
-            ).mapping
-            if mapping is not None:
-                names = mapping.state_dict().keys()
-                mapping.load_state_dict(
-                    {name: weights[f"mapping.{name}"] for name in names}
-                )
-
-            def say(epoch: int) -> list[str]:
-                return caption_embeddings(
-                    captioner,
-                    lm,
-                    tokenizer,
-                    mapped_embeddings(mapping, arrays, spec.seed, epoch),
-                    spec.rough_beam,
-                    max_tokens,
-                    rows_per_batch=_CAPTIONS_PER_BATCH,
-                    label=f"rough captions {epoch + 1}/{spec.epochs}",
-                )
-
-            known = read_nouns(nouns, captions)
-            prompts = _prompts(spec, captions, known, say, checkpoints)
-            room = prompt_room(captioner, lm, max_tokens)
-            encoded = [
-                encode_prompts(tokenizer, of_epoch.texts, room) for of_epoch in prompts
-            ]
-            arrays = arrays._replace(
-                prompted=[
-                    prompted_captions(of_epoch, alone, after_prompt)
-                    for of_epoch, _ in encoded
-                ]
+    with sole_training(request, checkpoints) as draft:
+        if draft is None:
+            return
+        before = _stage_1(model)
+        weights = read_tensors(model)
+        captioner, lm = load_captioner(model, language_model_folder, device)
+        tokenizer = load_tokenizer(language_model_folder)
+        text_embeddings = _sample(read_embeddings(texts), spec)
+        captions = corpus_captions(corpus, text_embeddings)
+        max_tokens = before.max_caption_tokens
+        alone, truncated = encode_captions(tokenizer, captions, max_tokens)
+        spaced = [f" {caption}" for caption in captions]
+        after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens)
+        settings = _settings(spec, before)
+        arrays = TrainingArrays(text_embeddings.vectors, alone)
+        if before.gap == "estimated":
+            gaussian = Gaussian(weights["mapping.mean"], weights["mapping.factor"])
+            arrays = arrays._replace(gaussian=gaussian)
+        if images is not None:
+            arrays = with_images(
+                arrays, before, text_embeddings, read_embeddings(images)
             )
-            log = CurveLog(
-                draft, request, num_steps(settings, len(captions)), checkpoints
+        mapping = build_model(
+            settings, arrays.texts.shape[1], lm.lm_dim, arrays.gaussian
+        ).mapping
+        if mapping is not None:
+            names = mapping.state_dict().keys()
+            mapping.load_state_dict(
+                {name: weights[f"mapping.{name}"] for name in names}
             )
-            trained = train(
-                settings,
-                arrays,
+
+        def say(epoch: int) -> list[str]:
+            return caption_embeddings(
+                captioner,
                 lm,
-                weights=weights,
-                state=log.resume(),
-                on_step=log.on_step,
-                on_checkpoint=log.on_checkpoint,
-                stop_requested=stop_requested,
+                tokenizer,
+                mapped_embeddings(mapping, arrays, spec.seed, epoch),
+                spec.rough_beam,
+                max_tokens,
+                rows_per_batch=_CAPTIONS_PER_BATCH,
+                label=f"rough captions {epoch + 1}/{spec.epochs}",
             )
-            # a language model that stage 1 trained goes on unchanged
-            write_tensors(draft.folder / WEIGHTS, {**weights, **trained.model})
-            log.finish()
-            draft.device = device
-            draft.counts |= {
-                "captions": len(captions),
-                "truncated_captions": truncated,
-                "prompts": sum(int((p.length > 0).sum()) for p, _ in encoded),
-                "prompts_padded": sum(p.padded for p in prompts),
-                "rough_captions_same": sum(p.same for p in prompts),
-                "rough_captions_complete": sum(p.complete for p in prompts),
-                "prompts_too_long": sum(too_long for _, too_long in encoded),
-            }
-        shutil.rmtree(checkpoints, ignore_errors=True)
+
+        known = read_nouns(nouns, captions)
+        prompts = _prompts(spec, captions, known, say, checkpoints)
+        room = prompt_room(captioner, lm, max_tokens)
+        encoded = [
+            encode_prompts(tokenizer, of_epoch.texts, room) for of_epoch in prompts
+        ]
+        arrays = arrays._replace(
+            prompted=[
+                prompted_captions(of_epoch, alone, after_prompt)
+                for of_epoch, _ in encoded
+            ]
+        )
+        trained = train_with_log(
+            draft, request, settings, arrays, lm, checkpoints, weights
+        )
+        # a language model that stage 1 trained goes on unchanged
+        write_tensors(draft.folder / WEIGHTS, {**weights, **trained.model})
+        draft.device = device
+        draft.counts |= {
+            "captions": len(captions),
+            "truncated_captions": truncated,
+            "prompts": sum(int((p.length > 0).sum()) for p, _ in encoded),
+            "prompts_padded": sum(p.padded for p in prompts),
+            "rough_captions_same": sum(p.same for p in prompts),
+            "rough_captions_complete": sum(p.complete for p in prompts),
+            "prompts_too_long": sum(too_long for _, too_long in encoded),
+        }
 
 
 def _stage_1(model: Path) -> TrainSpec:

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tipcap.core.selection import rows_of_images, sample_images
 from tipcap.core.training import (
@@ -20,7 +21,7 @@ from tipcap.core.training import (
     num_steps,
     train,
 )
-from tipcap.core.types import Embeddings, Gaussian
+from tipcap.core.types import Embeddings, Gaussian, LanguageModel
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
@@ -82,45 +83,79 @@ def train_captioner(
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
+    with sole_training(request, checkpoints) as draft:
+        if draft is None:
+            return
+        text_embeddings = read_embeddings(texts)
+        embed_dim = text_embeddings.vectors.shape[1]
+        tokens, truncated = encode_captions(
+            load_tokenizer(language_model_folder),
+            corpus_captions(corpus, text_embeddings),
+            spec.max_caption_tokens,
+        )
+        arrays = TrainingArrays(text_embeddings.vectors, tokens)
+        if gap is not None:
+            arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
+        if images is not None:
+            arrays = with_images(
+                arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
+            )
+        language_model = load_language_model(language_model_folder).to(device)
+        trained = train_with_log(
+            draft, request, settings_of(spec), arrays, language_model, checkpoints
+        )
+        write_tensors(draft.folder / WEIGHTS, trained.model)
+        draft.device = device
+        draft.counts |= {
+            "captions": len(tokens.ids),
+            "truncated_captions": truncated,
+        }
+
+
+@contextmanager
+def sole_training(request: Request, checkpoints: Path) -> Iterator[Draft | None]:
+    """Yield a draft to be published, or None where another process has just published it.
+
+    No other process trains the same meanwhile; the checkpoints are removed at the end.
+    """
     with locked(checkpoints) as waited:
         if waited and (request.out / META).exists():
-            return  # published by the process that was waited for
-        with artefact(request) as draft, stop_signals() as stop_requested:
-            text_embeddings = read_embeddings(texts)
-            embed_dim = text_embeddings.vectors.shape[1]
-            tokens, truncated = encode_captions(
-                load_tokenizer(language_model_folder),
-                corpus_captions(corpus, text_embeddings),
-                spec.max_caption_tokens,
-            )
-            arrays = TrainingArrays(text_embeddings.vectors, tokens)
-            if gap is not None:
-                arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
-            if images is not None:
-                arrays = with_images(
-                    arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
-                )
-            settings = settings_of(spec)
-            log = CurveLog(
-                draft, request, num_steps(settings, len(tokens.ids)), checkpoints
-            )
-            trained = train(
-                settings,
-                arrays,
-                load_language_model(language_model_folder).to(device),
-                state=log.resume(),
-                on_step=log.on_step,
-                on_checkpoint=log.on_checkpoint,
-                stop_requested=stop_requested,
-            )
-            write_tensors(draft.folder / WEIGHTS, trained.model)
-            log.finish()
-            draft.device = device
-            draft.counts |= {
-                "captions": len(tokens.ids),
-                "truncated_captions": truncated,
-            }
+            yield None
+            return
+        with artefact(request) as draft:
+            yield draft
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def train_with_log(
+    draft: Draft,
+    request: Request,
+    settings: TrainingSettings,
+    arrays: TrainingArrays,
+    language_model: LanguageModel,
+    checkpoints: Path,
+    weights: Mapping[str, Tensor] | None = None,
+) -> TrainingState:
+    """Train from the last checkpoint on, and copy the curves into the draft.
+
+    Raises:
+        Stopped: the process was asked to end; the state is saved.
+    """
+    total = num_steps(settings, len(arrays.tokens.ids))
+    log = CurveLog(draft, request, total, checkpoints)
+    with stop_signals() as stop_requested:
+        trained = train(
+            settings,
+            arrays,
+            language_model,
+            weights=weights,
+            state=log.resume(),
+            on_step=log.on_step,
+            on_checkpoint=log.on_checkpoint,
+            stop_requested=stop_requested,
+        )
+    log.finish()
+    return trained
 
 
 def settings_of(spec: TrainSpec) -> TrainingSettings:
