@@ -143,30 +143,45 @@ def score_runs(
         if meteor is not None:
             meteor.close()
     if "SPICE" in wanted and spice is not None:
-        scorer = Spice(spice, silence)
-        for run in runs:
-            scores[run.key] = _with_spice(scores[run.key], run, tokens, scorer)
+        scores = _with_spice(scores, runs, tokens, Spice(spice, silence))
     return scores
 
 
 def _with_spice(
-    scores: Scores, run: Run, tokens: Mapping[str, str], scorer: Spice
-) -> Scores:
-    images = sorted(run.captions)
-    candidates = [tokens[_one_line(run.captions[image])] for image in images]
-    references = [
-        [tokens[_one_line(text)] for text in run.references[image]] for image in images
-    ]
-    values = scorer.score(candidates, references)
-    number_cut = sum(text in scorer.cut for text in candidates)
-    return scores._replace(
-        corpus={**scores.corpus, "SPICE": float(np.mean(values))},
-        images={
-            image: {**scores.images[image], "SPICE": value}
-            for image, value in zip(images, values, strict=True)
-        },
-        counts={**scores.counts, "cut_for_spice": number_cut},
+    scores: Mapping[str, Scores],
+    runs: Sequence[Run],
+    tokens: Mapping[str, str],
+    scorer: Spice,
+) -> dict[str, Scores]:
+    """Add SPICE to the scores of every run; all runs go to the scorer at once, whose start is long."""
+    candidates = {
+        run.key: [tokens[_one_line(run.captions[i])] for i in sorted(run.captions)]
+        for run in runs
+    }
+    values = iter(
+        scorer.score(
+            [text for texts in candidates.values() for text in texts],
+            [
+                [tokens[_one_line(text)] for text in run.references[i]]
+                for run in runs
+                for i in sorted(run.captions)
+            ],
+        )
     )
+    found = {}
+    for key, texts in candidates.items():
+        images = {
+            image: {**others, "SPICE": next(values)}
+            for image, others in scores[key].images.items()
+        }
+        mean = float(np.mean([image["SPICE"] for image in images.values()]))
+        number_cut = sum(text in scorer.cut for text in texts)
+        found[key] = scores[key]._replace(
+            corpus={**scores[key].corpus, "SPICE": mean},
+            images=images,
+            counts={**scores[key].counts, "cut_for_spice": number_cut},
+        )
+    return found
 
 
 def resampled(scores: Scores) -> dict[str, CorpusScore]:

@@ -88,6 +88,10 @@ _OPTIONS = (
 _FIXED_HASHES = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
 
 
+_Pair = tuple[str, tuple[str, ...]]
+"""A caption and its references."""
+
+
 class SpiceTools(NamedTuple):
     """What SPICE needs beside captions."""
 
@@ -140,21 +144,28 @@ class Spice:
     def score(
         self, candidates: Sequence[str], references: Sequence[Sequence[str]]
     ) -> list[float]:
-        """Return one score per image. Captions are tokenised.
+        """Return one score per pair of a caption and its references. Captions are tokenised.
+
+        Equal pairs are scored once: the models of a table often agree.
 
         Raises:
             InputError: Java cannot run or fails, the jars are not those, or the parses are damaged.
         """
         pairs = [
-            (self._short(candidate), [self._short(text) for text in texts])
+            (self._short(candidate), tuple(map(self._short, texts)))
             for candidate, texts in zip(candidates, references, strict=True)
         ]
-        captions = sorted({text for one, texts in pairs for text in (one, *texts)})
+        distinct = list(dict.fromkeys(pairs))
+        captions = sorted({text for one, texts in distinct for text in (one, *texts)})
         parses = self._parses_of(captions)
-        scores = []
-        for start in range(0, len(pairs), _PAIRS_PER_SCORING):
-            scores += self._evaluate(pairs[start : start + _PAIRS_PER_SCORING], parses)
-        return scores
+        progress = Progress("scoring SPICE", len(distinct))
+        scores: dict[_Pair, float] = {}
+        for start in range(0, len(distinct), _PAIRS_PER_SCORING):
+            chunk = distinct[start : start + _PAIRS_PER_SCORING]
+            scores |= zip(chunk, self._evaluate(chunk, parses), strict=True)
+            progress.advance(len(chunk))
+        progress.close()
+        return [scores[pair] for pair in pairs]
 
     def _short(self, caption: str) -> str:
         words = caption.split(" ")
@@ -206,7 +217,7 @@ class Spice:
 
     def _evaluate(
         self,
-        pairs: Sequence[tuple[str, Sequence[str]]],
+        pairs: Sequence[_Pair],
         parses: dict[bytes, bytes],
     ) -> list[float]:
         wanted = {_key(text) for one, texts in pairs for text in (one, *texts)}
