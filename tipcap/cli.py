@@ -432,6 +432,7 @@ def score_runs(
     ],
     out: Out,
     index: File,
+    reference_sets: OptionalFile = None,
     spice: OptionalFile = None,
     parses: OptionalFile = None,
     threads: Threads = 1,
@@ -441,7 +442,7 @@ def score_runs(
     from tipcap.steps.score import spice_tools
 
     tools = spice_tools(spice, parses, threads)
-    run(_json(request, "--request", list), out, index, tools)
+    run(_json(request, "--request", list), out, index, tools, reference_sets)
 
 
 @app.command()

@@ -78,6 +78,11 @@ def parses(world: str, key: str) -> str:
     return f"{RESULTS}/{world}/parses/{key}"
 
 
+def reference_sets(world: str) -> str:
+    """Return the folder of tokenised and counted references, which Snakemake does not know of."""
+    return f"{RESULTS}/{world}/reference_sets"
+
+
 def score_index(world: str, table: str) -> str:
     """Return the file with the corpus scores of all runs of a table, by score key."""
     return f"{RESULTS}/{world}/scores/{table}.json"

@@ -262,8 +262,8 @@ class Plan:
         """Return the command line that scores all runs of a table after `tipcap score-runs`.
 
         `--request` is a JSON list of {key, spec, parents, captions, references}; `--out` the folder
-        of the runs' own artefacts; `--index` the file with all their corpus scores; for SPICE the
-        folders `--spice` of its jars and `--parses`.
+        of the runs' own artefacts; `--index` the file with all their corpus scores; `--reference-sets`
+        the folder of counted references; for SPICE the folders `--spice` of its jars and `--parses`.
         """
         request = []
         jars: dict[str, None] = {}
@@ -279,6 +279,7 @@ class Plan:
         out = f"{paths.RESULTS}/{self.name}/score"
         index = paths.score_index(self.name, table)
         tokens = ["--request", _json(request), "--out", out, "--index", index]
+        tokens += ["--reference-sets", paths.reference_sets(self.name)]
         for key in jars:  # one at most: a world has one SPICE
             tokens += ["--spice", paths.folder(self.name, "spice", key)]
             tokens += ["--parses", paths.parses(self.name, key)]

@@ -97,9 +97,10 @@ STEP_MODULES = {
     ],
     "spice": ["io/spice.py", "steps/score.py"],
     "score": [
-        "core/cider.py",
+        "core/ngrams.py",
         "io/java.py",
         "io/paraphrases.py",
+        "io/reference_sets.py",
         "io/scoring.py",
         "io/spice.py",
         "steps/score.py",

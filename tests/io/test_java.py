@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
+from processes import is_running
 
 from tipcap.errors import InputError
 from tipcap.io.java import _cpu_seconds, find_java, java_program, work_folder
@@ -34,23 +34,6 @@ def message(error):
     text = str(error.value)
     assert "\n" not in text
     return text
-
-
-def is_running(pid):
-    """Whether a process that was killed goes on; the kernel may need a moment to end it."""
-    for _ in range(1000):
-        if not _runs_now(pid):
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _runs_now(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_java_home_comes_before_the_packaged_runtime(fake_java):

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import errno
 import io
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
+from processes import survives
 
 from tipcap.errors import InputError
 from tipcap.io import spice as module
@@ -298,3 +300,88 @@ def test_real_spice_takes_any_caption(real_jars, tmp_path, monkeypatch):
     assert scores[captions.index("a dog")] == 1.0
     assert all(0 <= score <= 1 for score in scores)
     assert len(spice.cut) >= 1
+
+
+JOB = """
+import json, sys
+from pathlib import Path
+from tipcap.io.scoring import COMPUTED, Run, score_runs, write_scores
+from tipcap.io.spice import SpiceTools
+jars, parses, kept, asked, out = map(Path, sys.argv[1:])
+captions, references = (
+    {int(image): given for image, given in one.items()} for one in json.loads(asked.read_text())
+)
+run = Run("a", captions, references)
+scores = score_runs([run], COMPUTED, spice=SpiceTools(jars, parses), kept=kept)
+write_scores(out, scores["a"])
+"""
+
+
+@pytest.fixture(scope="module")
+def start_job(real_jars, fakecap, tmp_path_factory):
+    """Return a function that starts a whole scoring job of thirty images on a folder of parses and sets."""
+    folder = tmp_path_factory.mktemp("jobs")
+    images = sorted(fakecap[0])[:30]
+    asked = folder / "asked.json"
+    asked.write_text(json.dumps([{i: one[i] for i in images} for one in fakecap]))
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"}
+
+    def start(shared, out):
+        kept = [str(shared / "parses"), str(shared / "sets")]
+        command = [
+            sys.executable,
+            "-c",
+            JOB,
+            str(real_jars),
+            *kept,
+            str(asked),
+            str(out),
+        ]
+        temporary = {"TMPDIR": str(shared)}
+        return subprocess.Popen(command, env=environment | temporary)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start_job, tmp_path_factory):
+    """The bytes that a job writes which nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start_job(folder, folder / "scores.json").wait(600) == 0
+    return (folder / "scores.json").read_bytes()
+
+
+def shared_folder(path):
+    for name in ("parses", "sets"):
+        (path / name).mkdir(parents=True)
+    return path
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_write_what_one_alone_writes(
+    start_job, undisturbed, tmp_path
+):
+    shared = shared_folder(tmp_path / "shared")
+    outs = [tmp_path / f"{number}.json" for number in range(2)]
+    jobs = [start_job(shared, out) for out in outs]
+    assert [job.wait(600) for job in jobs] == [0, 0]
+    assert [out.read_bytes() for out in outs] == [undisturbed] * 2
+
+
+@pytest.mark.slow
+def test_jobs_killed_at_random_moments_leave_no_program_and_change_no_byte(
+    start_job, undisturbed, tmp_path
+):
+    draw = random.Random(11)
+    shared = shared_folder(tmp_path / "shared")
+    out = tmp_path / "scores.json"
+    for _ in range(4):
+        with start_job(shared, out) as job:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                job.wait(draw.uniform(1, 12))
+            job.kill()
+        marker = f"-Djava.io.tmpdir={shared}"
+        assert not survives(marker)
+    with start_job(shared, out) as job:
+        assert job.wait(600) == 0
+    assert out.read_bytes() == undisturbed

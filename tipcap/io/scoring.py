@@ -8,12 +8,13 @@ break the line protocols, and nothing waits for ever. SPICE has a module of its 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pycocoevalcap
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import (
     PUNCTUATIONS,
@@ -21,8 +22,8 @@ from pycocoevalcap.tokenizer.ptbtokenizer import (
 )
 
 from tipcap.core.bootstrap import CorpusScore, bleu_of, mean_of, meteor_of
-from tipcap.core.cider import CiderReferences
 from tipcap.core.metrics import METRICS
+from tipcap.core.ngrams import MAX_ORDER, CaptionCounts
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.java import (
     QUICK,
@@ -33,6 +34,13 @@ from tipcap.io.java import (
 )
 from tipcap.io.paraphrases import cut_table
 from tipcap.io.progress import Progress
+from tipcap.io.reference_sets import (
+    ReferenceSet,
+    count_reference_set,
+    read_reference_set,
+    reference_set_key,
+    write_reference_set,
+)
 from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
 
@@ -68,21 +76,13 @@ class Scores(NamedTuple):
     """What happened to captions on the way, for the record."""
 
 
-class _References(NamedTuple):
-    """A set of references, tokenised, in the order of the image ids."""
-
-    tokens: dict[int, list[str]]
-    bleu: list[Any]
-    """Counted n-grams, as pycocoevalcap keeps them."""
-    cider: CiderReferences
-
-
 def score_runs(
     runs: Sequence[Run],
     metrics: Iterable[str],
     progress: Progress | None = None,
     *,
     spice: SpiceTools | None = None,
+    kept: Path | None = None,
     silence: float = SILENCE_SECONDS,
 ) -> dict[str, Scores]:
     """Return the scores of every run by its key.
@@ -97,6 +97,7 @@ def score_runs(
         metrics: some of `COMPUTED`.
         progress: advanced once per run.
         spice: needed for SPICE only.
+        kept: folder in which sets of references stay, tokenised and counted, for later calls.
         silence: seconds without any sign of life after which a Java program is ended.
 
     Raises:
@@ -111,39 +112,26 @@ def score_runs(
     _check_runs(runs)
     if not runs:
         return {}
-    texts = (
-        text
-        for run in runs
-        for texts in (run.captions.values(), *run.references.values())
-        for text in texts
-    )
-    tokens = tokenise(texts, silence=silence)
-    prepared: dict[object, _References] = {}
+    tokens, references = _prepare(runs, kept, silence)
     scores = {}
     with ExitStack() as stack:
         meteor = None
         if "METEOR" in wanted:
             number = sum(len(run.captions) for run in runs)
-            meteor = stack.enter_context(_meteor(tokens.values(), number, silence))
+            theirs = (one.tokens.values() for one in references.values())
+            texts = chain(tokens.values(), *chain(*theirs))
+            meteor = stack.enter_context(_meteor(texts, number, silence))
         for run in runs:
-            content = tuple((i, tuple(run.references[i])) for i in sorted(run.captions))
-            if content not in prepared:
-                prepared[content] = _prepare(
-                    {
-                        i: [tokens[_one_line(text)] for text in refs]
-                        for i, refs in content
-                    }
-                )
             candidates = {
                 i: [tokens[_one_line(run.captions[i])]] for i in sorted(run.captions)
             }
-            scores[run.key] = _score(candidates, prepared[content], wanted, meteor)
+            scores[run.key] = _score(candidates, references[run.key], wanted, meteor)
             if progress is not None:
                 progress.advance(note=run.key)
         if meteor is not None:
             meteor.close()
     if "SPICE" in wanted and spice is not None:
-        scores = _with_spice(scores, runs, tokens, Spice(spice, silence))
+        scores = _with_spice(scores, runs, tokens, references, Spice(spice, silence))
     return scores
 
 
@@ -151,6 +139,7 @@ def _with_spice(
     scores: Mapping[str, Scores],
     runs: Sequence[Run],
     tokens: Mapping[str, str],
+    references: Mapping[str, ReferenceSet],
     scorer: Spice,
 ) -> dict[str, Scores]:
     """Add SPICE to the scores of every run; all runs go to the scorer at once, whose start is long."""
@@ -161,11 +150,7 @@ def _with_spice(
     values = iter(
         scorer.score(
             [text for texts in candidates.values() for text in texts],
-            [
-                [tokens[_one_line(text)] for text in run.references[i]]
-                for run in runs
-                for i in sorted(run.captions)
-            ],
+            [texts for run in runs for texts in references[run.key].tokens.values()],
         )
     )
     found = {}
@@ -296,42 +281,64 @@ def _check_runs(runs: Sequence[Run]) -> None:
                 )
 
 
-def _prepare(tokens: dict[int, list[str]]) -> _References:
-    bleu = [cook_refs(references) for references in tokens.values()]
-    return _References(tokens, bleu, CiderReferences(list(tokens.values())))
+def _prepare(
+    runs: Sequence[Run], kept: Path | None, silence: float
+) -> tuple[dict[str, str], dict[str, ReferenceSet]]:
+    """Tokens by the caption on one line, and the references of every run; each set is made once."""
+    keys = {run.key: reference_set_key(run.references) for run in runs}
+    files = {key: kept and kept / f"{key}.safetensors" for key in keys.values()}
+    sets = {
+        key: read_reference_set(file)
+        for key, file in files.items()
+        if file is not None and file.exists()
+    }
+    new = {keys[run.key]: run.references for run in runs if keys[run.key] not in sets}
+    tokens = tokenise(
+        chain(
+            *(run.captions.values() for run in runs),
+            *(texts for references in new.values() for texts in references.values()),
+        ),
+        silence=silence,
+    )
+    for key, references in new.items():
+        sets[key] = count_reference_set(
+            {
+                i: [tokens[_one_line(t)] for t in references[i]]
+                for i in sorted(references)
+            }
+        )
+        if (file := files[key]) is not None:
+            write_reference_set(file, sets[key])
+    return tokens, {run: sets[key] for run, key in keys.items()}
 
 
 def _score(
     candidates: dict[int, list[str]],
-    references: _References,
+    references: ReferenceSet,
     wanted: frozenset[str],
     meteor: "_Meteor | None",
 ) -> Scores:
     """Scores of one run without SPICE; each scorer gives a corpus score and one score per image."""
     found: dict[str, tuple[Any, Any]] = {}
     statistics: dict[str, list[tuple[float, ...]]] = {}
+    texts = [candidate for (candidate,) in candidates.values()]
+    counted = CaptionCounts(references.counts, texts)
     if wanted.intersection(_BLEU):
-        bleu = BleuScorer(n=4)
-        bleu.crefs = references.bleu
-        bleu.ctest = [
-            cook_test(candidate, counted)
-            for (candidate,), counted in zip(
-                candidates.values(), references.bleu, strict=True
-            )
-        ]
+        rows = counted.bleu_statistics()
+        bleu = BleuScorer(n=MAX_ORDER)
+        bleu.ctest = [_counted_for_bleu(row) for row in rows.tolist()]
         corpus, images = bleu.compute_score(option="closest", verbose=0)
         found |= dict(zip(_BLEU, zip(corpus, images, strict=True), strict=True))
-        statistics["BLEU"] = [_bleu_statistics(counted) for counted in bleu.ctest]
+        statistics["BLEU"] = [tuple(row) for row in rows.astype(float).tolist()]
     if meteor is not None:
-        hypotheses = [candidate for (candidate,) in candidates.values()]
         corpus, images, statistics["METEOR"] = meteor.score(
-            hypotheses, list(references.tokens.values())
+            texts, list(references.tokens.values())
         )
         found["METEOR"] = corpus, images
     if "ROUGE_L" in wanted:
         found["ROUGE_L"] = Rouge().compute_score(references.tokens, candidates)
     if "CIDEr" in wanted:
-        per_image = references.cider.score([one for (one,) in candidates.values()])
+        per_image = counted.cider()
         found["CIDEr"] = (np.mean(per_image), per_image)
     columns = {name: found[name] for name in COMPUTED if name in wanted & found.keys()}
     return Scores(
@@ -341,15 +348,15 @@ def _score(
             for row, image in enumerate(candidates)
         },
         statistics,
-        {"empty_captions": sum(not text for (text,) in candidates.values())},
+        {"empty_captions": sum(not text for text in texts)},
     )
 
 
-def _bleu_statistics(counted: Mapping[str, Any]) -> tuple[float, ...]:
-    length = counted["testlen"]
-    _, closest = min((abs(other - length), other) for other in counted["reflen"])
-    numbers = (length, closest, *counted["guess"], *counted["correct"])
-    return tuple(map(float, numbers))
+def _counted_for_bleu(row: list[int]) -> dict[str, object]:
+    """An image's statistics as pycocoevalcap's scorer takes them."""
+    words, closest, *numbers = row
+    guess, correct = numbers[:MAX_ORDER], numbers[MAX_ORDER:]
+    return {"testlen": words, "reflen": [closest], "guess": guess, "correct": correct}
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def score(
     out: Path,
     index: Path,
     spice: SpiceTools | None = None,
+    reference_sets: Path | None = None,
 ) -> None:
     """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores.
 
@@ -62,7 +63,7 @@ def score(
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
         names = [METRICS[name].score_name for name in metrics]  # type: ignore[index]
-        found |= score_runs(group, names, progress, spice=spice)
+        found |= score_runs(group, names, progress, spice=spice, kept=reference_sets)
         progress.close()
     for run in waiting:
         key = run["key"]
