@@ -36,6 +36,8 @@ MAX_WORDS = 80
 """Words of a caption that are parsed. The parser's time grows with the third power: 5 CPU seconds for 80
 words, 34 for 160. No caption of COCO, Flickr30K or NoCaps is as long."""
 _MAX_KEY_BYTES = 511  # what LMDB takes
+# What SPICE's cache writes before a text, a list, a text it has written before, a number above 127.
+_TEXT, _LIST, _HANDLE, _TWO_BYTES = 0xFC, b"\x00\x10", 0xF9, 0x80
 _CAPTIONS_PER_PARSE = 4000
 _PAIRS_PER_SCORING = 10_000
 _CPU_START, _CPU_PER_CAPTION, _CPU_PER_CUBIC_WORD = 60.0, 0.05, 1e-5
@@ -226,7 +228,7 @@ class Spice:
             for row, (candidate, references) in enumerate(pairs)
         ]
         with work_folder() as folder:
-            _add(folder, {key: parses[key] for key in wanted})
+            _add(folder, {key: _without_handles(parses[key]) for key in wanted})
             answers = self._run(
                 questions, folder, _FIXED_HASHES, _CPU_PER_CAPTION * len(wanted)
             )
@@ -268,12 +270,60 @@ def _key(caption: str) -> bytes:
     """The caption as SPICE's cache writes it: its length, then its UTF-16 units, small ones in one byte."""
     units = memoryview(caption.encode("utf-16-le", "replace")).cast("H")
     count = len(units)
-    length = bytes([count]) if count < 128 else b"\x80" + count.to_bytes(2, "little")
+    length = (
+        bytes([count])
+        if count < _TWO_BYTES
+        else bytes([_TWO_BYTES]) + count.to_bytes(2, "little")
+    )
     body = b"".join(
         bytes([unit]) if unit < 255 else b"\xff" + unit.to_bytes(2, "little")
         for unit in units
     )
-    return b"\xfc" + length + body
+    return bytes([_TEXT]) + length + body
+
+
+def _without_handles(parse: bytes) -> bytes:
+    """A parse with every word written out, where SPICE's cache points back to an equal one.
+
+    The library that reads the cache resolves such a handle to what an earlier parse had at its place now and
+    then, which stops SPICE ("ArrayList cannot be cast to String") or gives a caption another one's word.
+
+    Raises:
+        InputError: the bytes are no list of lists of words.
+    """
+    words: dict[int, bytes] = {}
+    written = bytearray()
+    place = 0
+    try:
+        while place < len(parse):
+            start, tag = place, parse[place]
+            place += 1
+            if tag == _LIST[0]:
+                _, place = _number(parse, place + 1)
+                written += parse[start:place]
+            elif tag == _TEXT:
+                count, place = _number(parse, place)
+                for _ in range(count):
+                    place += 3 if parse[place] == 255 else 1
+                words[start] = parse[start:place]
+                written += words[start]
+            elif tag == _HANDLE:
+                handle, place = _number(parse, place)
+                written += words[handle]
+            else:
+                raise KeyError(tag)
+    except (KeyError, IndexError) as error:
+        raise InputError(
+            f"SPICE: expected a parse of words, found other bytes at {start}; remove the folder of parses, captions are then parsed again"
+        ) from error
+    return bytes(written)
+
+
+def _number(parse: bytes, place: int) -> tuple[int, int]:
+    """A number of SPICE's cache, and the place after it."""
+    if parse[place] != _TWO_BYTES:
+        return parse[place], place + 1
+    return int.from_bytes(parse[place + 1 : place + 3], "little"), place + 3
 
 
 class _Parses:
