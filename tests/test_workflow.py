@@ -135,3 +135,26 @@ def test_only_local_rules_retry_themselves():
         if "retries:" in block
     ]
     assert retrying == ["download"]
+
+
+def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / "config/tiny.yaml"
+    world = yaml.safe_load(path.read_text())
+    path.write_text(
+        yaml.safe_dump(world | {"runtime": {"device": "cuda", "devices": 2}})
+    )
+    options = ["--dry-run", "--forceall", "--printshellcmds", "--configfile", str(path)]
+    answer = snakemake(*options, "--", "table_II")
+    assert answer.returncode == 0, answer.stderr
+    blocks = (answer.stdout + answer.stderr).split("\nrule ")
+    trainings = [block for block in blocks if block.startswith("train:")]
+    others = [block for block in blocks if block.startswith("generate:")]
+    assert trainings
+    assert others
+    for block in trainings:
+        assert "tipcap spread --devices 2 --nodes 1 --threads 2 -- train " in block
+        assert "gpu=2" in block
+    for block in others:
+        assert "spread" not in block
+        assert "gpu=1" in block

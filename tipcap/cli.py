@@ -544,6 +544,9 @@ def plan(
     target: Annotated[
         bool, typer.Option("--target", help="Print only the file to make.")
     ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Hours, disk and downloads per table.")
+    ] = False,
 ) -> None:
     """Show what each table needs, what is done, what is left and what that costs."""
     from tipcap.plan import load
@@ -552,6 +555,12 @@ def plan(
     planned = load(world)
     if target:
         typer.echo(target_of(planned, _given(table, "table", "table"), row))
+        return
+    if cost:
+        from tipcap.steps.costs import show_costs
+
+        for line in show_costs(planned, table):
+            typer.echo(line)
         return
     for line in show_plan(planned, table, row):
         typer.echo(line)

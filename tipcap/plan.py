@@ -214,8 +214,20 @@ class Plan:
         ]
 
     def threads(self, step: str) -> int:
-        """Return how many threads a step may use in this world."""
-        return self.world.runtime.threads.get(step, 1)
+        """Return how many threads a step may use on a machine in this world, for all devices of a training."""
+        runtime = self.world.runtime
+        devices = runtime.devices if step in _RESUMING_STEPS else 1
+        return devices * runtime.threads.get(step, 1)
+
+    def launcher(self, step: str) -> str:
+        """Return the words before `train` or `prompt`: one process, or `tipcap spread` with one per device."""
+        runtime = self.world.runtime
+        if runtime.devices == runtime.nodes == 1:
+            return "tipcap"
+        sizes = {"devices": runtime.devices, "nodes": runtime.nodes}
+        sizes["threads"] = self.threads(step)
+        options = [f"--{name} {number}" for name, number in sizes.items()]
+        return " ".join(["tipcap spread", *options, "--"])
 
     def score_keys(self, table: str) -> list[str]:
         """Return the keys of all runs of a table, each once, in the order of its rows."""

@@ -21,7 +21,7 @@ from tipcap.specs import PromptSpec as Prompt
 from tipcap.steps.nouns import nouns
 
 SETTING = {"gap": "trained", "setting": 4, "covariance": "full", "seed": 0}
-SIZES = {"epochs": 4, "batch_size": 5, "warmup_steps": 1, "num_layers": 1}
+SIZES = {"epochs": 120, "batch_size": 5, "warmup_steps": 1, "num_layers": 1}
 """Twelve captions in batches of five, five and two."""
 LONG = {"epochs": 3000}
 PATIENCE = 120.0
@@ -74,7 +74,7 @@ def assert_close(first, second):
     found, wanted = (read_tensors(out / "model.safetensors") for out in (first, second))
     assert found.keys() == wanted.keys()
     for name in wanted:
-        torch.testing.assert_close(found[name], wanted[name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(found[name], wanted[name], rtol=1e-2, atol=1e-4)
     lines, expected = curves(first), curves(second)
     assert len(lines) == len(expected)
     for line, other in zip(lines, expected, strict=True):
@@ -82,19 +82,23 @@ def assert_close(first, second):
         assert line == pytest.approx(other, rel=1e-3)
 
 
-def test_two_processes_train_what_one_trains(folder, tmp_path):  # noqa: F811
+@pytest.fixture(scope="module")
+def undisturbed(folder, tmp_path_factory):  # noqa: F811
+    """What two processes trained, and what they said."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    return out, run(2, training(folder, out))
+
+
+def test_two_processes_train_what_one_trains(folder, undisturbed, tmp_path):  # noqa: F811
+    out, said = undisturbed
     trained(folder, tmp_path / "one", **SETTING, **SIZES)
-    said = run(2, training(folder, tmp_path / "two"))
-    assert_close(tmp_path / "two", tmp_path / "one")
-    record = json.loads((tmp_path / "two/meta.json").read_text())
+    assert_close(out, tmp_path / "one")
+    record = json.loads((out / "meta.json").read_text())
     assert record["counts"]["devices"] == 2
     assert record["counts"]["captions"] == 12
     # the first process alone speaks, and nothing is left behind
-    assert len(re.findall("12/12", said)) == 1
-    assert {path.name for path in tmp_path.iterdir() if path.name[0] != "."} == {
-        "one",
-        "two",
-    }
+    assert len(re.findall("360/360", said)) == 1
+    assert [path for path in out.parent.iterdir() if path.name[0] != "."] == [out]
 
 
 def words_of(folder, out):  # noqa: F811
@@ -104,7 +108,8 @@ def words_of(folder, out):  # noqa: F811
 
 
 def test_two_processes_train_stage_2_with_the_prompts_of_one(folder, tmp_path):  # noqa: F811
-    trained(folder, tmp_path / "base", **SETTING, **SIZES, max_caption_tokens=12)
+    sizes = {**SIZES, "epochs": 2, "max_caption_tokens": 12}
+    trained(folder, tmp_path / "base", **SETTING, **sizes)
     files = files_of(folder) | {
         "model": tmp_path / "base/model.safetensors",
         "nouns": words_of(folder, tmp_path / "nouns"),
@@ -121,29 +126,28 @@ def test_two_processes_train_stage_2_with_the_prompts_of_one(folder, tmp_path): 
     assert counts[1] == {**counts[0], "devices": 2}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_two_processes_that_are_asked_to_end_go_on_to_the_same_bytes(
     folder,  # noqa: F811
+    undisturbed,
     tmp_path,
-    number,
 ):
-    words = training(folder, tmp_path / "out", epochs=120)
-    run(2, training(folder, tmp_path / "undisturbed", epochs=120))
-    file = tmp_path / "out-checkpoints/metrics.jsonl"
-    process = start(2, words)
-    wait_for(lambda: file.exists() and file.stat().st_size, process)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=PATIENCE)
-    if process.returncode:  # else it was faster
+    out, words = tmp_path / "out", training(folder, tmp_path / "out")
+    file, steps = tmp_path / "out-checkpoints/metrics.jsonl", 0
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        process = start(2, words)
+        wait_for_line(steps + 1, file, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == STOPPED, said
         assert len(re.findall("whose state is saved", said)) == 1
-        assert not (tmp_path / "out").exists()
-        run(2, words)
-        record = json.loads((tmp_path / "out/meta.json").read_text())
-        assert 0 < record["counts"]["resumed_at_step"] < 360
-    models = [tmp_path / name / "model.safetensors" for name in ("out", "undisturbed")]
+        assert not out.exists()
+        steps = len(curves(file.parent))
+    run(2, words)
+    record = json.loads((out / "meta.json").read_text())
+    assert record["counts"]["resumed_at_step"] == 3 * steps
+    models = [path / "model.safetensors" for path in (out, undisturbed[0])]
     assert models[0].read_bytes() == models[1].read_bytes()
-    assert curves(tmp_path / "out") == curves(tmp_path / "undisturbed")
+    assert curves(out) == curves(undisturbed[0])
 
 
 def wait_for(condition, process):
@@ -151,6 +155,10 @@ def wait_for(condition, process):
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.02)
+
+
+def wait_for_line(number, file, process):
+    wait_for(lambda: file.exists() and file.read_text().count("\n") >= number, process)
 
 
 def workers_of(process):
@@ -172,17 +180,15 @@ def is_running(pid):
         return False
 
 
-@pytest.mark.parametrize("killed", [0, 1])
 def test_when_one_process_dies_the_other_ends_and_the_training_can_go_on(
     folder,  # noqa: F811
     tmp_path,
-    killed,
 ):
     file = tmp_path / "out-checkpoints/state.safetensors"
     process = start(2, training(folder, tmp_path / "out", **LONG))
     wait_for(file.exists, process)
     workers = workers_of(process)
-    os.kill(workers[killed], signal.SIGKILL)
+    os.kill(workers[1], signal.SIGKILL)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode in (1, 128 + signal.SIGKILL), said
     assert not any(is_running(pid) for pid in workers.values())
@@ -228,19 +234,3 @@ def test_a_training_that_another_has_finished_meanwhile_is_not_made_again(
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert [path.name for path in out.iterdir()] == ["meta.json"]
-
-
-def test_torchrun_can_start_them_too(folder, tmp_path):  # noqa: F811
-    run(2, training(folder, tmp_path / "ours"))
-    words = training(folder, tmp_path / "its")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, "-m", "tipcap", *words],
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    models = [tmp_path / name / "model.safetensors" for name in ("ours", "its")]
-    assert models[0].read_bytes() == models[1].read_bytes()
