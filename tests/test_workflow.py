@@ -158,3 +158,12 @@ def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
     for block in others:
         assert "spread" not in block
         assert "gpu=1" in block
+
+
+def test_downloads_fetches_the_files_alone_and_locally():
+    answer = snakemake("--dry-run", "--forceall", "--", "downloads")
+    assert answer.returncode == 0, answer.stderr
+    said = answer.stdout + answer.stderr
+    plan = load(ROOT / "config/paper.yaml")
+    assert len(plan.downloads()) == said.count("localrule download:") > 10
+    assert "\nrule " not in said

@@ -567,6 +567,24 @@ def plan(
 
 
 @app.command()
+def doctor(
+    world: File = Path("config/mini.yaml"),
+    profile: Annotated[
+        str | None, typer.Option(help="Snakemake profile: slurm looks at the cluster.")
+    ] = None,
+) -> int:
+    """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
+    from tipcap.plan import load
+    from tipcap.steps.doctor import examine, line_of
+
+    findings = []
+    for finding in examine(load(world), profile):
+        findings.append(finding)
+        typer.echo(line_of(finding))
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+@app.command()
 def sheet(out: File, seed: int = 0) -> None:
     """Draw a sheet of the mini world's pictures with their captions, as PNG."""
     from tipcap.io.store import replace_file

@@ -213,6 +213,20 @@ class Plan:
             and step.spec.source != "scratch"
         ]
 
+    def downloads(self) -> list[str]:
+        """Return the keys of all files to download that a table or figure of this world needs."""
+        parents = {key for step in self.steps.values() for key in step.parents.values()}
+        ends = [key for key in self.steps if key not in parents]
+        behind = dict.fromkeys(key for end in ends for key in self.ancestors(end))
+        return [key for key in behind if self.steps[key].spec.step == "download"]
+
+    def download_files(self) -> list[str]:
+        """Return the files of `downloads`."""
+        return [
+            paths.main_file(self.name, self.steps[key].spec, key)
+            for key in self.downloads()
+        ]
+
     def threads(self, step: str) -> int:
         """Return how many threads a step may use on a machine in this world, for all devices of a training."""
         runtime = self.world.runtime

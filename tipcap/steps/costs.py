@@ -13,8 +13,10 @@ from tipcap.errors import InputError
 from tipcap.plan import Plan, Step
 from tipcap.specs import (
     DownloadSpec,
+    DrawSpec,
     EmbedSpec,
     EncoderSpec,
+    EstimateSpec,
     GenerateSpec,
     LanguageModelSpec,
     NounsSpec,
@@ -63,7 +65,7 @@ class Cost(NamedTuple):
     downloads: float = 0.0
 
 
-def read_rates(path: Path = STEP_COSTS) -> list[Rate]:
+def read_rates(path: Path) -> list[Rate]:
     """Return the lines of step_costs.csv.
 
     Raises:
@@ -76,7 +78,8 @@ def read_rates(path: Path = STEP_COSTS) -> list[Rate]:
             raise InputError(
                 f"{where}: expected a source that is `measured` or `estimated: ` and the reason, found {row['source']!r}; say how the figure is known"
             )
-        rates.append(Rate(**{**row, "seconds_per_unit": seconds}))
+        fields: dict[str, Any] = {**row, "seconds_per_unit": seconds}
+        rates.append(Rate(**fields))
     return rates
 
 
@@ -87,7 +90,7 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
         InputError: the world makes no such table, or the files in benchmarks/ are wrong.
     """
     names = list(plan.tables) if table is None else [plan.part_name(table, None)]
-    ledger = _Ledger(plan, read_rates(), _sizes())
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
     needed = {name: ledger.left(needed_by(plan, name)) for name in names}
     yield f"what is left of world {plan.name!r}"
     yield _line("table", "GPU h", "CPU h", "disk GB", "download GB")
@@ -97,6 +100,12 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
     if len(names) > 1:
         yield _line("all, each once", *_figures(ledger.cost(everything)))
     yield from ledger.notes(everything)
+
+
+def disk_of_what_is_left(plan: Plan) -> float:
+    """Return how many bytes the steps that are not done will write, as far as it is known."""
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
+    return float(ledger.cost(ledger.left(plan.steps)).disk)
 
 
 class _Ledger:
@@ -174,14 +183,23 @@ class _Ledger:
                 return "plain" if prompts == "none" else "prompts"
             case RetrieveSpec():
                 return "retrieval"
+            case DrawSpec(pictures=pictures):
+                return "pictures" if pictures else "texts"
             case ScoreSpec(metrics=metrics):
                 return "spice" if "spice" in metrics else "plain"
             case _:
                 return ""
 
-    def _units(self, step: Step) -> float:
+    def _units(self, step: Step) -> int:
         """Return how many units of work a step does, in the unit of its rate."""
         match step.spec:
+            case DrawSpec() as spec:
+                return spec.num_train + spec.num_val + spec.num_test
+            case PrepareSpec() as spec:
+                splits = ("train", "val", "test")
+                return sum(self._size(spec, split).captions for split in splits)
+            case EstimateSpec():
+                return 1
             case TrainSpec(epochs=epochs):
                 return epochs * self._rows(step, "corpus", "train").captions
             case PromptSpec(epochs=epochs, num_captions=num_captions):
@@ -201,7 +219,7 @@ class _Ledger:
             case spec:
                 raise AssertionError(f"no unit for step {spec.step}")
 
-    def _disk(self, step: Step) -> float:
+    def _disk(self, step: Step) -> int:
         match step.spec:
             case EmbedSpec():
                 # a row's numbers, and two ids of eight bytes
@@ -218,9 +236,9 @@ class _Ledger:
                     if isinstance(spec, DownloadSpec)
                 )
             case _:
-                return 0.0
+                return 0
 
-    def _num_weights(self, step: Step, spec: TrainSpec) -> float:
+    def _num_weights(self, step: Step, spec: TrainSpec) -> int:
         """Return how many numbers a trained model has, norms and biases left out."""
         width = self._width(self._parent(step, "texts"))
         language_model = self._parent(step, "language_model").spec
@@ -234,7 +252,7 @@ class _Ledger:
             weights += width * (width + 1)
         if spec.language_model_trainable:
             weights += 12 * lm_dim**2 * sizes["n_layer"] if sizes else _GPT2_WEIGHTS
-        return float(weights)
+        return int(weights)
 
     def _parent(self, step: Step, role: str) -> Step:
         return self._plan.steps[step.parents[role]]
@@ -253,11 +271,12 @@ class _Ledger:
         """Return how many images and captions a split of a dataset has."""
         spec = self._parent(step, role).spec
         assert isinstance(spec, PrepareSpec)
+        return self._size(spec, split)
+
+    def _size(self, spec: PrepareSpec, split: str) -> "_Rows":
         drawn = self._plan.world.datasets[spec.dataset].raw.draw
         if drawn is not None:
             images = drawn.get(f"num_{split}", 0)
-            if spec.reader == "nocaps":  # its one split is drawn as validation
-                images = drawn["num_val"]
             return _Rows(images, images * drawn.get("captions_per_image", 5))
         if (spec.dataset, split) not in self._sizes:
             raise InputError(
@@ -271,7 +290,7 @@ class _Rows(NamedTuple):
     captions: int
 
 
-def _sizes(path: Path = DATASET_SIZES) -> dict[tuple[str, str], tuple[int, int]]:
+def _sizes(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
     columns = ("dataset", "split", "images", "captions", "source")
     return {
         (row["dataset"], row["split"]): (
