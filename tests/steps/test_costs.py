@@ -30,7 +30,7 @@ def rates(tmp_path, monkeypatch):
     def write(text):
         path = tmp_path / "step_costs.csv"
         path.write_text(HEADER + text)
-        monkeypatch.setattr(costs.read_rates, "__defaults__", (path,))
+        monkeypatch.setattr(costs, "STEP_COSTS", path)
         return path
 
     return write
@@ -121,7 +121,7 @@ def test_disk_of_a_model_is_the_size_of_its_file(in_all_results):
 
 def test_nothing_pretends(paper, capsys):
     """Every figure says how it is known; what has none is named."""
-    for rate in read_rates():
+    for rate in read_rates(costs.STEP_COSTS):
         assert rate.source.startswith(("measured", "estimated: "))
         assert rate.seconds_per_unit > 0
         assert rate.models in ("mini", "paper")
