@@ -70,7 +70,10 @@ def run(devices, words, status=0, **environment):
 
 
 def assert_close(first, second):
-    """Two artefacts hold the same weights and curves but for the last digits."""
+    """Two artefacts hold the same weights and curves but for the last digits, which add up over hundreds of steps.
+
+    tests/core/test_ranks.py compares the first steps closely.
+    """
     found, wanted = (read_tensors(out / "model.safetensors") for out in (first, second))
     assert found.keys() == wanted.keys()
     for name in wanted:
@@ -79,7 +82,7 @@ def assert_close(first, second):
     assert len(lines) == len(expected)
     for line, other in zip(lines, expected, strict=True):
         assert line.pop("time") is other.pop("time") is None
-        assert line == pytest.approx(other, rel=1e-3)
+        assert line == pytest.approx(other, rel=1e-2)
 
 
 @pytest.fixture(scope="module")
