@@ -39,6 +39,8 @@ ALLOWED = {
 TESTED_ELSEWHERE = {
     "core/metrics.py": "core/test_metric_facts.py",
     "core/types.py": "core/test_decoding.py",
+    "__main__.py": "steps/test_several_devices.py",
+    "io/processes.py": "steps/test_several_devices.py",
     "launch.py": "test_warm.py",
     "steps/download.py": "io/test_download.py",
     "steps/report.py": "test_chain.py",

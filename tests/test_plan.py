@@ -791,3 +791,23 @@ def test_planning_loads_nothing_heavy():
         check=True,
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_the_number_of_devices_is_no_part_of_any_key(science):
+    one = load(science.world())
+    several = load(science.world(runtime={"device": "cpu", "devices": 4, "nodes": 2}))
+    assert several.steps.keys() == one.steps.keys()
+    keys = [key for key, step in one.steps.items() if step.spec.step == "train"]
+    assert keys
+    for key in keys:
+        assert several.arguments("train", key) == one.arguments("train", key)
+
+
+def test_trainings_are_started_once_per_device(science):
+    threads = {"train": 3, "generate": 3}
+    one = load(science.world(runtime={"threads": threads}))
+    assert (one.launcher("train"), one.threads("train")) == ("tipcap", 3)
+    four = load(science.world(runtime={"threads": threads, "devices": 4}))
+    command = "tipcap spread --devices 4 --nodes 1 --threads 12 --"
+    assert (four.launcher("train"), four.threads("train")) == (command, 12)
+    assert four.threads("generate") == 3

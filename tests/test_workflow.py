@@ -135,3 +135,40 @@ def test_only_local_rules_retry_themselves():
         if "retries:" in block
     ]
     assert retrying == ["download"]
+
+
+def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / "config/tiny.yaml"
+    world = yaml.safe_load(path.read_text())
+    path.write_text(
+        yaml.safe_dump(world | {"runtime": {"device": "cuda", "devices": 2}})
+    )
+    options = ["--dry-run", "--forceall", "--printshellcmds", "--configfile", str(path)]
+    answer = snakemake(*options, "--", "table_II")
+    assert answer.returncode == 0, answer.stderr
+    commands = commands_of(answer)
+    trainings = [command for command in commands if " train --spec " in command]
+    assert trainings
+    launcher = "tipcap spread --devices 2 --nodes 1 --threads 2 -- train "
+    assert all(command.startswith(launcher) for command in trainings)
+    others = set(commands) - set(trainings)
+    assert others
+    assert not any("spread" in command for command in others)
+
+
+def commands_of(answer):
+    lines = (answer.stdout + answer.stderr).splitlines()
+    mark = "Shell command: "
+    said = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+    return [command for command in said if command != "None"]  # rules without one
+
+
+def test_downloads_fetches_the_files_alone():
+    options = ["--dry-run", "--forceall", "--printshellcmds"]
+    answer = snakemake(*options, "--", "downloads")
+    assert answer.returncode == 0, answer.stderr
+    commands = commands_of(answer)
+    plan = load(ROOT / "config/paper.yaml")
+    assert len(plan.downloads()) == len(commands) > 10
+    assert all(command.startswith("tipcap download ") for command in commands)

@@ -83,19 +83,21 @@ def _torch(threads: int, device: str = "cpu") -> str:
     """Set up torch for reproducible results and return the device to use."""
     import torch
 
-    torch.set_num_threads(threads)
+    from tipcap.io.processes import gpu_of_this_process, threads_of_this_process
+
+    torch.set_num_threads(threads_of_this_process(threads))
     torch.use_deterministic_algorithms(True, warn_only=True)
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(
             f"--device: expected auto, cpu or cuda, found {device!r}; choose one of them"
         )
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"--device: expected a GPU for {device!r}, found none; use --device cpu"
         )
-    return device
+    return gpu_of_this_process() if device == "cuda" else device
 
 
 def _archives(pictures: list[Path] | None) -> list[Path]:
@@ -295,6 +297,31 @@ def prompt(
         checkpoints,
         chosen,
     )
+
+
+@app.command()
+def spread(
+    words: Annotated[
+        list[str], typer.Argument(help="The command: train or prompt, with options.")
+    ],
+    devices: Annotated[
+        int, typer.Option(min=1, help="Processes, one per device, on each node.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Nodes of the SLURM job this runs in.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPUs of the processes of a node together.")
+    ] = 1,
+) -> int:
+    """Run a training in one process per device: tipcap spread --devices 4 -- train ..."""
+    from tipcap.io.spread import spread as run
+
+    if words[0] not in ("train", "prompt"):
+        raise InputError(
+            f"spread: expected train or prompt, found {words[0]!r}; other steps use one device"
+        )
+    return run(words, devices, nodes, threads)
 
 
 @app.command()
@@ -518,6 +545,9 @@ def plan(
     target: Annotated[
         bool, typer.Option("--target", help="Print only the file to make.")
     ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Hours, disk and downloads per table.")
+    ] = False,
 ) -> None:
     """Show what each table needs, what is done, what is left and what that costs."""
     from tipcap.plan import load
@@ -527,8 +557,32 @@ def plan(
     if target:
         typer.echo(target_of(planned, _given(table, "table", "table"), row))
         return
+    if cost:
+        from tipcap.steps.costs import show_costs
+
+        for line in show_costs(planned, table):
+            typer.echo(line)
+        return
     for line in show_plan(planned, table, row):
         typer.echo(line)
+
+
+@app.command()
+def doctor(
+    world: File = Path("config/mini.yaml"),
+    profile: Annotated[
+        str | None, typer.Option(help="Snakemake profile: slurm looks at the cluster.")
+    ] = None,
+) -> int:
+    """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
+    from tipcap.plan import load
+    from tipcap.steps.doctor import examine, line_of
+
+    findings = []
+    for finding in examine(load(world), profile):
+        findings.append(finding)
+        typer.echo(line_of(finding))
+    return int(any(finding.state == "missing" for finding in findings))
 
 
 @app.command()

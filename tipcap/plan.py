@@ -213,9 +213,35 @@ class Plan:
             and step.spec.source != "scratch"
         ]
 
+    def downloads(self) -> list[str]:
+        """Return the keys of all files to download that a table or figure of this world needs."""
+        parents = {key for step in self.steps.values() for key in step.parents.values()}
+        ends = [key for key in self.steps if key not in parents]
+        behind = dict.fromkeys(key for end in ends for key in self.ancestors(end))
+        return [key for key in behind if self.steps[key].spec.step == "download"]
+
+    def download_files(self) -> list[str]:
+        """Return the files of `downloads`."""
+        return [
+            paths.main_file(self.name, self.steps[key].spec, key)
+            for key in self.downloads()
+        ]
+
     def threads(self, step: str) -> int:
-        """Return how many threads a step may use in this world."""
-        return self.world.runtime.threads.get(step, 1)
+        """Return how many threads a step may use on a machine in this world, for all devices of a training."""
+        runtime = self.world.runtime
+        devices = runtime.devices if step in _RESUMING_STEPS else 1
+        return devices * runtime.threads.get(step, 1)
+
+    def launcher(self, step: str) -> str:
+        """Return the words before `train` or `prompt`: one process, or `tipcap spread` with one per device."""
+        runtime = self.world.runtime
+        if runtime.devices == runtime.nodes == 1:
+            return "tipcap"
+        sizes = {"devices": runtime.devices, "nodes": runtime.nodes}
+        sizes["threads"] = self.threads(step)
+        options = [f"--{name} {number}" for name, number in sizes.items()]
+        return " ".join(["tipcap spread", *options, "--"])
 
     def score_keys(self, table: str) -> list[str]:
         """Return the keys of all runs of a table, each once, in the order of its rows."""

@@ -143,6 +143,10 @@ class Runtime(_Declared):
     threads: dict[str, Count] = {}
     """Per step; one where a step is not named."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Count = 1
+    """Of one training, on each of its nodes; another number changes last digits only."""
+    nodes: Count = 1
+    """Of one training, in a SLURM job."""
 
 
 class World(_Declared):

@@ -26,6 +26,14 @@ from tipcap.core.losses import (
     reconstruction_loss,
 )
 from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
+from tipcap.core.ranks import (
+    Alone,
+    Ranks,
+    any_rank,
+    average_gradients,
+    own_rows,
+    share_of_mean,
+)
 from tipcap.core.types import Gaussian, LanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError, Stopped
 
@@ -34,6 +42,7 @@ StopGradient = Literal["nothing", "difference", "reconstruction"]
 Record = dict[str, float]
 
 _LANGUAGE_MODEL = "language_model."
+_ALONE = Alone()
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,7 @@ def train(
     checkpoint_every: int | None = None,
     stop_requested: Callable[[], bool] | None = None,
     bfloat16: bool = False,
+    ranks: Ranks = _ALONE,
 ) -> TrainingState:
     """Train a captioner on text and return the final state; `state.model` is the model to save.
 
@@ -235,6 +245,9 @@ def train(
         stop_requested: asked with every record, so that the curves of a training that goes on are
             those of one that never stopped.
         bfloat16: compute projector and language model in bfloat16, a runtime choice.
+        ranks: the processes that train this model together, each called with the same arguments; all
+            return the same state, and stop at the same step when one of them is asked to. Their number
+            changes last digits only.
 
     Raises:
         InputError: arrays that the settings need are missing or do not fit, or the loss is not
@@ -280,7 +293,7 @@ def train(
     mapped: Tensor | None = None
 
     def record(rate: float) -> None:
-        means = _mean_parts(window, step)
+        means = _mean_parts(window, step, ranks)
         window.clear()
         if on_step is not None:
             on_step(
@@ -305,11 +318,11 @@ def train(
         batch = _batch(arrays, rows, mapped, epoch, device)
         with autocast:
             parts = _loss_parts(
-                settings, model, batch, arrays.images, language_model, streams
+                settings, model, batch, arrays.images, language_model, streams, ranks
             )
         loss = torch.stack(list(parts.values())).sum()
         rate = learning_rate_at(settings, step, total)
-        trained.update(loss, rate)
+        trained.update(loss, rate, ranks)
         window.append(
             {"loss": loss.detach(), **{k: v.detach() for k, v in parts.items()}}
         )
@@ -322,11 +335,12 @@ def train(
             is_record
             and step < total
             and stop_requested is not None
-            and stop_requested()
+            and any_rank(ranks, stop_requested())
         )
         if (is_checkpoint or stops) and on_checkpoint is not None:
             on_checkpoint(trained.state(step, streams))
         if stops:
+            any_rank(ranks, False)  # none ends before the first has saved
             raise Stopped(f"at step {step} of {total}, whose state is saved")
     return trained.state(step, streams)
 
@@ -396,8 +410,9 @@ def _loss_parts(
     images: Tensor | None,
     language_model: LanguageModel,
     streams: dict[str, torch.Generator],
+    ranks: Ranks,
 ) -> dict[str, Tensor]:
-    """Return the weighted parts of a batch's loss."""
+    """Return the weighted parts of a batch's loss; their means over the ranks are the batch's."""
     captioner, texts = model.captioner, batch.texts
     gaussian = None if model.mapping is None else model.mapping.gaussian()
     # embeddings and their losses stay in full precision: the gap is small beside a bfloat16 step
@@ -430,15 +445,17 @@ def _loss_parts(
                 parts["distillation"] = settings.distillation_weight * (
                     distillation_loss(mapped, texts, settings.temperature)
                 )
-    prefix = captioner.projector(reconstructed)
+    (ids, length), prompt_length = batch.tokens, batch.prompt_length
+    counts = length if prompt_length is None else length - prompt_length
+    own = own_rows(ranks, len(texts))
     caption = prefix_loss(
-        prefix,
-        batch.tokens,
+        captioner.projector(reconstructed[own]),
+        TokenBatch(ids[own], length[own]),
         language_model,
-        batch.prompt_length,
+        None if prompt_length is None else prompt_length[own],
         settings.label_smoothing,
     )
-    return {"caption": caption, **parts}
+    return {"caption": caption * share_of_mean(ranks, counts), **parts}
 
 
 def _pseudo_difference(
@@ -484,12 +501,13 @@ class _Trained:
             fused=True,
         )
 
-    def update(self, loss: Tensor, rate: float) -> None:
-        """Make one step down the gradient of the loss."""
+    def update(self, loss: Tensor, rate: float, ranks: Ranks) -> None:
+        """Make one step down the gradient of the mean loss of the ranks."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(ranks, self.parameters.values())
         self.optimiser.step()
 
     def state(self, step: int, streams: dict[str, torch.Generator]) -> TrainingState:
@@ -551,7 +569,7 @@ class _Trained:
             }
 
 
-def _mean_parts(window: list[dict[str, Tensor]], step: int) -> Record:
+def _mean_parts(window: list[dict[str, Tensor]], step: int, ranks: Ranks) -> Record:
     """Return the mean of each part over the steps since the last record, waiting once for all.
 
     Raises:
@@ -564,7 +582,8 @@ def _mean_parts(window: list[dict[str, Tensor]], step: int) -> Record:
             torch.stack([parts.get(name, missing).float() for name in names])
             for parts in window
         ]
-    ).cpu()
+    )
+    rows = ranks.mean(rows).cpu()
     finite = rows.isfinite().all(1)
     if not finite.all():
         row = int(finite.int().argmin())

@@ -4,6 +4,7 @@ The captioner that says the rough captions is frozen, so those of all epochs are
 batches. Each epoch's prompts are kept beside the checkpoints: a run that was killed says none of them again.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from tipcap.config.reading import check
 from tipcap.core.prompts import TrainingPrompts, prompted_captions, training_prompts
+from tipcap.core.ranks import Ranks, any_rank, own_rows, shared_texts
 from tipcap.core.training import (
     TrainingArrays,
     TrainingSettings,
@@ -62,7 +64,7 @@ def train_with_prompts(
 
     The captioner's sizes and its gap are read from the record of stage 1 beside the model.
     """
-    with sole_training(request, checkpoints) as draft:
+    with sole_training(request, checkpoints, device) as (draft, ranks):
         if draft is None:
             return
         before = _stage_1(model)
@@ -94,19 +96,21 @@ def train_with_prompts(
             )
 
         def say(epoch: int) -> list[str]:
-            return caption_embeddings(
+            mapped = mapped_embeddings(mapping, arrays, spec.seed, epoch)
+            said = caption_embeddings(
                 captioner,
                 lm,
                 tokenizer,
-                mapped_embeddings(mapping, arrays, spec.seed, epoch),
+                mapped[own_rows(ranks, len(mapped))],
                 spec.rough_beam,
                 max_tokens,
                 rows_per_batch=_CAPTIONS_PER_BATCH,
                 label=f"rough captions {epoch + 1}/{spec.epochs}",
             )
+            return shared_texts(ranks, said, len(mapped))
 
         known = read_nouns(nouns, captions)
-        prompts = _prompts(spec, captions, known, say, checkpoints)
+        prompts = _prompts(spec, captions, known, say, checkpoints, ranks)
         room = prompt_room(captioner, lm, max_tokens)
         encoded = [
             encode_prompts(tokenizer, of_epoch.texts, room) for of_epoch in prompts
@@ -118,10 +122,11 @@ def train_with_prompts(
             ]
         )
         trained = train_with_log(
-            draft, request, settings, arrays, lm, checkpoints, weights
+            draft, ranks, request, settings, arrays, lm, checkpoints, weights
         )
-        # a language model that stage 1 trained goes on unchanged
-        write_tensors(draft.folder / WEIGHTS, {**weights, **trained.model})
+        if ranks.index == 0:
+            # a language model that stage 1 trained goes on unchanged
+            write_tensors(draft.folder / WEIGHTS, {**weights, **trained.model})
         draft.device = device
         draft.counts |= {
             "captions": len(captions),
@@ -179,6 +184,7 @@ def _prompts(
     known: dict[str, list[str]],
     say: Callable[[int], list[str]],
     checkpoints: Path,
+    ranks: Ranks,
 ) -> list[TrainingPrompts]:
     """Return the prompts of every epoch, and keep each as soon as it is complete.
 
@@ -186,20 +192,27 @@ def _prompts(
         spec: of the step.
         captions: the ground truth.
         known: words by caption; those of the rough captions are added.
-        say: returns the rough captions of an epoch.
-        checkpoints: where each epoch's prompts are kept.
+        say: returns the rough captions of an epoch, which the ranks say together.
+        checkpoints: where the first rank keeps each epoch's prompts.
+        ranks: the processes of the training.
     """
+    is_first = ranks.index == 0
     checkpoints.mkdir(parents=True, exist_ok=True)
     prompts = []
     for epoch in range(spec.epochs):
         file = checkpoints / f"prompts{epoch}.json"
-        if not file.exists():
+        # the others read what the first one has, not its files: those may come late to other nodes
+        text: list[str] = []
+        if any_rank(ranks, is_first and not file.exists()):
             rough = say(epoch)
-            known |= extract_nouns(set(rough) - known.keys(), spec.prompts)
-            found = training_prompts(
-                captions, rough, known, spec.padding_probability, spec.seed, epoch
-            )
-            with replace_file(file) as partial:
-                write_json(partial, found._asdict())
-        prompts.append(TrainingPrompts(**read_json(file)))
+            if is_first:
+                known |= extract_nouns(set(rough) - known.keys(), spec.prompts)
+                found = training_prompts(
+                    captions, rough, known, spec.padding_probability, spec.seed, epoch
+                )
+                with replace_file(file) as partial:
+                    write_json(partial, found._asdict())
+        if is_first:
+            text = [json.dumps(read_json(file))]
+        prompts.append(TrainingPrompts(**json.loads(ranks.gather(text)[0][0])))
     return prompts

@@ -1,6 +1,7 @@
 """The train step: stage 1, from files to arrays, with checkpoints that survive a kill."""
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tipcap.core.ranks import Ranks, any_rank
 from tipcap.core.selection import rows_of_images, sample_images
 from tipcap.core.training import (
     TrainingArrays,
@@ -30,6 +32,7 @@ from tipcap.io.language_model import (
     load_language_model,
     load_tokenizer,
 )
+from tipcap.io.processes import is_first, joined
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
 from tipcap.io.store import (
@@ -83,7 +86,7 @@ def train_captioner(
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
-    with sole_training(request, checkpoints) as draft:
+    with sole_training(request, checkpoints, device) as (draft, ranks):
         if draft is None:
             return
         text_embeddings = read_embeddings(texts)
@@ -102,9 +105,16 @@ def train_captioner(
             )
         language_model = load_language_model(language_model_folder).to(device)
         trained = train_with_log(
-            draft, request, settings_of(spec), arrays, language_model, checkpoints
+            draft,
+            ranks,
+            request,
+            settings_of(spec),
+            arrays,
+            language_model,
+            checkpoints,
         )
-        write_tensors(draft.folder / WEIGHTS, trained.model)
+        if ranks.index == 0:
+            write_tensors(draft.folder / WEIGHTS, trained.model)
         draft.device = device
         draft.counts |= {
             "captions": len(tokens.ids),
@@ -113,22 +123,33 @@ def train_captioner(
 
 
 @contextmanager
-def sole_training(request: Request, checkpoints: Path) -> Iterator[Draft | None]:
-    """Yield a draft to be published, or None where another process has just published it.
+def sole_training(
+    request: Request, checkpoints: Path, device: str
+) -> Iterator[tuple[Draft | None, Ranks]]:
+    """Yield a draft, or None where another training has just published it, and this training's processes.
 
-    No other process trains the same meanwhile; the checkpoints are removed at the end.
+    No other training of this key runs meanwhile; the checkpoints are removed at the end. The first process
+    holds the lock and publishes; the drafts of the others are thrown away.
     """
-    with locked(checkpoints) as waited:
-        if waited and (request.out / META).exists():
-            yield None
+    if not is_first():
+        with joined(device) as ranks:
+            is_done = any_rank(ranks, False)
+            yield None if is_done else Draft(checkpoints), ranks
+        return
+    with locked(checkpoints) as waited, joined(device) as ranks:
+        if any_rank(ranks, waited and (request.out / META).exists()):
+            yield None, ranks
             return
         with artefact(request) as draft:
-            yield draft
+            if ranks.count > 1:
+                draft.counts["devices"] = ranks.count
+            yield draft, ranks
         shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def train_with_log(
     draft: Draft,
+    ranks: Ranks,
     request: Request,
     settings: TrainingSettings,
     arrays: TrainingArrays,
@@ -142,20 +163,41 @@ def train_with_log(
         Stopped: the process was asked to end; the state is saved.
     """
     total = num_steps(settings, len(arrays.tokens.ids))
-    log = CurveLog(draft, request, total, checkpoints)
-    with stop_signals() as stop_requested:
+    log = CurveLog(draft, request, total, checkpoints) if ranks.index == 0 else None
+    state = saved_state(checkpoints, ranks)
+    if log is not None:
+        log.resume(0 if state is None else state.step)
+    with stop_signals(ranks.count > 1) as stop_requested:
         trained = train(
             settings,
             arrays,
             language_model,
             weights=weights,
-            state=log.resume(),
-            on_step=log.on_step,
-            on_checkpoint=log.on_checkpoint,
+            state=state,
+            on_step=None if log is None else log.on_step,
+            on_checkpoint=None if log is None else log.on_checkpoint,
             stop_requested=stop_requested,
+            ranks=ranks,
         )
-    log.finish()
+    if log is not None:
+        log.finish()
     return trained
+
+
+def saved_state(checkpoints: Path, ranks: Ranks) -> TrainingState | None:
+    """Return the last checkpoint, if there is one: the same on all ranks.
+
+    Raises:
+        InputError: they see different ones.
+    """
+    file = checkpoints / _STATE
+    state = TrainingState.from_tensors(read_tensors(file)) if file.exists() else None
+    step = 0 if state is None else state.step
+    if any_rank(ranks, float(ranks.mean(torch.tensor(float(step)))) != step):
+        raise InputError(
+            f"{file}: expected one checkpoint for all processes of a training, found others on some (here of step {step}); results must lie on a file system that all nodes share"
+        )
+    return state
 
 
 def settings_of(spec: TrainSpec) -> TrainingSettings:
@@ -181,13 +223,16 @@ def with_images(
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield whether this process has been asked to end; schedulers ask before they kill."""
-    arrived = Event()
+def stop_signals(is_one_of_several: bool = False) -> Iterator[Callable[[], bool]]:
+    """Yield whether this process has been asked to end; schedulers ask before they kill.
+
+    Where it is one of several, the end of the process that started them asks too.
+    """
+    arrived, parent = Event(), os.getppid()
     numbers = (signal.SIGTERM, signal.SIGUSR1)
     before = {n: signal.signal(n, lambda *_: arrived.set()) for n in numbers}
     try:
-        yield arrived.is_set
+        yield lambda: arrived.is_set() or (is_one_of_several and os.getppid() != parent)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -206,14 +251,10 @@ class CurveLog:
         self._step = 0
         self._live = LiveLogger(request.key)
 
-    def resume(self) -> TrainingState | None:
-        """Return the last checkpoint, if there is one."""
-        file = self._checkpoints / _STATE
-        state = (
-            TrainingState.from_tensors(read_tensors(file)) if file.exists() else None
-        )
+    def resume(self, step: int) -> None:
+        """Go on after this many steps."""
         self._checkpoints.mkdir(parents=True, exist_ok=True)
-        self._step = 0 if state is None else state.step
+        self._step = step
         lines = (
             self._curves.read_text("utf-8").splitlines()
             if self._curves.exists()
@@ -225,7 +266,6 @@ class CurveLog:
         self._progress = Progress(self._label, self._total, self._step)
         if self._step:
             self._draft.counts["resumed_at_step"] = self._step
-        return state
 
     def on_step(self, record: Mapping[str, int | float]) -> None:
         """Write a line of the curves."""

@@ -36,6 +36,8 @@ logger.addHandler(ExpectedEnd())
 LOGS = f"results/{plan.name}/logs"
 DEVICE = plan.world.runtime.device
 NUM_GPUS = 0 if DEVICE == "cpu" else 1
+NODES = plan.world.runtime.nodes
+GPUS_OF_TRAINING = NUM_GPUS * plan.world.runtime.devices * NODES
 
 # Jobs use the Python environment that runs Snakemake, activated or not, and on this machine the
 # process that has its libraries imported already. A relative address: those of sockets are short.

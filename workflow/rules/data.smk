@@ -1,13 +1,14 @@
 """Raw files and prepared datasets.
 
 reads: downloads.csv of the world's folder, the network
-gives: download/KEY/FILE, draw/KEY/{annotations.raw,pictures}, collect/KEY/pictures,
+gives: target downloads; download/KEY/FILE, draw/KEY/{annotations.raw,pictures}, collect/KEY/pictures,
        prepare/KEY/annotations.json
 """
 
 
 localrules:
     download,
+    downloads,
     collect,
 
 
@@ -28,6 +29,12 @@ rule download:
         "download {wildcards.file}"
     shell:
         "tipcap download {params.arguments:q} > {log:q} 2>&1"
+
+
+rule downloads:
+    """Every file that the world downloads, for compute nodes without a network."""
+    input:
+        plan.download_files(),
 
 
 rule draw:

@@ -19,7 +19,9 @@ rule train:
         "../../environment.yml"
     threads: plan.threads("train")
     resources:
-        gpu=NUM_GPUS,
+        gpu=GPUS_OF_TRAINING,
+        nodes=NODES,
+        launcher=plan.launcher("train"),
         runtime=growing(720),
         mem_mb=growing(32000),
         device=DEVICE,
@@ -28,7 +30,7 @@ rule train:
     message:
         "train {wildcards.key}"
     shell:
-        "tipcap train {params.arguments:q}"
+        "{resources.launcher} train {params.arguments:q}"
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
 
 
@@ -69,7 +71,9 @@ rule prompt:
         "../../environment.yml"
     threads: plan.threads("prompt")
     resources:
-        gpu=NUM_GPUS,
+        gpu=GPUS_OF_TRAINING,
+        nodes=NODES,
+        launcher=plan.launcher("prompt"),
         runtime=growing(720),
         mem_mb=growing(32000),
         device=DEVICE,
@@ -78,5 +82,5 @@ rule prompt:
     message:
         "prompt {wildcards.key}"
     shell:
-        "tipcap prompt {params.arguments:q}"
+        "{resources.launcher} prompt {params.arguments:q}"
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
