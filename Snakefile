@@ -10,6 +10,8 @@ include: "workflow/rules/common.smk"
 
 onstart:
     start_warm_process(WARM)
+    if not workflow.local_exec:
+        end_leftovers()
 
 
 localrules:
