@@ -433,7 +433,9 @@ class Plan:
         turn never wait for each other, nor do those of two kinds in both directions.
         """
         kind = self.steps[key].spec.step
-        before = [k for k in self.ancestors(key)[:-1] if self.steps[k].spec.step == kind]
+        before = [
+            k for k in self.ancestors(key)[:-1] if self.steps[k].spec.step == kind
+        ]
         return 1 + max((self.turn(other) for other in before), default=0)
 
 

@@ -24,7 +24,7 @@ def end_leftovers() -> None:
     if not jobs:
         return
     print(
-        f"{folder}: a Snakemake that was killed left {len(jobs)} SLURM jobs; they are cancelled first",
+        f"{folder}: a Snakemake that was killed left {len(jobs)} SLURM jobs; these are cancelled first",
         file=sys.stderr,
         flush=True,
     )

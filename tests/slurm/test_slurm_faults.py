@@ -1,0 +1,210 @@
+"""What clusters do to jobs: every run still ends with the bytes of an undisturbed one, nothing trained twice."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import BIN, NAME, WORLD
+
+SIGNAL_AT_ONCE = "slurm_extra='--signal=TERM@50'"
+"""With a limit of one minute: some seconds after the start."""
+
+
+@pytest.fixture
+def same(undisturbed):
+    """Check that training and captions are those of the undisturbed run."""
+
+    def check(world):
+        assert world.bytes_of(world.model) == undisturbed.bytes_of(undisturbed.model)
+        captions = undisturbed.bytes_of(undisturbed.captions)
+        assert world.bytes_of(world.captions) == captions
+
+    return check
+
+
+def job_of(run, cluster):
+    """The job that trains, and its node."""
+    lines = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i %N").splitlines()
+    ((job, node),) = [w for w in map(str.split, lines) if w[0] in run.submitted]
+    return job, node
+
+
+def unlock(world):
+    command = [BIN / "snakemake", "--configfile", WORLD, "--unlock"]
+    subprocess.run(command, cwd=world.folder, check=True, capture_output=True)
+
+
+def test_a_cancelled_training_is_submitted_again_and_goes_on(
+    untrained, start, cluster, same
+):
+    run = start(untrained)
+    run.until(untrained.state.exists, "the first checkpoint")
+    cluster.ask("scancel", job_of(run, cluster)[0])
+    run.succeeds()
+    same(untrained)
+    assert untrained.counts["resumed_at_step"] > 0
+
+
+def test_after_a_kill_of_snakemake_the_same_command_finishes(
+    untrained, start, cluster, same
+):
+    first = start(untrained)
+    first.until(untrained.state.exists, "the first checkpoint")
+    first.kill()
+    assert job_of(first, cluster), "the job has ended with it"
+    locked = start(untrained)
+    assert locked.wait() == 1
+    assert "--unlock" in locked.text
+    unlock(untrained)
+    second = start(untrained)
+    second.succeeds()
+    assert "left 1 SLURM jobs" in second.text
+    same(untrained)
+    assert untrained.counts["resumed_at_step"] > 0
+
+
+def test_a_second_snakemake_in_the_same_folder_is_told_so(untrained, start, same):
+    first = start(untrained)
+    first.until(lambda: first.submitted, "the first job")
+    second = subprocess.run(
+        first.process.args,
+        cwd=untrained.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert second.returncode == 1
+    assert "Directory cannot be locked" in second.stderr
+    assert str(untrained.folder) in second.stderr
+    first.succeeds()
+    same(untrained)
+
+
+def test_a_training_leaves_a_node_that_went_down(untrained, start, cluster, same):
+    run = start(untrained)
+    run.until(untrained.state.exists, "the first checkpoint")
+    node = job_of(run, cluster)[1]
+    cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    try:
+        run.succeeds()
+    finally:
+        cluster.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    same(untrained)
+
+
+def test_a_job_over_its_memory_gets_more(untrained, start, cluster, same):
+    run = start(
+        untrained, "--set-resources", "train:mem_mb=200 if attempt == 1 else 3000"
+    )
+    run.succeeds()
+    same(untrained)
+    records = (cluster.folder / "log/jobs.txt").read_text()
+    first, *_ = [r for r in records.splitlines() if f"JobId={run.submitted[0]} " in r]
+    assert "mem=200M" in first
+    assert "JobState=COMPLETED" not in first
+    assert len(run.submitted) == 3
+
+
+def stuck_training(untrained, run):
+    """Wait for the first checkpoint and let the training do nothing from then on."""
+    run.until(untrained.state.exists, "the first checkpoint")
+    process = untrained.process()
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    return process
+
+
+def test_a_job_over_its_time_limit_goes_on_in_another(untrained, start, cluster, same):
+    """It hears nothing, as a process that waits for a disk, and is killed in the end."""
+    run = start(untrained, "--set-resources", "train:runtime=1 if attempt == 1 else 20")
+    stuck_training(untrained, run)
+    run.succeeds()
+    same(untrained)
+    records = (cluster.folder / "log/jobs.txt").read_text()
+    first, *_ = [r for r in records.splitlines() if f"JobId={run.submitted[0]} " in r]
+    assert "JobState=TIMEOUT" in first
+    assert untrained.counts["resumed_at_step"] > 0
+
+
+def test_slurm_warns_a_training_before_its_limit_and_it_saves_its_state(
+    untrained, start, same
+):
+    run = start(
+        untrained,
+        *("--default-resources", SIGNAL_AT_ONCE, "mem_mb=2000", "runtime=20"),
+        *("--set-resources", "train:runtime=1 if attempt == 1 else 20"),
+    )
+    process = stuck_training(untrained, run)
+    run.until(lambda: is_waiting_for(process, signal.SIGTERM), "the signal")
+    saved = untrained.state.stat().st_mtime_ns
+    os.kill(process, signal.SIGCONT)
+    run.until(lambda: not Path(f"/proc/{process}").exists(), "the training's end")
+    assert untrained.state.stat().st_mtime_ns > saved
+    run.succeeds()
+    assert "exit status 75" in run.text + slurm_logs(untrained)
+    same(untrained)
+    assert untrained.counts["resumed_at_step"] > 0
+
+
+def is_waiting_for(process, number):
+    """Whether a stopped process has a signal that it has not seen yet."""
+    status = Path(f"/proc/{process}/status").read_text()
+    masks = dict(line.split(":\t") for line in status.splitlines() if "Pnd" in line)
+    pending = int(masks["SigPnd"], 16) | int(masks["ShdPnd"], 16)
+    return bool(pending >> (number - 1) & 1)
+
+
+def slurm_logs(world):
+    logs = (world.folder / ".snakemake/slurm_logs").rglob("*.log")
+    return "\n".join(log.read_text(errors="replace") for log in logs)
+
+
+def test_a_controller_that_crashes_and_comes_back_is_waited_for(
+    untrained, start, cluster, same
+):
+    run = start(untrained)
+    run.until(untrained.state.exists, "the first checkpoint")
+    cluster.kill_controller()
+    try:
+        time.sleep(15)  # longer than the first waits of SLURM's commands
+    finally:
+        cluster.start_controller()
+    run.succeeds()
+    same(untrained)
+
+
+def test_two_trainings_of_one_key_on_two_nodes_take_turns(untrained, cluster, same):
+    words = untrained.plan.arguments("train", untrained.train)
+    command = shlex.join([str(BIN / "tipcap"), "train", *words, "--device", "cpu"])
+    jobs = [
+        cluster.ask(
+            *("sbatch", "--parsable", "--mem", "2000", "--nodelist", node),
+            *("--output", f"{untrained.folder}/%j.out"),
+            *("--chdir", str(untrained.folder), "--wrap", command),
+        ).strip()
+        for node in ("c1", "c2")
+    ]
+    states = set()
+    deadline = time.monotonic() + 240
+    while not states or states & {"PENDING", "RUNNING", "COMPLETING"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+        question = ("squeue", "-h", "-t", "all", "-j", ",".join(jobs), "-o", "%T")
+        states = set(cluster.ask(*question).split())
+    outputs = [(untrained.folder / f"{job}.out").read_text() for job in jobs]
+    assert states == {"COMPLETED"}, outputs
+    assert sum("waiting for another process" in output for output in outputs) == 1
+    assert (untrained.folder / untrained.model).exists()
+    run = [BIN / "snakemake", "--configfile", WORLD, "--cores", "1", "--quiet", "all"]
+    subprocess.run(
+        [*run, "--rerun-triggers", "mtime", "--", untrained.captions],
+        cwd=untrained.folder,
+        check=True,
+        timeout=240,
+    )
+    same(untrained)
+    assert NAME in str(untrained.model)

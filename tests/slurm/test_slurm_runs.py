@@ -1,0 +1,54 @@
+"""What a run on a cluster gives, and what a person reads when it fails."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+GROUPS = {
+    "group_prepare1_prepare",
+    "group_estimate1_estimate",
+    "group_generate1_generate",
+}
+
+
+def test_a_run_through_slurm_gives_the_bytes_of_a_local_one_with_fewer_jobs(
+    fresh, undisturbed, start
+):
+    run = start(fresh, targets=fresh.tables)
+    run.succeeds()
+    assert fresh.all_results() == undisturbed.all_results()
+    logs = (fresh.folder / ".snakemake/slurm_logs").iterdir()
+    assert {log.name for log in logs if log.name.startswith("group_")} == GROUPS
+    steps = Counter(step.spec.step for step in fresh.plan.steps.values())
+    together = ("prepare", "estimate", "generate", "score")
+    alone = steps.total() - sum(steps[step] for step in together)
+    assert len(run.submitted) == alone + len(together)
+
+
+def test_an_error_names_the_log_files_and_shows_what_they_say(untrained, start):
+    texts = next(
+        untrained.folder.glob("results/small/embed/coco+rn50x4+text*/*.safetensors")
+    )
+    texts.write_bytes(b"no tensors")
+    run = start(untrained, "--retries", "0", "--rerun-triggers", "mtime")
+    assert run.wait() == 1
+    assert "expected safetensors, found something else" in run.text
+    for file in (r"results/small/logs/train/\S+\.log", r"/\S+/slurm_logs/\S+\.log"):
+        named = re.search(file, run.text)
+        assert named
+        assert (untrained.folder / named.group()).exists()
+
+
+def test_a_step_for_a_gpu_gets_one_of_its_node(untrained, start, cluster):
+    """The pretended GPUs cannot compute, so the rule asks for one and computes on the processor."""
+    site = ("train:gpu=1", "train:gpu_model=a100", "train:slurm_partition=gpu")
+    run = start(untrained, "--set-resources", *site, targets=[untrained.model])
+    run.until(untrained.state.exists, "the first checkpoint")
+    what, node = cluster.ask("squeue", "-h", "-o", "%b %N").split()
+    assert what.endswith("gpu:a100:1")
+    assert node in ("g1", "g2")
+    process = untrained.process()
+    assert process is not None
+    environment = Path(f"/proc/{process}/environ").read_text().split("\0")
+    assert "CUDA_VISIBLE_DEVICES=0" in environment
+    run.succeeds()
