@@ -125,6 +125,15 @@ def test_the_slurm_profile_is_found_by_its_bare_name():
     assert not (ROOT / "profiles" / "default").exists()
 
 
+def test_every_group_that_the_profile_sizes_exists_and_stays_on_one_gpu():
+    profile = yaml.safe_load((ROOT / "slurm" / "profile.yaml").read_text())
+    plan = load(ROOT / "config/paper.yaml")
+    groups = {f"{step.spec.step}{plan.turn(key)}" for key, step in plan.steps.items()}
+    assert {part.split("=")[0] for part in profile["group-components"]} <= groups
+    assert profile["resources"]["gpu"] == 1
+    assert "gpu=local" in profile["set-resource-scopes"]
+
+
 def test_only_local_rules_retry_themselves():
     """A rule's own retries run inside one SLURM job, with the first attempt's memory and time."""
     rules = (ROOT / "workflow" / "rules").glob("*.smk")
