@@ -2,6 +2,7 @@ import os
 import stat
 
 import pytest
+import snakemake_executor_plugin_slurm
 
 from tipcap.io import slurm
 
@@ -65,3 +66,15 @@ def test_without_slurm_there_is_nothing_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     slurm.end_leftovers()
     assert not capsys.readouterr().err
+
+
+def test_the_age_of_jobs_is_asked_for_until_there_is_an_answer_and_then_known(
+    monkeypatch,
+):
+    answers = [None, 300, None]
+    monkeypatch.setattr(
+        snakemake_executor_plugin_slurm, "get_min_job_age", lambda: answers.pop(0)
+    )
+    slurm.wait_for_controllers()
+    ask = snakemake_executor_plugin_slurm.get_min_job_age
+    assert [ask(), ask(), ask()] == [None, 300, 300]

@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import BIN, NAME, WORLD
 
-SIGNAL_AT_ONCE = "slurm_extra='--signal=TERM@50'"
-"""With a limit of one minute: some seconds after the start."""
-
 
 @pytest.fixture
 def same(undisturbed):
@@ -109,6 +106,13 @@ def test_a_job_over_its_memory_gets_more(untrained, start, cluster, same):
     assert len(run.submitted) == 3
 
 
+def limits(minutes, extra):
+    """Options that give the first job of the training a limit, and flags of sbatch."""
+    limit = f"train:runtime={minutes} if attempt == 1 else 20"
+    defaults = ("mem_mb=2000", "runtime=20", f"slurm_extra='{extra}'")
+    return "--set-resources", limit, "--default-resources", *defaults
+
+
 def stuck_training(untrained, run):
     """Wait for the first checkpoint and let the training do nothing from then on."""
     run.until(untrained.state.exists, "the first checkpoint")
@@ -133,11 +137,7 @@ def test_a_job_over_its_time_limit_goes_on_in_another(untrained, start, cluster,
 def test_slurm_warns_a_training_before_its_limit_and_it_saves_its_state(
     untrained, start, same
 ):
-    run = start(
-        untrained,
-        *("--default-resources", SIGNAL_AT_ONCE, "mem_mb=2000", "runtime=20"),
-        *("--set-resources", "train:runtime=1 if attempt == 1 else 20"),
-    )
+    run = start(untrained, *limits(minutes=2, extra="--signal=TERM@20"))
     process = stuck_training(untrained, run)
     run.until(lambda: is_waiting_for(process, signal.SIGTERM), "the signal")
     saved = untrained.state.stat().st_mtime_ns

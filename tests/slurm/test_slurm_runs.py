@@ -26,10 +26,10 @@ def test_a_run_through_slurm_gives_the_bytes_of_a_local_one_with_fewer_jobs(
 
 
 def test_an_error_names_the_log_files_and_shows_what_they_say(untrained, start):
-    texts = next(
-        untrained.folder.glob("results/small/embed/coco+rn50x4+text*/*.safetensors")
+    model = next(
+        untrained.folder.glob("results/small/language_model/gpt2*/*.safetensors")
     )
-    texts.write_bytes(b"no tensors")
+    model.write_bytes(b"no tensors")
     run = start(untrained, "--retries", "0", "--rerun-triggers", "mtime")
     assert run.wait() == 1
     assert "expected safetensors, found something else" in run.text
@@ -44,7 +44,8 @@ def test_a_step_for_a_gpu_gets_one_of_its_node(untrained, start, cluster):
     site = ("train:gpu=1", "train:gpu_model=a100", "train:slurm_partition=gpu")
     run = start(untrained, "--set-resources", *site, targets=[untrained.model])
     run.until(untrained.state.exists, "the first checkpoint")
-    what, node = cluster.ask("squeue", "-h", "-o", "%b %N").split()
+    question = ("squeue", "-h", "-t", "R", "-O", "tres-per-job:40,NodeList")
+    what, node = cluster.ask(*question).split()
     assert what.endswith("gpu:a100:1")
     assert node in ("g1", "g2")
     process = untrained.process()

@@ -13,6 +13,29 @@ _ANSWER_S = 30
 _RUN = re.compile(r"(?:[\w-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+def wait_for_controllers() -> None:
+    """Let Snakemake's plugin outlive a controller of SLURM that does not answer for a while.
+
+    It asks for `MinJobAge` before every look at the queue, and without an answer asks the accounting
+    database instead. Where there is none it forgets all its jobs and waits for ever. So the first answer
+    counts; `slurm-status-attempts` in the profile is how often it then asks for the queue.
+    """
+    import snakemake_executor_plugin_slurm as plugin
+
+    ask = plugin.get_min_job_age
+    known: list[int] = []
+
+    def remembered() -> int | None:
+        if not known:
+            answer = ask()
+            if answer is None:
+                return None
+            known.append(answer)
+        return known[0]
+
+    plugin.get_min_job_age = remembered
+
+
 def end_leftovers() -> None:
     """Cancel the jobs that a killed Snakemake left in this folder, and wait until they have ended.
 

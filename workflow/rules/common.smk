@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
-from tipcap.io.slurm import end_leftovers
+from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
