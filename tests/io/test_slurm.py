@@ -42,7 +42,7 @@ def test_jobs_that_a_snakemake_left_in_this_folder_are_cancelled_and_no_others(
 ):
     slurm.end_leftovers()
     assert queue.read_text().split() == ["11", "14"]
-    assert "left 2 SLURM jobs" in capsys.readouterr().err
+    assert "left jobs in SLURM (2)" in capsys.readouterr().err
 
 
 def test_nothing_is_cancelled_where_there_is_nothing(queue, monkeypatch, capsys):

@@ -59,7 +59,7 @@ def test_after_a_kill_of_snakemake_the_same_command_finishes(
     unlock(untrained)
     second = start(untrained)
     second.succeeds()
-    assert "left 1 SLURM jobs" in second.text
+    assert "left jobs in SLURM (1)" in second.text
     same(untrained)
     assert untrained.counts["resumed_at_step"] > 0
 

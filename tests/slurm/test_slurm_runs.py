@@ -11,14 +11,23 @@ GROUPS = {
 }
 
 
+def site(rule):
+    """What a site says of a rule that uses a GPU."""
+    return f"{rule}:gpu=1", f"{rule}:gpu_model=a100", f"{rule}:slurm_partition=gpu"
+
+
 def test_a_run_through_slurm_gives_the_bytes_of_a_local_one_with_fewer_jobs(
-    fresh, undisturbed, start
+    fresh, undisturbed, start, cluster
 ):
-    run = start(fresh, targets=fresh.tables)
+    run = start(fresh, "--set-resources", *site("generate"), targets=fresh.tables)
     run.succeeds()
     assert fresh.all_results() == undisturbed.all_results()
-    logs = (fresh.folder / ".snakemake/slurm_logs").iterdir()
-    assert {log.name for log in logs if log.name.startswith("group_")} == GROUPS
+    logs = list((fresh.folder / ".snakemake/slurm_logs").glob("group_*/*.log"))
+    assert {log.parent.name for log in logs} == GROUPS
+    assert len(logs) == len(GROUPS)
+    (captions,) = (log.stem for log in logs if "generate" in log.parent.name)
+    record = cluster.ask("scontrol", "show", "job", captions)
+    assert "gpu:a100:1" in record, "two steps in one job that has one GPU"
     steps = Counter(step.spec.step for step in fresh.plan.steps.values())
     together = ("prepare", "estimate", "generate", "score")
     alone = steps.total() - sum(steps[step] for step in together)
@@ -41,8 +50,8 @@ def test_an_error_names_the_log_files_and_shows_what_they_say(untrained, start):
 
 def test_a_step_for_a_gpu_gets_one_of_its_node(untrained, start, cluster):
     """The pretended GPUs cannot compute, so the rule asks for one and computes on the processor."""
-    site = ("train:gpu=1", "train:gpu_model=a100", "train:slurm_partition=gpu")
-    run = start(untrained, "--set-resources", *site, targets=[untrained.model])
+    words = ("--set-resources", *site("train"))
+    run = start(untrained, *words, targets=[untrained.model])
     run.until(untrained.state.exists, "the first checkpoint")
     question = ("squeue", "-h", "-t", "R", "-O", "tres-per-job:40,NodeList")
     what, node = cluster.ask(*question).split()

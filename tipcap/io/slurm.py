@@ -47,7 +47,7 @@ def end_leftovers() -> None:
     if not jobs:
         return
     print(
-        f"{folder}: a Snakemake that was killed left {len(jobs)} SLURM jobs; these are cancelled first",
+        f"{folder}: a Snakemake that was killed left jobs in SLURM ({len(jobs)}), which are cancelled first",
         file=sys.stderr,
         flush=True,
     )
