@@ -81,6 +81,12 @@ class World:
     def bytes_of(self, file):
         return (self.folder / file).read_bytes()
 
+    def curves(self):
+        """The training's curves without the times."""
+        record = (self.folder / self.model).with_name("metrics.jsonl")
+        rows = map(json.loads, record.read_text().splitlines())
+        return [{k: v for k, v in row.items() if k != "time"} for row in rows]
+
     @property
     def counts(self):
         """What the training's record counts."""
@@ -152,7 +158,16 @@ def fresh(tmp_path):
 @pytest.fixture
 def untrained(undisturbed, tmp_path):
     """The small world, made but for one training and the captions it leads to."""
-    folder = tmp_path / "world"
+    return copy_untrained(undisturbed, tmp_path / "world")
+
+
+@pytest.fixture
+def untrained_too(undisturbed, tmp_path):
+    """Another one."""
+    return copy_untrained(undisturbed, tmp_path / "second")
+
+
+def copy_untrained(undisturbed, folder):
     shutil.copytree(undisturbed.folder, folder, symlinks=True)
     world = World(folder)
     for file in (world.model, world.captions):
@@ -173,7 +188,7 @@ class Run:
         command += ["--latency-wait", "10", *words]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*map(str, command), "--", *(targets or [world.captions])],
+                [*map(str, command), "--", *(targets or [world.model])],
                 cwd=world.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

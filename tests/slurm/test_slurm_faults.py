@@ -8,17 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BIN, NAME, WORLD
+from conftest import BIN, WORLD
 
 
 @pytest.fixture
 def same(undisturbed):
-    """Check that training and captions are those of the undisturbed run."""
+    """Check that a training's model and curves are those of the undisturbed run."""
 
     def check(world):
         assert world.bytes_of(world.model) == undisturbed.bytes_of(undisturbed.model)
-        captions = undisturbed.bytes_of(undisturbed.captions)
-        assert world.bytes_of(world.captions) == captions
+        assert world.curves() == undisturbed.curves()
 
     return check
 
@@ -28,6 +27,12 @@ def job_of(run, cluster):
     lines = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i %N").splitlines()
     ((job, node),) = [w for w in map(str.split, lines) if w[0] in run.submitted]
     return job, node
+
+
+def first_record(run, cluster):
+    """What SLURM has written down of the first job of a run."""
+    lines = (cluster.folder / "log/jobs.txt").read_text().splitlines()
+    return next(line for line in lines if f"JobId={run.submitted[0]} " in line)
 
 
 def unlock(world):
@@ -99,11 +104,10 @@ def test_a_job_over_its_memory_gets_more(untrained, start, cluster, same):
     )
     run.succeeds()
     same(untrained)
-    records = (cluster.folder / "log/jobs.txt").read_text()
-    first, *_ = [r for r in records.splitlines() if f"JobId={run.submitted[0]} " in r]
+    first = first_record(run, cluster)
     assert "mem=200M" in first
     assert "JobState=COMPLETED" not in first
-    assert len(run.submitted) == 3
+    assert len(run.submitted) == 2
 
 
 def limits(minutes, extra):
@@ -122,29 +126,26 @@ def stuck_training(untrained, run):
     return process
 
 
-def test_a_job_over_its_time_limit_goes_on_in_another(untrained, start, cluster, same):
-    run = start(untrained, *limits(minutes=1, extra="--nice=0"))
-    stuck_training(untrained, run)
-    run.succeeds()
-    same(untrained)
-    records = (cluster.folder / "log/jobs.txt").read_text()
-    first, *_ = [r for r in records.splitlines() if f"JobId={run.submitted[0]} " in r]
-    assert "JobState=TIMEOUT" in first
-    assert untrained.counts["resumed_at_step"] > 0
-
-
-def test_slurm_warns_a_training_before_its_limit_and_it_saves_its_state(
-    untrained, start, same
+def test_a_training_over_its_time_limit_goes_on_in_another_job_warned_or_not(
+    untrained, untrained_too, start, cluster, same
 ):
-    run = start(untrained, *limits(minutes=2, extra="--signal=TERM@20"))
-    process = stuck_training(untrained, run)
-    saved = untrained.state.stat().st_mtime_ns
-    run.until(lambda: not Path(f"/proc/{process}").exists(), "the training's end")
-    assert untrained.state.stat().st_mtime_ns > saved
-    run.succeeds()
-    assert "exit status 75" in run.text + slurm_logs(untrained)
-    same(untrained)
-    assert untrained.counts["resumed_at_step"] > 0
+    """At the limit, and before it where SLURM was asked to say so, the training saves its state."""
+    late = start(untrained, *limits(minutes=1, extra="--nice=0"))
+    stuck_training(untrained, late)
+    warned = start(untrained_too, *limits(minutes=2, extra="--signal=TERM@20"))
+    process = stuck_training(untrained_too, warned)
+    saved = untrained_too.state.stat().st_mtime_ns
+    warned.until(lambda: not Path(f"/proc/{process}").exists(), "the training's end")
+    assert untrained_too.state.stat().st_mtime_ns > saved
+    for world, run, state in (
+        (untrained, late, "TIMEOUT"),
+        (untrained_too, warned, "FAILED"),
+    ):
+        run.succeeds()
+        same(world)
+        assert world.counts["resumed_at_step"] > 0
+        assert f"JobState={state}" in first_record(run, cluster)
+    assert "exit status 75" in warned.text + slurm_logs(untrained_too)
 
 
 def slurm_logs(world):
@@ -187,13 +188,4 @@ def test_two_trainings_of_one_key_on_two_nodes_take_turns(untrained, cluster, sa
     outputs = [(untrained.folder / f"{job}.out").read_text() for job in jobs]
     assert states == {"COMPLETED"}, outputs
     assert sum("waiting for another process" in output for output in outputs) == 1
-    assert (untrained.folder / untrained.model).exists()
-    run = [BIN / "snakemake", "--configfile", WORLD, "--cores", "1", "--quiet", "all"]
-    subprocess.run(
-        [*run, "--rerun-triggers", "mtime", "--", untrained.captions],
-        cwd=untrained.folder,
-        check=True,
-        timeout=240,
-    )
     same(untrained)
-    assert NAME in str(untrained.model)

@@ -5,11 +5,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
-from conftest import BIN, NAME, WORLD, subprocess
+from conftest import BIN, NAME, WORLD
 
 NUM_FAULTS = 20
 SEED = int(os.environ.get("TIPCAP_SOAK_SEED", "1"))
