@@ -42,11 +42,20 @@ def seconds(num_jobs: int, group_size: int) -> float:
     folder = Path(tempfile.mkdtemp(prefix="overhead-", dir=Path.cwd()))
     (folder / "Snakefile").write_text(_WORKFLOW.format(num_jobs=num_jobs))
     command = [Path(sys.executable).with_name("snakemake"), "--profile", PROFILE]
-    command += ["--slurm-init-seconds-before-status-checks", "1", "--quiet", "all"]
+    command += [
+        "--slurm-init-seconds-before-status-checks",
+        "1",
+        "--resources",
+        "mem_mb=60000",
+    ]
     command += ["--group-components", f"wait={group_size}", "--", "all"]
     start = time.monotonic()
     try:
-        subprocess.run(command, cwd=folder, check=True, timeout=LIMIT_S)
+        done = subprocess.run(
+            command, cwd=folder, timeout=LIMIT_S, capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(done.stderr[-3000:])
         return time.monotonic() - start
     finally:
         shutil.rmtree(folder)

@@ -131,6 +131,7 @@ def test_every_group_that_the_profile_sizes_exists_and_stays_on_one_gpu():
     groups = {f"{step.spec.step}{plan.turn(key)}" for key, step in plan.steps.items()}
     assert {part.split("=")[0] for part in profile["group-components"]} <= groups
     assert profile["resources"]["gpu"] == 1
+    assert profile["cores"] > 0  # else a group asks for as many as it has steps
     assert "gpu=local" in profile["set-resource-scopes"]
 
 
