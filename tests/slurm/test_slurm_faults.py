@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BIN, WORLD
+from small_world import BIN, WORLD
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from conftest import BIN, NAME, WORLD
+from small_world import BIN, NAME, WORLD
 
 NUM_FAULTS = 20
 SEED = int(os.environ.get("TIPCAP_SOAK_SEED", "1"))
