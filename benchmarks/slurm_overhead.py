@@ -47,6 +47,7 @@ def seconds(num_jobs: int, group_size: int) -> float:
         "1",
         "--resources",
         "mem_mb=60000",
+        "runtime=60",
     ]
     command += ["--group-components", f"wait={group_size}", "--", "all"]
     start = time.monotonic()

@@ -132,8 +132,15 @@ class Run:
         self.world = world
         self.log = world.folder / "snakemake.log"
         command = [BIN / "snakemake", "--profile", "slurm", "--configfile", WORLD]
-        # as a site fills in the profile: what a node has; and one that looks often, since jobs are short
-        command += ["--resources", "gpu=1", "mem_mb=60000", "--jobs", "3"]
+        # as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
+        command += [
+            "--resources",
+            "gpu=1",
+            "mem_mb=60000",
+            "runtime=1440",
+            "--jobs",
+            "3",
+        ]
         command += ["--slurm-init-seconds-before-status-checks", "1"]
         command += ["--latency-wait", "10", *words]
         with self.log.open("a") as log:
