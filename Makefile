@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # greedy: the exact scheduler takes a tenth of the processor when hundreds of jobs are ready
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete --scheduler greedy
 
-.PHONY: all_tables row plan test check format golden models ui lock clean
+.PHONY: all_tables row plan test slurm-test check format golden models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -24,6 +24,10 @@ plan: $(INSTALLED)
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
+slurm-test: $(INSTALLED)
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/python -m pytest -m slurm tests/slurm
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check tipcap tests benchmarks

@@ -10,6 +10,9 @@ include: "workflow/rules/common.smk"
 
 onstart:
     start_warm_process(WARM)
+    if not workflow.local_exec:
+        wait_for_controllers()
+        end_leftovers()
 
 
 localrules:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,19 @@ def test_parents_come_before_children(paper):
     assert order[-1] == key
     for position, name in enumerate(order):
         assert set(paper.steps[name].parents.values()) <= set(order[:position])
+
+
+def test_steps_of_one_kind_and_turn_can_share_a_job(paper):
+    """No step waits for one of its own kind and turn, nor kinds for each other: no job would ever start."""
+    kinds = {
+        key: (step.spec.step, paper.turn(key)) for key, step in paper.steps.items()
+    }
+    assert {turn for kind, turn in kinds.values() if kind == "generate"} == {1, 2}
+    needs = {}
+    for key, kind in kinds.items():
+        behind = {kinds[parent] for parent in paper.steps[key].parents.values()}
+        needs.setdefault(kind, set()).update(behind)
+    assert set(TopologicalSorter(needs).static_order()) == set(kinds.values())
 
 
 def test_a_drawn_world_downloads_spices_jars_at_most(mini, mini_full):

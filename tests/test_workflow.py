@@ -125,6 +125,18 @@ def test_the_slurm_profile_is_found_by_its_bare_name():
     assert not (ROOT / "profiles" / "default").exists()
 
 
+def test_every_group_that_the_profile_sizes_exists_and_no_job_asks_for_more_than_there_is():
+    profile = yaml.safe_load((ROOT / "slurm" / "profile.yaml").read_text())
+    plan = load(ROOT / "config/paper.yaml")
+    groups = {f"{step.spec.step}{plan.turn(key)}" for key, step in plan.steps.items()}
+    assert {part.split("=")[0] for part in profile["group-components"]} <= groups
+    assert profile["resources"]["gpu"] == 1
+    # else a group asks for as many as it has steps, and a retry for longer than a partition allows
+    assert profile["cores"] > 0
+    assert profile["resources"]["runtime"] > 0
+    assert "gpu=local" in profile["set-resource-scopes"]
+
+
 def test_only_local_rules_retry_themselves():
     """A rule's own retries run inside one SLURM job, with the first attempt's memory and time."""
     rules = (ROOT / "workflow" / "rules").glob("*.smk")

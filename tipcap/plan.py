@@ -453,6 +453,18 @@ class Plan:
         visit(key)
         return list(order)
 
+    def turn(self, key: str) -> int:
+        """Return which step of its kind this is on the longest way to it, from 1 on.
+
+        Captions are made for prompts, and again after the training with prompts. Steps of one kind and
+        turn never wait for each other, nor do those of two kinds in both directions.
+        """
+        kind = self.steps[key].spec.step
+        before = [
+            k for k in self.ancestors(key)[:-1] if self.steps[k].spec.step == kind
+        ]
+        return 1 + max((self.turn(other) for other in before), default=0)
+
 
 def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     """Return the plan of a world.

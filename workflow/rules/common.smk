@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
+from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
@@ -42,8 +43,10 @@ GPUS_OF_TRAINING = NUM_GPUS * plan.world.runtime.devices * NODES
 # Jobs use the Python environment that runs Snakemake, activated or not, and on this machine the
 # process that has its libraries imported already. A relative address: those of sockets are short.
 WARM = Path(f"results/{plan.name}/.warm-{os.getpid()}")
+# The shell outlives a signal that is meant for the step: SLURM sends SIGTERM to all processes of a
+# job, and a training needs somebody to wait until its state is saved.
 shell.prefix(
-    f"set -euo pipefail; export {SOCKET}={WARM}"
+    f"set -euo pipefail; trap : TERM; export {SOCKET}={WARM}"
     f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
 
@@ -59,6 +62,11 @@ def inputs_of(step):
 
 def arguments_of(step):
     return lambda wildcards: plan.arguments(step, wildcards.key)
+
+
+def group_of(step):
+    """Steps that may share a job; how many do, says the profile. Local runs have no groups."""
+    return lambda wildcards: f"{step}{plan.turn(wildcards.key)}"
 
 
 def growing(amount):

@@ -91,6 +91,8 @@ rule prepare:
         meta=artefact(plan.name, "prepare", "{key}", "meta.json"),
     log:
         f"{LOGS}/prepare/{{key}}.log",
+    group:
+        group_of("prepare")
     conda:
         "../../environment.yml"
     threads: plan.threads("prepare")

@@ -40,6 +40,8 @@ rule estimate:
         meta=artefact(plan.name, "estimate", "{key}", "meta.json"),
     log:
         f"{LOGS}/estimate/{{key}}.log",
+    group:
+        group_of("estimate")
     conda:
         "../../environment.yml"
     threads: plan.threads("estimate")

@@ -15,6 +15,8 @@ rule generate:
         meta=artefact(plan.name, "generate", "{key}", "meta.json"),
     log:
         f"{LOGS}/generate/{{key}}.log",
+    group:
+        group_of("generate")
     conda:
         "../../environment.yml"
     threads: plan.threads("generate")

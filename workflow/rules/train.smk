@@ -43,6 +43,8 @@ rule nouns:
         meta=artefact(plan.name, "nouns", "{key}", "meta.json"),
     log:
         f"{LOGS}/nouns/{{key}}.log",
+    group:
+        group_of("nouns")
     conda:
         "../../environment.yml"
     threads: plan.threads("nouns")

@@ -1,0 +1,192 @@
+"""A small world on the test cluster, and a Snakemake in it that a test can watch and disturb."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tipcap import paths
+from tipcap.plan import load
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+WORLD = "config/small.yaml"
+NAME = "small"
+TABLE = "cluster"
+EPOCHS = 150
+"""Some seconds of training, with a checkpoint after every epoch."""
+LIMIT_S = 420
+"""Nothing here takes longer on two busy cores; what hangs fails."""
+_DECLARED = {
+    "id": TABLE,
+    "caption": "For tests.",
+    "headers": ["Method"],
+    "metrics": ["bleu_4", "meteor", "cider"],
+    "groups": [{"label": "MS-COCO", "set": {"encoder": "rn50x4"}}],
+    "rows": [
+        {"label": ["S1"], "experiment": "s1"},
+        {"label": ["S4"], "experiment": "s4"},
+    ],
+}
+
+
+class World:
+    """A folder with the workflow and the small world, and where its files are."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with contextlib.chdir(folder):
+            self.plan = load(WORLD)
+        cell = next(c for c in self.plan.cells[TABLE] if c.experiment == "s1")
+        score = self.plan.steps[cell.score_keys[0]]
+        generate = self.plan.steps[score.parents["captions"]]
+        self.train = generate.parents["model"]
+        self.model = paths.artefact(NAME, "train", self.train, "model.safetensors")
+        self.captions = paths.artefact(NAME, "generate", generate.key, "captions.json")
+        self.tables = [
+            paths.table_file(NAME, TABLE, suffix)
+            for suffix in ("csv", "tex", "cells.csv")
+        ]
+
+    @property
+    def state(self):
+        """What a training that was interrupted has saved."""
+        return self.folder / paths.checkpoints(NAME, self.train) / "state.safetensors"
+
+    def bytes_of(self, file):
+        return (self.folder / file).read_bytes()
+
+    def curves(self):
+        """The training's curves without the times."""
+        record = (self.folder / self.model).with_name("metrics.jsonl")
+        rows = map(json.loads, record.read_text().splitlines())
+        return [{k: v for k, v in row.items() if k != "time"} for row in rows]
+
+    @property
+    def counts(self):
+        """What the training's record counts."""
+        record = (self.folder / self.model).with_name("meta.json")
+        return json.loads(record.read_text())["counts"]
+
+    def process(self):
+        """Return the id of the process that trains, if there is one now."""
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = file.read_bytes().decode(errors="replace").split("\0")
+                ours = (file.parent / "cwd").resolve() == self.folder.resolve()
+                if ours and words[2:3] == ["train"] and self.train in words:
+                    return int(file.parent.name)
+        return None
+
+    def all_results(self):
+        """Bytes of all that steps made, without the records, which hold times."""
+        results = self.folder / "results" / NAME
+        skipped = {"meta.json", "metrics.jsonl"}
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for path in sorted(results.rglob("*"))
+            if path.is_file()
+            and path.name not in skipped
+            and not path.name.startswith(".")
+            and path.relative_to(results).parts[0] not in ("logs", "parses")
+        }
+
+
+def make_folder(folder):
+    """Write the declarations and the workflow into a fresh folder."""
+    folder.mkdir(parents=True)
+    for name in ("config", "workflow"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "slurm").symlink_to("workflow/profiles/slurm")
+    declared = yaml.safe_load((folder / "config/tiny.yaml").read_text())
+    declared |= {"name": NAME, "tables": [], "extra_tables": [TABLE]}
+    declared["sizes"]["train"] |= {"epochs": EPOCHS}
+    (folder / WORLD).write_text(yaml.safe_dump(declared))
+    (folder / f"config/tables/{TABLE}.yaml").write_text(yaml.safe_dump(_DECLARED))
+    return folder
+
+
+def copy_untrained(undisturbed, folder):
+    shutil.copytree(undisturbed.folder, folder, symlinks=True)
+    world = World(folder)
+    for file in (world.model, world.captions):
+        shutil.rmtree((folder / file).parent)
+    return world
+
+
+class Run:
+    """A Snakemake that runs in a world with the SLURM profile."""
+
+    def __init__(self, world, *words, targets=None):
+        self.world = world
+        self.log = world.folder / "snakemake.log"
+        command = [BIN / "snakemake", "--profile", "slurm", "--configfile", WORLD]
+        # as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
+        command += [
+            "--resources",
+            "gpu=1",
+            "mem_mb=60000",
+            "runtime=1440",
+            "--jobs",
+            "3",
+        ]
+        command += ["--slurm-init-seconds-before-status-checks", "1"]
+        command += ["--latency-wait", "10", *words]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*map(str, command), "--", *(targets or [world.model])],
+                cwd=world.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait(self, limit_s=LIMIT_S):
+        """Return its exit status; one that takes too long is killed and fails the test."""
+        try:
+            return self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"still running after {limit_s} s\n{self.text[-3000:]}")
+
+    @property
+    def submitted(self):
+        """Ids of the jobs that it has submitted so far."""
+        return re.findall(r"with SLURM jobid (\d+)", self.text)
+
+    def succeeds(self, limit_s=LIMIT_S):
+        status = self.wait(limit_s)
+        assert status == 0, self.text[-6000:]
+
+    def kill(self):
+        """Kill it and its children here, the jobs left alone, as if the login node had gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def until(self, condition, what, limit_s=180):
+        """Wait until something has happened while it runs."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            if self.process.poll() is not None:
+                pytest.fail(f"it ended before {what}\n{self.text[-3000:]}")
+            if time.monotonic() > deadline:
+                self.kill()
+                pytest.fail(f"waited {limit_s} s for {what}\n{self.text[-3000:]}")
+            time.sleep(0.1)

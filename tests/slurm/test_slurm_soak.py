@@ -1,0 +1,120 @@
+"""Faults at random, one after the other, until there were enough: nothing is lost, and every byte is right."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+from small_world import BIN, NAME, WORLD
+
+NUM_FAULTS = 20
+SEED = int(os.environ.get("TIPCAP_SOAK_SEED", "1"))
+LIMIT_S = 900
+
+
+class Disturber:
+    """Does to a cluster, its jobs and Snakemake what happens to them."""
+
+    def __init__(self, cluster, world, begin):
+        self.cluster, self.world, self._begin = cluster, world, begin
+        self.generator = random.Random(SEED)
+        self.done = Counter()
+        self.run = begin()
+
+    def disturb(self):
+        faults = ["cancel", "kill_step", "node_down", "kill_snakemake", "kill_job"]
+        fault = self.generator.choice([*faults, "crash_controller"])
+        if getattr(self, f"_{fault}")():
+            self.done[fault] += 1
+
+    def _running(self):
+        lines = self.cluster.ask("squeue", "-h", "-t", "R", "-o", "%i %N").splitlines()
+        return [line.split() for line in lines]
+
+    def _cancel(self):
+        jobs = self.cluster.ask("squeue", "-h", "-o", "%i").split()
+        if jobs:
+            self.cluster.ask("scancel", self.generator.choice(jobs))
+        return bool(jobs)
+
+    def _kill_job(self):
+        running = self._running()
+        if running:
+            job = self.generator.choice(running)[0]
+            self.cluster.ask("scancel", "--signal=KILL", "--full", job)
+        return bool(running)
+
+    def _kill_step(self):
+        steps = [
+            int(file.parent.name)
+            for file in Path("/proc").glob("[0-9]*/cmdline")
+            if self._is_step(file)
+        ]
+        if steps:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.generator.choice(steps), signal.SIGKILL)
+        return bool(steps)
+
+    def _is_step(self, file):
+        try:
+            words = file.read_bytes().decode(errors="replace").split("\0")
+            here = (file.parent / "cwd").resolve() == self.world.folder.resolve()
+        except OSError:
+            return False
+        return here and words[1:2] == [str(BIN / "tipcap")]
+
+    def _node_down(self):
+        running = self._running()
+        if running:
+            node = self.generator.choice(running)[1]
+            update = ("scontrol", "update", f"NodeName={node}")
+            self.cluster.ask(*update, "State=DOWN", "Reason=test")
+            time.sleep(2)
+            self.cluster.ask(*update, "State=RESUME")
+        return bool(running)
+
+    def _crash_controller(self):
+        self.cluster.kill_controller()
+        time.sleep(self.generator.uniform(1, 5))
+        self.cluster.start_controller()
+        return True
+
+    def _kill_snakemake(self):
+        alive = self.run.process.poll() is None
+        self.run.kill()
+        command = [BIN / "snakemake", "--configfile", WORLD, "--unlock"]
+        subprocess.run(
+            command, cwd=self.world.folder, check=True, capture_output=True, timeout=120
+        )
+        self.run = self._begin()
+        return alive
+
+
+def test_twenty_random_faults_leave_no_trace(undisturbed, untrained, cluster, start):
+    def begin():
+        return start(untrained, "--retries", "30", targets=untrained.tables)
+
+    def forget():
+        for step in ("train", "generate", "score", "scores", "tables"):
+            shutil.rmtree(untrained.folder / "results" / NAME / step, True)
+
+    forget()
+    disturber = Disturber(cluster, untrained, begin)
+    deadline = time.monotonic() + LIMIT_S
+    while disturber.done.total() < NUM_FAULTS:
+        assert time.monotonic() < deadline, disturber.done
+        time.sleep(disturber.generator.uniform(2, 8))
+        if disturber.run.process.poll() is not None:
+            disturber.run.succeeds()
+            assert untrained.all_results() == undisturbed.all_results()
+            forget()
+            disturber.run = begin()
+        disturber.disturb()
+    disturber.run.succeeds(LIMIT_S)
+    assert untrained.all_results() == undisturbed.all_results()
+    assert len(disturber.done) >= 4, disturber.done
