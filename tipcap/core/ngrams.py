@@ -218,9 +218,11 @@ def _grams(
     learn: bool,
 ) -> Iterator[_Grams]:
     """Count n-grams, shortest first; with `learn`, their codes are appended to `codes`."""
-    new: dict[str, int] = {}
+    unseen: dict[str, int] = {}
     flat = [
-        words[word] if word in words else new.setdefault(word, len(words) + len(new))
+        words[word]
+        if word in words
+        else unseen.setdefault(word, len(words) + len(unseen))
         for text in split
         for word in text
     ]

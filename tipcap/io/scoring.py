@@ -292,15 +292,21 @@ def _prepare(
         for key, file in files.items()
         if file is not None and file.exists()
     }
-    new = {keys[run.key]: run.references for run in runs if keys[run.key] not in sets}
+    missing = {
+        keys[run.key]: run.references for run in runs if keys[run.key] not in sets
+    }
     tokens = tokenise(
         chain(
             *(run.captions.values() for run in runs),
-            *(texts for references in new.values() for texts in references.values()),
+            *(
+                texts
+                for references in missing.values()
+                for texts in references.values()
+            ),
         ),
         silence=silence,
     )
-    for key, references in new.items():
+    for key, references in missing.items():
         sets[key] = count_reference_set(
             {
                 i: [tokens[_one_line(t)] for t in references[i]]
