@@ -112,7 +112,7 @@ def _report(corpus: dict[str, float], before: float) -> None:
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime - before
-    memory = (own.ru_maxrss + children.ru_maxrss) / 1e6
+    memory = (own.ru_maxrss + children.ru_maxrss) * 1024 / 1e9
     found = {"cpu_s": round(cpu, 2), "memory_gb": round(memory, 2), "corpus": corpus}
     print(json.dumps(found))
 
