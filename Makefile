@@ -23,7 +23,7 @@ plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 # On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
 slurm-test: $(INSTALLED)
