@@ -39,6 +39,13 @@ def test_a_set_comes_back_from_its_file_as_it_was(tmp_path_factory, tokens):
         )
 
 
+def test_equal_sets_give_equal_bytes(tmp_path):
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for file in files:
+        write_reference_set(file, count_reference_set({1: ["a b"], 2: ["c"]}))
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_equal_sets_have_one_name_and_other_sets_another():
     references = {2: ["a b"], 1: ["c", "d"]}
     name = reference_set_key(references)

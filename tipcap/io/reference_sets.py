@@ -15,6 +15,7 @@ from tipcap.io.store import replace_file
 
 _VERSION = 1
 """Raised whenever tokens or counts of equal references change, or what the file holds."""
+_TEXTS = "texts"
 _COUNTS = ("num_references", "num_words", "num_bigrams", "norm")
 
 
@@ -48,9 +49,9 @@ def write_reference_set(file: Path, references: ReferenceSet) -> None:
     for order, grams in enumerate(counts.orders):
         tensors |= {f"{name}.{order}": array for name, array in grams._asdict().items()}
     texts = {"tokens": list(references.tokens.items()), "words": list(counts.words)}
-    metadata = {name: json.dumps(value) for name, value in texts.items()}
     with replace_file(file) as partial:
-        save_file(tensors, partial, metadata)
+        # one entry: safetensors writes several in any order
+        save_file(tensors, partial, {_TEXTS: json.dumps(texts)})
 
 
 def read_reference_set(file: Path) -> ReferenceSet:
@@ -61,9 +62,7 @@ def read_reference_set(file: Path) -> ReferenceSet:
     """
     try:
         with safe_open(file, "np") as content:
-            texts = {
-                name: json.loads(text) for name, text in content.metadata().items()
-            }
+            texts = json.loads(content.metadata()[_TEXTS])
             arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         orders = tuple(
             OrderCounts(*(arrays[f"{name}.{order}"] for name in OrderCounts._fields))
