@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # greedy: the exact scheduler takes a tenth of the processor when hundreds of jobs are ready
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete --scheduler greedy
 
-.PHONY: all_tables row plan test slurm-test check format golden models ui lock clean
+.PHONY: all_tables row plan test slurm-test check format golden reference models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -45,6 +45,10 @@ format: $(INSTALLED)
 # Files that tests compare with, written anew: look at the difference before committing it.
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
+
+# The tables that `make all_tables WORLD=mini-full TARGET=all` has made, kept for a test to compare with.
+reference: $(INSTALLED)
+	$(BIN)/python -m tests.reference
 
 # The mini world's encoders and language model, trained anew into resources/models.
 models: $(INSTALLED)

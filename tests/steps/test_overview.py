@@ -105,3 +105,5 @@ def test_a_row_is_rendered_alone_with_the_numbers_of_its_table(
     assert header == whole[0]
     assert row[1:] == next(line for line in whole if line[0] == "4")[1:]
     assert row[0] == "L: 4"
+    with (tmp_path / f"table_{name}.cells.csv").open(newline="") as file:
+        assert {cell["row"] for cell in csv.DictReader(file)} == {"L: 4"}

@@ -54,7 +54,8 @@ def _one_row(
     """Return the table that has only this row, under its full name, and the row's scores."""
     label = (table.names[row], *table.rows[row].label[1:])
     only = table.rows[row].model_copy(update={"label": label})
-    part_of = table.model_copy(update={"id": name, "rows": (only,)})
+    # a copy of the model would keep the names of the whole table's lines
+    part_of = Table.model_construct(**{**dict(table), "id": name, "rows": (only,)})
     return part_of, {(0, group, metric): s for (_, group, metric), s in found.items()}
 
 

@@ -1,0 +1,54 @@
+"""Keeps the mini world's tables and claims in `results/reference/mini`: `python -m tests.reference` (make reference).
+
+Takes what `make all_tables WORLD=mini-full TARGET=all` has made. Other processors and library versions change last
+digits, so what the tables were computed with is kept beside them.
+"""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "results" / "reference" / "mini"
+_MADE = ROOT / "results" / "mini-full"
+_MACHINE = KEPT / "machine.json"
+_PROCESSOR = ("vendor_id", "cpu family", "model", "model name")
+_PACKAGES = ("torch", "numpy", "transformers", "open_clip_torch", "pycocoevalcap")
+
+
+def machine():
+    """Return what decides the last digits of a result here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    found = {
+        name: match[1]
+        for name in _PROCESSOR
+        if (match := re.search(rf"^{name}\s*: (.*)$", text, re.MULTILINE))
+    }
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    kernels = os.environ.get("OPENBLAS_CORETYPE", "")
+    return {**found, **versions, "openblas": kernels}
+
+
+def kept_machine():
+    """Return what the kept tables were computed with."""
+    return json.loads(_MACHINE.read_text())
+
+
+def keep():
+    """Copy the tables and claims that there are."""
+    files = [*sorted((_MADE / "tables").glob("*.csv")), *_MADE.glob("claims.md")]
+    shutil.rmtree(KEPT, ignore_errors=True)
+    KEPT.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, KEPT / file.name)
+    _MACHINE.write_text(json.dumps(machine(), indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    keep()

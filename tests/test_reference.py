@@ -1,0 +1,64 @@
+"""A sample of the kept tables of the mini world, computed anew."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import reference
+
+from tipcap.paths import table_file
+from tipcap.plan import load
+
+BIN = Path(sys.executable).parent
+RUN_LIMIT_S = 1500
+ROWS = ("L: 2", "N: 1")
+# `mini` is `mini-full` without SPICE, whose jars are a large download; no other score depends on it.
+SAMPLE = """
+extends: mini.yaml
+name: sample
+tables: [VI]
+extra_tables: []
+"""
+
+
+def values_of(file):
+    """Values by row, group and metric."""
+    with file.open(newline="") as lines:
+        return {
+            (cell["row"], cell["group"], cell["metric"]): cell["value"]
+            for cell in csv.DictReader(lines)
+            if cell["metric"] != "spice"
+        }
+
+
+@pytest.mark.slow
+def test_rows_of_a_kept_table_come_out_the_same(tmp_path, monkeypatch):
+    if reference.machine() != reference.kept_machine():
+        pytest.skip("another processor or other libraries than the kept tables'")
+    for name in ("config", "workflow"):
+        shutil.copytree(reference.ROOT / name, tmp_path / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(reference.ROOT / name, tmp_path / name)
+    (tmp_path / "resources").symlink_to(reference.ROOT / "resources")
+    (tmp_path / "config" / "sample.yaml").write_text(SAMPLE)
+    monkeypatch.chdir(tmp_path)
+    plan = load("config/sample.yaml")
+    files = [
+        table_file(plan.name, plan.part_name("VI", row), "cells.csv") for row in ROWS
+    ]
+    command = [BIN / "snakemake", "--configfile", "config/sample.yaml", "--cores", "1"]
+    done = subprocess.run(
+        [*command, "--quiet", "all", "--", *files],
+        capture_output=True,
+        text=True,
+        timeout=RUN_LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept = values_of(reference.KEPT / "table_VI.cells.csv")
+    for file in files:
+        found = values_of(Path(file))
+        assert found
+        assert found == {cell: kept[cell] for cell in found}
