@@ -7,6 +7,10 @@ from pathlib import Path
 import finished_world
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 TINY_ENCODER = {
     "embed_dim": 16,

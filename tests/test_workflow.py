@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -176,11 +177,13 @@ def commands_of(answer):
     return [command for command in said if command != "None"]  # rules without one
 
 
-def test_downloads_fetches_the_files_alone():
+def test_downloads_fetches_files_and_pictures_and_nothing_else():
     options = ["--dry-run", "--forceall", "--printshellcmds"]
     answer = snakemake(*options, "--", "downloads")
     assert answer.returncode == 0, answer.stderr
     commands = commands_of(answer)
     plan = load(ROOT / "config/paper.yaml")
     assert len(plan.downloads()) == len(commands) > 10
-    assert all(command.startswith("tipcap download ") for command in commands)
+    steps = Counter(command.split()[1] for command in commands)
+    assert steps.keys() == {"download", "collect"}
+    assert steps["collect"] == 2  # NoCaps and YFCC15M

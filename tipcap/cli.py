@@ -16,6 +16,7 @@ from tipcap.config.reading import check
 from tipcap.errors import InputError, Stopped
 from tipcap.io.record import Request
 from tipcap.specs import (
+    CollectSpec,
     DownloadSpec,
     DrawSpec,
     EmbedSpec,
@@ -130,6 +131,21 @@ def draw(
 
 
 @app.command()
+def collect(
+    spec: SpecText,
+    key: Key,
+    parents: Parents,
+    out: Out,
+    raw: File,
+    threads: Threads = 1,
+) -> None:
+    """Fetch pictures published as a list of addresses."""
+    from tipcap.steps.data import collect as run
+
+    run(*_request(CollectSpec, spec, key, parents, out), raw)
+
+
+@app.command()
 def prepare(
     spec: SpecText,
     key: Key,
@@ -142,7 +158,7 @@ def prepare(
     """Bring a dataset's annotations into one form."""
     from tipcap.steps.data import prepare as run
 
-    run(*_request(PrepareSpec, spec, key, parents, out), raw)
+    run(*_request(PrepareSpec, spec, key, parents, out), raw, _archives(pictures))
 
 
 @app.command()
@@ -374,23 +390,6 @@ def _given(value: Given | None, option: str, kind: str = "file") -> Given:
     if value is None:
         raise InputError(f"--{option}: expected a {kind}, found none; name it")
     return value
-
-
-_ANY_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
-
-
-@app.command(context_settings=_ANY_OPTIONS)
-def collect() -> None:
-    """Fetch pictures published as a list of addresses: declared, not built yet."""
-    raise _not_built(
-        "collect", "YFCC15M and NoCaps pictures have no archive to download"
-    )
-
-
-def _not_built(step: str, reason: str) -> InputError:
-    return InputError(
-        f"step {step}: expected a step that this version builds, found one that is only declared ({reason}); choose other tables"
-    )
 
 
 @app.command()

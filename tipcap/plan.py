@@ -214,14 +214,15 @@ class Plan:
         ]
 
     def downloads(self) -> list[str]:
-        """Return the keys of all files to download that a table or figure of this world needs."""
+        """Return the keys of all steps that use the network and that a table or figure of this world needs."""
         parents = {key for step in self.steps.values() for key in step.parents.values()}
         ends = [key for key in self.steps if key not in parents]
         behind = dict.fromkeys(key for end in ends for key in self.ancestors(end))
-        return [key for key in behind if self.steps[key].spec.step == "download"]
+        steps = ("download", "collect")
+        return [key for key in behind if self.steps[key].spec.step in steps]
 
     def download_files(self) -> list[str]:
-        """Return the files of `downloads`."""
+        """Return the files, and folders of collected pictures, of `downloads`."""
         return [
             paths.main_file(self.name, self.steps[key].spec, key)
             for key in self.downloads()

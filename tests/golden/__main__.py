@@ -55,6 +55,7 @@ def job_counts(target: str, *options: str) -> dict[str, int]:
 STEP_MODULES = {
     "download": ["io/download.py"],
     "draw": ["mini/scenes.py", "mini/phrases.py", "mini/datasets.py", "steps/data.py"],
+    "collect": ["io/annotations.py", "io/collect.py"],
     "prepare": ["io/annotations.py"],
     "encoder": ["io/encoder.py", "mini/pretrain.py", "steps/models.py"],
     "language_model": [

@@ -301,7 +301,8 @@ def test_prepared_annotations_read_back(file, tmp_path):
     records = read(file, "nocaps")
     prepared = tmp_path / "annotations.json"
     write_json(prepared, annotations_document("nocaps", records))
-    assert read_annotations(prepared) == records
+    without_addresses = [record._replace(urls=()) for record in records]
+    assert read_annotations(prepared) == without_addresses
     assert json.loads(prepared.read_text())["dataset"] == "nocaps"
 
 

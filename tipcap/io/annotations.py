@@ -4,22 +4,25 @@ A record is one image: `image_id`, `archive` and `member` (where its picture lie
 `captions`. The Karpathy split's `restval` belongs to `train`.
 """
 
+import hashlib
+import heapq
 import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tipcap.errors import InputError, unknown_name
+from tipcap.io.progress import Progress
 from tipcap.io.store import read_json
 
 MAX_CAPTION_CHARACTERS = 1000
 _SPLITS = ("train", "val", "test")
 _WEB_CAPTION_CHARACTERS = 300  # a title; CLIP reads 77 tokens of it at most
+# Multimedia Commons keeps YFCC100M's pictures by the hash that the metadata call `key`.
+_COMMONS = "https://multimedia-commons.s3-us-west-2.amazonaws.com/data/images"
 
 
 class ImageRecord(NamedTuple):
@@ -31,6 +34,8 @@ class ImageRecord(NamedTuple):
     split: str
     domain: str | None
     captions: list[str]
+    urls: tuple[str, ...] = ()
+    """Addresses of its picture where there is no archive to download; a prepared dataset has none."""
 
 
 def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
@@ -69,35 +74,39 @@ def _read_nocaps(path: Path, dataset: str) -> list[ImageRecord]:
             "val",
             image["domain"].removesuffix("-domain"),
             captions[image["id"]],
+            (image["coco_url"],) if image.get("coco_url") else (),
         )
         for image in document["images"]
     ]
 
 
 def _lines(path: Path) -> Iterable[Any]:
-    with path.open(encoding="utf-8") as file:
+    progress = Progress(f"reading {path.name}", path.stat().st_size)
+    with path.open("rb") as file:
         for line in file:
             yield json.loads(line)
+            progress.advance(len(line))
+    progress.close()
 
 
-def _read_yfcc(path: Path, dataset: str) -> list[ImageRecord]:
-    records = []
+def _read_yfcc(path: Path, dataset: str) -> Iterator[ImageRecord]:
     for line in _lines(path):
         text = " ".join((line.get("title") or line.get("description") or "").split())
         if text:
-            member = f"yfcc15m-pictures/{line['key']}.{line.get('ext', 'jpg')}"
-            caption = text[:_WEB_CAPTION_CHARACTERS]
-            records.append(
-                ImageRecord(
-                    int(line["photoid"]),
-                    "yfcc15m-pictures.zip",
-                    member,
-                    "train",
-                    None,
-                    [caption],
-                )
+            key = str(line["key"])
+            urls = (
+                line.get("downloadurl"),
+                f"{_COMMONS}/{key[:3]}/{key[3:6]}/{key}.jpg",
             )
-    return records
+            yield ImageRecord(
+                int(line["photoid"]),
+                "yfcc15m-pictures.zip",
+                f"yfcc15m-pictures/{key}.{line.get('ext', 'jpg')}",
+                "train",
+                None,
+                [text[:_WEB_CAPTION_CHARACTERS]],
+                tuple(url for url in urls if url),
+            )
 
 
 def _read_ss1m(path: Path, dataset: str) -> list[ImageRecord]:
@@ -113,7 +122,7 @@ def _read_ss1m(path: Path, dataset: str) -> list[ImageRecord]:
     ]
 
 
-READERS: dict[str, Callable[[Path, str], list[ImageRecord]]] = {
+READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord]]] = {
     "karpathy": _read_karpathy,
     "nocaps": _read_nocaps,
     "yfcc": _read_yfcc,
@@ -122,18 +131,91 @@ READERS: dict[str, Callable[[Path, str], list[ImageRecord]]] = {
 
 
 def read_raw(
-    path: Path, reader: str, dataset: str, sample_size: int | None, seed: int
+    path: Path,
+    reader: str,
+    dataset: str,
+    sample_size: int | None = None,
+    seed: int = 0,
+    members: Container[str | None] | None = None,
 ) -> list[ImageRecord]:
-    """Return the records of a raw annotation file, checked, optionally a seeded sample of them.
+    """Return the records of a raw annotation file, checked.
+
+    Args:
+        path: the file.
+        reader: its format.
+        dataset: name within the file, for formats that hold several.
+        sample_size: how many records are drawn; None for all, in the file's order.
+        seed: of the draw.
+        members: pictures that were collected; records of others are left out, before the draw.
 
     Raises:
         InputError: unknown reader, a file of another format or without records, an image without captions
             or of an unknown split, an empty or over-long caption, a duplicate image id.
     """
+
+    def select(records: Iterable[ImageRecord]) -> list[ImageRecord]:
+        if members is not None:
+            records = (record for record in records if record.member in members)
+        if sample_size is None:
+            return list(records)
+        return _draw(records, sample_size, seed)
+
+    records = _read(path, reader, dataset, select)
+    if sample_size is not None and sample_size > len(records):
+        raise InputError(
+            f"{path}: expected at least {sample_size} usable records, found {len(records)}; "
+            "lower sample_size in the world's file"
+        )
+    return records
+
+
+def read_candidates(
+    path: Path, reader: str, dataset: str, sample_size: int | None, seed: int
+) -> list[ImageRecord]:
+    """Return the records whose pictures to try, in this order, until `sample_size` have been fetched.
+
+    They are the records that `read_raw` would draw, then as many again for those whose pictures are gone.
+
+    Raises:
+        InputError: as `read_raw`; or a record has no address.
+    """
+
+    def select(records: Iterable[ImageRecord]) -> list[ImageRecord]:
+        if sample_size is None:
+            return list(records)
+        return _draw(records, 2 * sample_size, seed)
+
+    records = _read(path, reader, dataset, select)
+    for record in records:
+        if not record.urls:
+            raise InputError(
+                f"{path}: image {record.image_id}: expected the address of its picture, found none; "
+                f"name an archive under datasets.{dataset}.raw.pictures in the world's file instead of `collect`"
+            )
+    return records
+
+
+def _draw(records: Iterable[ImageRecord], size: int, seed: int) -> list[ImageRecord]:
+    """Return up to `size` records in a random order that follows from seed and ids; holds no more than these."""
+
+    def rank(record: ImageRecord) -> bytes:
+        return hashlib.blake2b(
+            f"{seed} {record.image_id}".encode(), digest_size=16
+        ).digest()
+
+    return heapq.nsmallest(size, records, key=rank)
+
+
+def _read(
+    path: Path,
+    reader: str,
+    dataset: str,
+    select: Callable[[Iterable[ImageRecord]], list[ImageRecord]],
+) -> list[ImageRecord]:
     if reader not in READERS:
         raise unknown_name("reader", reader, READERS, str(path))
     try:
-        records = READERS[reader](path, dataset)
+        records = select(READERS[reader](path, dataset))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected a file, found none; run the step that makes it"
@@ -153,14 +235,6 @@ def read_raw(
             f"({type(error).__name__}: {error}); fetch the file again"
         ) from error
     _check(records, path)
-    if sample_size is not None:
-        if sample_size > len(records):
-            raise InputError(
-                f"{path}: expected at least {sample_size} usable records, found {len(records)}; "
-                "lower sample_size in the world's file"
-            )
-        order = np.random.default_rng(seed).permutation(len(records))
-        records = [records[i] for i in order[:sample_size]]
     return records
 
 
@@ -200,7 +274,13 @@ def _check(records: list[ImageRecord], path: Path) -> None:
 
 def annotations_document(dataset: str, records: list[ImageRecord]) -> dict[str, Any]:
     """Return what `annotations.json` holds."""
-    return {"dataset": dataset, "images": [record._asdict() for record in records]}
+    fields = [name for name in ImageRecord._fields if name != "urls"]
+    return {
+        "dataset": dataset,
+        "images": [
+            {name: getattr(record, name) for name in fields} for record in records
+        ],
+    }
 
 
 def read_annotations(path: Path) -> list[ImageRecord]:

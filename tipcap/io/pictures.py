@@ -3,7 +3,7 @@
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,23 @@ class PictureArchives:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = {path.name: path for path in paths}
         self._open: dict[str, zipfile.ZipFile] = {}
+
+    def members(self) -> set[str]:
+        """Return the names of all pictures.
+
+        Raises:
+            InputError: an archive is missing or damaged.
+        """
+        names: set[str] = set()
+        for path in self._paths.values():
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    names.update(archive.namelist())
+            except (FileNotFoundError, zipfile.BadZipFile) as error:
+                raise InputError(
+                    f"{path}: expected a complete zip archive, found {error}; fetch the archive again"
+                ) from error
+        return names
 
     def read(
         self, archive: str | None, member: str | None, image_id: int
@@ -49,27 +66,44 @@ class PictureArchives:
                 f"{where}: expected a complete zip archive, found {error}; fetch the archive again"
             ) from error
         try:
-            picture = Image.open(io.BytesIO(content))
-            picture.load()
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
+            return decode_picture(content)
+        except ValueError as error:
             raise InputError(
                 f"{where}: expected a whole picture, found a damaged or truncated one ({error}); "
                 "fetch the archive again"
             ) from error
-        return picture
+
+
+def decode_picture(content: bytes) -> Image.Image:
+    """Return the picture that a file holds.
+
+    Raises:
+        ValueError: it is no picture, damaged, cut short, or too large to be one.
+    """
+    try:
+        picture = Image.open(io.BytesIO(content))
+        picture.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+    return picture
 
 
 def write_pictures(
     path: Path, pictures: Iterable[tuple[str, NDArray[np.uint8]]]
 ) -> None:
-    """Write (name, pixels) pairs as PNG into an uncompressed zip; equal pixels give equal bytes."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    """Write (name, pixels) pairs as PNG into an archive; equal pixels give equal bytes."""
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
         for name, pixels in pictures:
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), buffer.getvalue())
+            yield name, buffer.getvalue()
+
+    write_archive(path, encoded())
+
+
+def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write (name, content) pairs into an uncompressed zip; equal contents give equal bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)

@@ -1,20 +1,23 @@
-"""The draw and prepare steps: raw files of a dataset, and the one form that all later steps read."""
+"""The draw, collect and prepare steps: raw files and pictures of a dataset, and the one form that all later steps read."""
 
+import contextlib
 import json
 import zipfile
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tipcap.io.annotations import annotations_document, read_raw
-from tipcap.io.pictures import write_pictures
+from tipcap.io.annotations import annotations_document, read_candidates, read_raw
+from tipcap.io.collect import Collection
+from tipcap.io.collect import collect as collect_pictures
+from tipcap.io.pictures import PictureArchives, write_archive, write_pictures
 from tipcap.io.progress import track
 from tipcap.io.record import Request, artefact
-from tipcap.io.store import write_json
+from tipcap.io.store import locked, write_json
 from tipcap.mini.datasets import Item, draw_items, member_name, raw_document
 from tipcap.paths import ANNOTATIONS, PICTURES, RAW
-from tipcap.specs import DrawSpec, PrepareSpec
+from tipcap.specs import CollectSpec, DrawSpec, PrepareSpec
 
 
 def draw(request: Request, spec: DrawSpec) -> None:
@@ -69,10 +72,50 @@ def _write_raw(path: Path, spec: DrawSpec, document: Any) -> None:
         write_json(path, document)
 
 
-def prepare(request: Request, spec: PrepareSpec, raw: Path) -> None:
-    """Publish `annotations.json`: captions, splits and picture names, checked."""
+def collect(request: Request, spec: CollectSpec, raw: Path) -> None:
+    """Publish archives of the pictures whose addresses the annotation file lists.
+
+    Raises:
+        InputError: the network is down, pictures could not be reached, or too few exist; what was fetched is kept.
+    """
+    candidates = read_candidates(
+        raw, spec.reader, spec.dataset, spec.sample_size, spec.seed
+    )
+    kept = request.out.with_name(f".{request.out.name}.fetched")
+    with locked(request.out):
+        collection = Collection(kept)
+        with contextlib.closing(collection), artefact(request) as draft:
+            label = f"fetching pictures of {spec.dataset}"
+            num_wanted = spec.sample_size or len(candidates)
+            found = collect_pictures(candidates, num_wanted, collection, label)
+            (draft.folder / PICTURES).mkdir()
+            for archive in sorted({str(r.archive) for r in found.records}):
+                write_archive(
+                    draft.folder / PICTURES / archive,
+                    (
+                        (str(r.member), collection.content(r.image_id))
+                        for r in found.records
+                        if r.archive == archive
+                    ),
+                )
+            draft.counts |= {"images": len(found.records), "gone": len(found.gone)}
+            for reason, count in Counter(found.gone.values()).most_common():
+                print(f"gone: {count} pictures, {reason}")
+        kept.unlink()
+
+
+def prepare(
+    request: Request, spec: PrepareSpec, raw: Path, collected: Sequence[Path] = ()
+) -> None:
+    """Publish `annotations.json`: captions, splits and picture names, checked.
+
+    Where the pictures were collected, the images are those of the archives.
+    """
     with artefact(request) as draft:
-        records = read_raw(raw, spec.reader, spec.dataset, spec.sample_size, spec.seed)
+        members = PictureArchives(collected).members() if collected else None
+        records = read_raw(
+            raw, spec.reader, spec.dataset, spec.sample_size, spec.seed, members
+        )
         write_json(
             draft.folder / ANNOTATIONS,
             annotations_document(spec.dataset, records),

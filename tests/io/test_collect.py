@@ -1,0 +1,261 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from tests.picture_server import picture_of, picture_server
+from tipcap.errors import InputError
+from tipcap.io import collect as module
+from tipcap.io.annotations import ImageRecord, read_annotations
+from tipcap.io.collect import Collection, collect
+from tipcap.io.record import Request
+from tipcap.specs import CollectSpec, PrepareSpec
+from tipcap.steps import data as steps
+
+
+@pytest.fixture
+def server():
+    with picture_server() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSES_S", (0.0, 0.0))
+
+
+def candidates(server, kinds):
+    """One record per kind; several kinds of one picture are several addresses."""
+    return [
+        ImageRecord(
+            number,
+            "pictures.zip",
+            f"pictures/{number}.jpg",
+            "train",
+            None,
+            ["a caption"],
+            tuple(server.url(kind, number) for kind in kind_list.split(" ")),
+        )
+        for number, kind_list in enumerate(kinds, start=1)
+    ]
+
+
+def ids(collected):
+    return [record.image_id for record in collected.records]
+
+
+@pytest.fixture
+def collection(tmp_path):
+    found = Collection(tmp_path / "fetched")
+    yield found
+    found.close()
+
+
+def test_pictures_arrive_as_they_were_published(server, collection):
+    records = candidates(server, ["good", "moved", "busy", "gone good", "broken good"])
+    found = collect(records, 5, collection, "pictures")
+    assert ids(found) == [1, 2, 3, 4, 5]
+    assert found.gone == {}
+    assert [collection.content(i) for i in range(1, 6)] == [
+        picture_of(i) for i in range(1, 6)
+    ]
+
+
+def test_gone_pictures_are_replaced_by_the_next_candidates(server, collection):
+    kinds = ["good", "gone", "removed", "text", "cut", "good", "good", "good"]
+    found = collect(candidates(server, kinds), 3, collection, "pictures")
+    assert ids(found) == [1, 6, 7]
+    assert found.gone == {
+        2: "status 404",
+        3: "removed by its owner",
+        4: "no whole picture",
+        5: "no whole picture",
+    }
+    assert server.url("good", 8).rpartition("/good")[2] not in server.asked
+
+
+def test_nothing_is_asked_for_twice(server, collection):
+    records = candidates(server, ["good", "gone", "good"])
+    collect(records, 2, collection, "pictures")
+    before = server.asked.copy()
+    assert ids(collect(records, 2, collection, "pictures")) == [1, 3]
+    assert server.asked == before
+
+
+def test_a_picture_that_cannot_be_reached_holds_its_place(server, collection):
+    records = candidates(server, ["good", "down", "good", "good"])
+    server.is_down = True
+    with pytest.raises(InputError, match="found 2 and 1 that could not be reached"):
+        collect(records, 3, collection, "pictures")
+    server.is_down = False
+    assert ids(collect(records, 3, collection, "pictures")) == [1, 2, 3]
+
+
+def test_a_picture_that_several_calls_could_not_reach_is_gone(server, collection):
+    records = candidates(server, ["good", "broken", "good", "good"])
+    for _ in range(3):
+        with pytest.raises(InputError, match="could not be reached"):
+            collect(records, 3, collection, "pictures")
+    found = collect(records, 3, collection, "pictures")
+    assert ids(found) == [1, 3, 4]
+    assert "RemoteProtocolError" in found.gone[2]
+
+
+def test_a_network_that_is_down_stops_at_once_and_blames_no_picture(server, collection):
+    records = candidates(server, ["down"] * 300)
+    server.is_down = True
+    for _ in range(4):
+        with pytest.raises(InputError, match="run again, what was fetched is kept"):
+            collect(records, 300, collection, "pictures")
+    assert collection.gone() == {}
+    assert len(server.asked) < 100
+
+
+def test_too_few_pictures_say_why(server, collection):
+    with pytest.raises(
+        InputError,
+        match=r"expected 2 pictures, found 1 and 2 that are gone: status 404 \(2\)",
+    ):
+        collect(candidates(server, ["good", "gone", "gone"]), 2, collection, "pictures")
+
+
+@pytest.mark.parametrize("url", ["", "file:///etc/hostname", "ftp://127.0.0.1/x", "x"])
+def test_only_web_addresses_are_asked(collection, url):
+    record = ImageRecord(1, "p.zip", "p/1.jpg", "train", None, ["x"], (url,))
+    with pytest.raises(InputError, match="that are gone"):
+        collect([record], 1, collection, "pictures")
+
+
+def test_another_file_is_left_alone(tmp_path):
+    (tmp_path / "fetched").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(InputError, match="remove the file"):
+        Collection(tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes().startswith(b"something")
+
+
+# The steps: from a list of addresses to a prepared dataset.
+
+
+def yfcc_file(path, server, num, dead=()):
+    lines = [
+        {
+            "photoid": number,
+            "key": f"{number:032x}",
+            "title": f"photo {number}",
+            "downloadurl": server.url("gone" if number in dead else "good", number),
+        }
+        for number in range(num)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def no_commons(monkeypatch, server):
+    monkeypatch.setattr("tipcap.io.annotations._COMMONS", server.url("gone", 0)[:-6])
+
+
+def run_collect(raw, out, **fields):
+    spec = CollectSpec(dataset="web", reader="yfcc", seed=3, **fields)
+    steps.collect(Request("collect", out.name, {}, spec.model_dump(), out), spec, raw)
+    return out
+
+
+def run_prepare(raw, out, pictures, **fields):
+    spec = PrepareSpec(dataset="web", reader="yfcc", seed=3, **fields)
+    request = Request("prepare", out.name, {}, spec.model_dump(), out)
+    steps.prepare(request, spec, raw, pictures)
+    return read_annotations(out / "annotations.json")
+
+
+def test_a_sample_is_collected_and_prepared(tmp_path, server, no_commons):
+    dead = set(range(0, 40, 3))
+    raw = yfcc_file(tmp_path / "raw.jsonl", server, 40, dead)
+    out = run_collect(raw, tmp_path / "c", sample_size=12)
+    archive = out / "pictures" / "yfcc15m-pictures.zip"
+    records = run_prepare(raw, tmp_path / "p", [archive], sample_size=12)
+    assert len(records) == 12
+    assert not {record.image_id for record in records} & dead
+    with zipfile.ZipFile(archive) as pictures:
+        assert {r.member for r in records} == set(pictures.namelist())
+        for record in records:
+            assert pictures.read(record.member) == picture_of(record.image_id)
+    counts = json.loads((out / "meta.json").read_text())["counts"]
+    assert counts["images"] == 12
+    assert counts["gone"] > 0
+    assert not list(tmp_path.glob(".c.fetched"))
+
+
+def test_the_sample_follows_from_the_seed_not_from_the_order_of_the_file(
+    tmp_path, server, no_commons
+):
+    raw = yfcc_file(tmp_path / "raw.jsonl", server, 30)
+    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled.write_text("".join(reversed(raw.read_text().splitlines(True))))
+    first, second = (
+        run_collect(file, tmp_path / name, sample_size=8)
+        / "pictures/yfcc15m-pictures.zip"
+        for file, name in ((raw, "a"), (shuffled, "b"))
+    )
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_picture_without_an_address_is_one_clear_line(tmp_path):
+    raw = tmp_path / "raw.json"
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg", "domain": "in-domain"}],
+        "annotations": [{"image_id": 1, "caption": "a cat"}],
+    }
+    raw.write_text(json.dumps(document))
+    spec = CollectSpec(dataset="nocaps", reader="nocaps")
+    request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
+    with pytest.raises(InputError, match="expected the address of its picture"):
+        steps.collect(request, spec, raw)
+
+
+def test_nocaps_needs_every_picture(tmp_path, server):
+    raw = tmp_path / "raw.json"
+    document = {
+        "images": [
+            {
+                "id": number,
+                "file_name": f"{number}.jpg",
+                "domain": "in-domain",
+                "coco_url": server.url(kind, number),
+            }
+            for number, kind in enumerate(["good", "good", "gone"])
+        ],
+        "annotations": [{"image_id": i, "caption": "a cat"} for i in range(3)],
+    }
+    raw.write_text(json.dumps(document))
+    spec = CollectSpec(dataset="nocaps", reader="nocaps")
+    request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
+    with pytest.raises(InputError, match="expected 3 pictures, found 2"):
+        steps.collect(request, spec, raw)
+    assert not (tmp_path / "k").exists()
+
+
+def test_killed_at_any_moment_it_goes_on(tmp_path, server):
+    """The command itself, killed three times; no picture that was kept is fetched anew."""
+    raw = yfcc_file(tmp_path / "raw.jsonl", server, 400)
+    spec = {"dataset": "web", "reader": "yfcc", "sample_size": 200, "seed": 3}
+    command = [
+        *(sys.executable, "-m", "tipcap", "collect", "--spec", json.dumps(spec)),
+        *("--key", "k", "--out", str(tmp_path / "k"), "--raw", str(raw)),
+        *("--parents", "{}"),
+    ]
+    for seconds in (0.6, 0.9, 1.2):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "k" / "meta.json").exists() or process.returncode == 0
+    subprocess.run(command, check=True, env=os.environ)
+    again = run_collect(raw, tmp_path / "undisturbed", sample_size=200)
+    name = "pictures/yfcc15m-pictures.zip"
+    assert (tmp_path / "k" / name).read_bytes() == (again / name).read_bytes()
