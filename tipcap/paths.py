@@ -4,6 +4,7 @@ from tipcap.specs import DownloadSpec, Spec
 
 RESULTS = "results"
 SHIPPED = "resources/models"
+SHIPPED_PARSES = "resources/spice_parses.xz"
 META = "meta.json"
 RAW = "annotations.raw"
 ANNOTATIONS = "annotations.json"

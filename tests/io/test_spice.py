@@ -19,7 +19,18 @@ from processes import survives
 from tipcap.errors import InputError
 from tipcap.io import spice as module
 from tipcap.io.scoring import _one_line, tokenise
-from tipcap.io.spice import MAX_WORDS, WHEEL, Spice, SpiceTools, unpack_jars
+from tipcap.io.spice import (
+    MAX_WORDS,
+    WHEEL,
+    Spice,
+    SpiceTools,
+    read_parses,
+    unpack_jars,
+    write_parses,
+)
+from tipcap.paths import SHIPPED_PARSES
+
+ROOT = Path(__file__).parents[2]
 
 # SPICE's command line, its cache and its answers, without its meaning: the share of a caption's words
 # that a reference has. Notes what it parses and which options it was given.
@@ -109,6 +120,43 @@ def test_parses_are_kept_chunk_by_chunk(tools, fake, monkeypatch):
     assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
     with lmdb.open(str(tools.parses), lock=False, readonly=True) as env:
         assert env.stat()["entries"] == len(parsed(tools)) == 6
+
+
+def test_captions_whose_parses_are_shipped_are_not_parsed(tools, tmp_path):
+    assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+    file = tmp_path / "shipped.xz"
+    assert write_parses(tools.parses, file) == 6
+    (tmp_path / "log").unlink()
+    fresh = tools._replace(parses=tmp_path / "fresh", shipped=file)
+    more = ["a dog is new here"]
+    assert (
+        Spice(fresh).score([*CANDIDATES, *more], [*REFERENCES, ["a"]])[:3] == EXPECTED
+    )
+    assert [text for text, _ in parsed(tools)] in (["a", *more], [*more, "a"])
+
+
+def test_equal_parses_ship_as_equal_bytes(tools, tmp_path):
+    first, second = tmp_path / "first.xz", tmp_path / "second.xz"
+    for order, file in ((1, first), (-1, second)):
+        folder = tmp_path / file.stem
+        spice = Spice(tools._replace(parses=folder))
+        for caption in CANDIDATES[::order]:
+            spice.score([caption], [["a dog"]])
+        write_parses(folder, file)
+    assert first.read_bytes() == second.read_bytes()
+    texts = {plain_text(found) for found in read_parses(first)}
+    assert texts == {*CANDIDATES, "a dog"}
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"x", lambda b: None])
+def test_damaged_shipped_parses_are_named(tools, tmp_path, damage):
+    Spice(tools).score(CANDIDATES, REFERENCES)
+    file = tmp_path / "shipped.xz"
+    write_parses(tools.parses, file)
+    content = damage(file.read_bytes())
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(InputError, match="restore the file or remove it"):
+        read_parses(file)
 
 
 def test_pairs_are_scored_in_parts(tools, monkeypatch):
@@ -315,6 +363,25 @@ def test_words_that_a_parse_names_again_do_not_come_from_another_parse(
     ]
     spice = Spice(SpiceTools(real_jars, tmp_path / "parses", 1))
     assert spice.score(captions, [[text] for text in captions]) == [1.0] * 3
+
+
+def plain_text(found):
+    """The caption of a key; those of the mini world are plain ASCII."""
+    return found[2 if found[1] < 128 else 4 :].decode("ascii")
+
+
+@pytest.mark.slow
+def test_shipped_parses_are_what_spice_makes_of_their_captions(
+    real_jars, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    shipped = read_parses(ROOT / SHIPPED_PARSES)
+    sample = random.Random(7).sample(sorted(shipped), 200)
+    tools = SpiceTools(real_jars, tmp_path / "parses", 2)
+    Spice(tools).score(list(map(plain_text, sample)), [["a dog"]] * len(sample))
+    write_parses(tools.parses, tmp_path / "anew.xz")
+    anew = read_parses(tmp_path / "anew.xz")
+    assert anew.items() >= {(key, shipped[key]) for key in sample}
 
 
 def test_a_parse_with_other_bytes_is_named():

@@ -6,6 +6,7 @@ are fixed, because SPICE merges the nodes of a scene graph in their order.
 """
 
 import json
+import lzma
 import os
 import shutil
 import zipfile
@@ -38,11 +39,13 @@ words, 34 for 160. No caption of COCO, Flickr30K or NoCaps is as long."""
 _MAX_KEY_BYTES = 511  # what LMDB takes
 # What SPICE's cache writes before a text, a list, a text it has written before, a number above 127.
 _TEXT, _LIST, _HANDLE, _TWO_BYTES = 0xFC, b"\x00\x10", 0xF9, 0x80
-_CAPTIONS_PER_PARSE = 4000
+# Small enough that jobs which need the same captions soon see each other's, large enough for Java's start.
+_CAPTIONS_PER_PARSE = 1000
 _PAIRS_PER_SCORING = 10_000
 _CPU_START, _CPU_PER_CAPTION, _CPU_PER_CUBIC_WORD = 60.0, 0.05, 1e-5
 _PATIENCE = 10.0  # times the CPU time that is expected
 _SPARE_BYTES = 1 << 26
+_LENGTH_BYTES = 4
 _LIBRARIES = (
     "Meteor-1.5.jar",
     "SceneGraphParser-1.0.jar",
@@ -102,6 +105,8 @@ class SpiceTools(NamedTuple):
     parses: Path
     """Folder of the shared parses; made when missing."""
     threads: int = 1
+    shipped: Path | None = None
+    """File of parses that `write_parses` made earlier."""
 
 
 def unpack_jars(archive: Path, folder: Path) -> None:
@@ -183,6 +188,12 @@ class Spice:
         keys = {_key(caption): caption for caption in captions}
         found = self._store.get(keys)
         missing = [key for key in keys if key not in found]
+        if missing and self._tools.shipped is not None:
+            shipped = read_parses(self._tools.shipped)
+            known = {key: shipped[key] for key in missing if key in shipped}
+            self._store.add(known)
+            found |= known
+            missing = [key for key in missing if key not in known]
         progress = Progress("parsing for SPICE", len(missing))
         start = os.getpid() * 7919 % max(1, len(missing))
         missing = missing[start:] + missing[:start]
@@ -324,6 +335,43 @@ def _number(parse: bytes, place: int) -> tuple[int, int]:
     if parse[place] != _TWO_BYTES:
         return parse[place], place + 1
     return int.from_bytes(parse[place + 1 : place + 3], "little"), place + 3
+
+
+def write_parses(folder: Path, file: Path) -> int:
+    """Write a folder's shared parses into one small file, and return their number.
+
+    Equal parses give equal bytes. One after the other by caption: key and parse, each after its length.
+    """
+    with _database(folder, readonly=True) as env, env.begin() as reading:
+        parses = [(key, _without_handles(parse)) for key, parse in reading.cursor()]
+    with lzma.open(file, "wb", preset=9) as written:
+        for pair in sorted(parses):
+            for part in pair:
+                written.write(len(part).to_bytes(_LENGTH_BYTES, "little") + part)
+    return len(parses)
+
+
+def read_parses(file: Path) -> dict[bytes, bytes]:
+    """Return what `write_parses` wrote, by key.
+
+    Raises:
+        InputError: the file is missing or another one.
+    """
+    parts: list[bytes] = []
+    try:
+        content = lzma.decompress(file.read_bytes())
+        place = 0
+        while place < len(content):
+            start = place + _LENGTH_BYTES
+            place = start + int.from_bytes(content[place:start], "little")
+            if place > len(content):
+                raise EOFError("it is cut short")
+            parts.append(content[start:place])
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(
+            f"{file}: expected parses of captions, found none ({error}); restore the file or remove it"
+        ) from error
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 class _Parses:

@@ -13,7 +13,7 @@ from tipcap.io.result_files import read_captions
 from tipcap.io.scoring import Run, Scores, score_runs, write_scores
 from tipcap.io.spice import SpiceTools, unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.paths import META, SCORES, SUBMISSION
+from tipcap.paths import META, SCORES, SHIPPED_PARSES, SUBMISSION
 from tipcap.specs import ScoreSpec, SpiceSpec
 
 
@@ -29,7 +29,10 @@ def spice_tools(
     """Return what SPICE needs where its jars are given; parses are kept beside them otherwise."""
     if jars is None:
         return None
-    return SpiceTools(jars, parses or jars / "parses", threads)
+    shipped = Path(SHIPPED_PARSES)
+    return SpiceTools(
+        jars, parses or jars / "parses", threads, shipped if shipped.exists() else None
+    )
 
 
 def score(
