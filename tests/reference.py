@@ -1,4 +1,6 @@
-"""Keeps the mini world's tables and claims in `results/reference/mini`: `python -m tests.reference` (make reference).
+"""Keeps what the whole mini world has made: `python -m tests.reference` (make reference).
+
+Tables and claims in `results/reference/mini`, and SPICE's parses of their captions for all runs to come.
 
 Takes what `make all_tables WORLD=mini-full TARGET=all` has made. Other processors and library versions change last
 digits, so what the tables were computed with is kept beside them.
@@ -10,6 +12,9 @@ import os
 import re
 import shutil
 from pathlib import Path
+
+from tipcap.io.spice import write_parses
+from tipcap.paths import SHIPPED_PARSES
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "reference" / "mini"
@@ -48,6 +53,8 @@ def keep():
     for file in files:
         shutil.copy(file, KEPT / file.name)
     _MACHINE.write_text(json.dumps(machine(), indent=1, sort_keys=True) + "\n")
+    (parses,) = (_MADE / "parses").glob("*/")
+    write_parses(parses, ROOT / SHIPPED_PARSES)
 
 
 if __name__ == "__main__":

