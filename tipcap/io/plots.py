@@ -33,6 +33,7 @@ _WITHOUT_DATES: dict[str, dict[str, None]] = {
     "png": {"Software": None},
 }
 _PNG_DOTS_PER_INCH = 130
+_LEVEL_TICKS = 6  # more labels than these run into each other
 _IMAGE_COLOUR, _TEXT_COLOUR = "tab:blue", "goldenrod"
 _GLOBAL_COLOUR, _LOCAL_COLOUR = "tab:orange", "tab:green"
 _HISTOGRAM_BINS = 60
@@ -121,7 +122,8 @@ def draw_curves(
                 place.set_ylabel(measure)
                 if is_log:
                     place.set_xscale("log")
-                place.set_xticks(list(ticks), list(ticks.values()))
+                turned = 30 if len(ticks) > _LEVEL_TICKS else 0
+                place.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
                 place.minorticks_off()
             grid[1][number].set_xlabel(quantity)
         if len(columns[0][0].lines) > 1:
