@@ -376,7 +376,7 @@ def test_shipped_parses_are_what_spice_makes_of_their_captions(
 ):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     shipped = read_parses(ROOT / SHIPPED_PARSES)
-    sample = random.Random(7).sample(sorted(shipped), 200)
+    sample = random.Random(7).sample(sorted(shipped), 60)
     tools = SpiceTools(real_jars, tmp_path / "parses", 2)
     Spice(tools).score(list(map(plain_text, sample)), [["a dog"]] * len(sample))
     write_parses(tools.parses, tmp_path / "anew.xz")
