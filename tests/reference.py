@@ -14,7 +14,8 @@ import shutil
 from pathlib import Path
 
 from tipcap.io.spice import write_parses
-from tipcap.paths import SHIPPED_PARSES
+from tipcap.paths import SHIPPED_PARSES, table_file
+from tipcap.plan import load
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "reference" / "mini"
@@ -47,7 +48,13 @@ def kept_machine():
 
 def keep():
     """Copy the tables and claims that there are."""
-    files = [*sorted((_MADE / "tables").glob("*.csv")), *_MADE.glob("claims.md")]
+    plan = load(ROOT / "config/mini-full.yaml")
+    tables = [
+        ROOT / table_file(plan.name, table, suffix)
+        for table in plan.tables
+        for suffix in ("csv", "cells.csv")
+    ]
+    files = [file for file in (*tables, _MADE / "claims.md") if file.exists()]
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
     for file in files:
