@@ -97,11 +97,11 @@ def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
             return [0.25] * len(candidates)
 
     monkeypatch.setattr("tipcap.io.scoring.Spice", Fake)
+    monkeypatch.chdir(world)  # where no parses are shipped
     tools = spice_tools(Path("jars"), None, 3)
     run = request_of(world, "a", metrics=["spice", "rouge_l"])
     score([run], world / "score", world / "index.json", tools)
-    (found,) = given
-    assert found[:3] == (Path("jars"), Path("jars/parses"), 3)
+    assert given == [(Path("jars"), Path("jars/parses"), 3, None)]
     scores = json.loads((world / "score/a/scores.json").read_text())
     assert scores["corpus"]["SPICE"] == 0.25
     assert scores["images"]["1"]["SPICE"] == 0.25

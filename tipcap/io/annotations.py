@@ -152,15 +152,7 @@ def read_raw(
         InputError: unknown reader, a file of another format or without records, an image without captions
             or of an unknown split, an empty or over-long caption, a duplicate image id.
     """
-
-    def select(records: Iterable[ImageRecord]) -> list[ImageRecord]:
-        if members is not None:
-            records = (record for record in records if record.member in members)
-        if sample_size is None:
-            return list(records)
-        return _draw(records, sample_size, seed)
-
-    records = _read(path, reader, dataset, select)
+    records = _read(path, reader, dataset, sample_size, seed, members)
     if sample_size is not None and sample_size > len(records):
         raise InputError(
             f"{path}: expected at least {sample_size} usable records, found {len(records)}; "
@@ -179,13 +171,8 @@ def read_candidates(
     Raises:
         InputError: as `read_raw`; or a record has no address.
     """
-
-    def select(records: Iterable[ImageRecord]) -> list[ImageRecord]:
-        if sample_size is None:
-            return list(records)
-        return _draw(records, 2 * sample_size, seed)
-
-    records = _read(path, reader, dataset, select)
+    size = None if sample_size is None else 2 * sample_size
+    records = _read(path, reader, dataset, size, seed)
     for record in records:
         if not record.urls:
             raise InputError(
@@ -210,12 +197,18 @@ def _read(
     path: Path,
     reader: str,
     dataset: str,
-    select: Callable[[Iterable[ImageRecord]], list[ImageRecord]],
+    size: int | None,
+    seed: int,
+    members: Container[str | None] | None = None,
 ) -> list[ImageRecord]:
     if reader not in READERS:
         raise unknown_name("reader", reader, READERS, str(path))
     try:
-        records = select(READERS[reader](path, dataset))
+        # readers may yield while they read: drawing is part of what can fail
+        found = READERS[reader](path, dataset)
+        if members is not None:
+            found = (record for record in found if record.member in members)
+        records = list(found) if size is None else _draw(found, size, seed)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected a file, found none; run the step that makes it"

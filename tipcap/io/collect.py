@@ -69,7 +69,8 @@ class Collection:
 
     def fetched(self) -> set[int]:
         """Return the ids of pictures that are there."""
-        return self._ids("fetched")
+        ask = "select image_id from fetched"
+        return {image_id for (image_id,) in self._connection.execute(ask)}
 
     def gone(self) -> dict[int, str]:
         """Return why pictures cannot be had, by id."""
@@ -99,9 +100,6 @@ class Collection:
             ((calls,),) = self._connection.execute(ask, (image_id,)).fetchall()
         if calls >= _MAX_CALLS:
             self.mark_gone(image_id, reason)
-
-    def _ids(self, table: str) -> set[int]:
-        return {i for (i,) in self._connection.execute(f"select image_id from {table}")}
 
     def _write(self, statement: str, *values: object) -> None:
         with self._connection:
@@ -154,11 +152,13 @@ def collect(
                 image_id = running.pop(future).image_id
                 try:
                     collection.add(image_id, future.result())
+                    fetched.add(image_id)
                     num_good += 1
                     in_a_row = 0
                     progress.advance()
                 except _Gone as answer:
-                    collection.mark_gone(image_id, str(answer))
+                    gone[image_id] = str(answer)
+                    collection.mark_gone(image_id, gone[image_id])
                     in_a_row = 0
                 except _Unreached as answer:
                     unreached[image_id] = str(answer)
@@ -170,7 +170,6 @@ def collect(
         collection.mark_unreached(image_id, reason)
     if unreached:
         raise _unreached_error(label, unreached, num_good, num_wanted)
-    fetched, gone = collection.fetched(), collection.gone()
     found = [record for record in candidates if record.image_id in fetched]
     if len(found) < num_wanted:
         reasons = Counter(gone.values()).most_common(3)
