@@ -9,6 +9,8 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
+from tests.serving import serving
+
 
 def picture_of(number):
     """The bytes of a JPEG that differs from number to number."""
@@ -72,17 +74,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def picture_server():
     """Yield the server; `url(kind, number)` is an address, `asked` counts the questions for each."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.asked, server.lock, server.is_down = Counter(), threading.Lock(), False
-    server.files = {}
-    server.url = lambda kind, number: (
-        f"http://127.0.0.1:{server.server_port}/{kind}/{number}.jpg"
-    )
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    noted = {
+        "asked": Counter(),
+        "lock": threading.Lock(),
+        "is_down": False,
+        "files": {},
+    }
+    with serving(_Handler, **noted) as server:
+        server.url = lambda kind, number: (
+            f"http://127.0.0.1:{server.server_port}/{kind}/{number}.jpg"
+        )
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,10 +1,10 @@
 import hashlib
 import http.server
-import threading
 from collections import Counter
 
 import pytest
 
+from tests.serving import serving
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
 from tipcap.io.record import Request
@@ -50,16 +50,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    found.asked, found.encodings = [], set()
-    thread = threading.Thread(
-        target=found.serve_forever, kwargs={"poll_interval": 0.01}
-    )
-    thread.start()
-    yield found
-    found.shutdown()
-    thread.join()
-    found.server_close()
+    with serving(_Handler, asked=[], encodings=set()) as found:
+        yield found
 
 
 @pytest.fixture
