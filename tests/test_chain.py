@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.workflow_copy import copy_workflow
+
 BIN = Path(sys.executable).parent
 TABLES = Path("results/tiny/tables")
 RUN_LIMIT_S = 600
@@ -21,12 +22,7 @@ RUN_LIMIT_S = 600
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """The declarations and the workflow in a fresh folder, so that results start empty."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("config", "workflow"):
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
+    return copy_workflow(tmp_path_factory.mktemp("clone"))
 
 
 def snakemake(folder, *words, check=True):
@@ -199,12 +195,9 @@ def test_tables_do_not_depend_on_the_number_of_cores(made, tmp_path):
     ],
 )
 def test_a_misspelt_declaration_stops_parsing_with_one_line(
-    clone, tmp_path, file, old, new, expected
+    tmp_path, file, old, new, expected
 ):
-    folder = tmp_path / "clone"
-    shutil.copytree(
-        clone, folder, ignore=shutil.ignore_patterns("results", ".snakemake")
-    )
+    folder = copy_workflow(tmp_path)
     path = folder / "config" / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))

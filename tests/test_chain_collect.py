@@ -1,21 +1,19 @@
 """Pictures published one by one, from a list of addresses to embeddings, through the workflow."""
 
 import json
-import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import yaml
 
 from tests.picture_server import picture_of, picture_server
+from tests.workflow_copy import copy_workflow
 from tipcap import paths
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
 from tipcap.plan import load
 
-ROOT = Path(__file__).parents[1]
 NUM_LISTED, SAMPLE = 130, 100
 
 
@@ -66,10 +64,7 @@ def planned(folder, step):
 
 
 def test_pictures_of_a_list_are_embedded(tmp_path):
-    for name in ("config", "workflow"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, tmp_path)
+    copy_workflow(tmp_path)
     with picture_server() as server:
         declare(tmp_path, server)
         run(tmp_path, "downloads")

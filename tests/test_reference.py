@@ -1,7 +1,6 @@
 """A sample of the kept tables of the mini world, computed anew."""
 
 import csv
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import reference
 
+from tests.workflow_copy import copy_workflow
 from tipcap.paths import table_file
 from tipcap.plan import load
 
@@ -38,11 +38,7 @@ def values_of(file):
 def test_rows_of_a_kept_table_come_out_the_same(tmp_path, monkeypatch):
     if reference.machine() != reference.kept_machine():
         pytest.skip("another processor or other libraries than the kept tables'")
-    for name in ("config", "workflow"):
-        shutil.copytree(reference.ROOT / name, tmp_path / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(reference.ROOT / name, tmp_path / name)
-    (tmp_path / "resources").symlink_to(reference.ROOT / "resources")
+    copy_workflow(tmp_path)
     (tmp_path / "config" / "sample.yaml").write_text(SAMPLE)
     monkeypatch.chdir(tmp_path)
     plan = load("config/sample.yaml")

@@ -1,19 +1,17 @@
 """What the tests on the cluster share."""
 
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from cluster import Cluster
 from small_world import (
-    BIN,
     LIMIT_S,
-    WORLD,
     Run,
     World,
     copy_untrained,
     make_folder,
+    mini_world,
 )
 
 
@@ -36,22 +34,26 @@ def cluster():
 def undisturbed(tmp_path_factory):
     """The small world, made by a local run that nothing disturbed."""
     world = World(make_folder(tmp_path_factory.mktemp("local") / "world"))
-    command = [BIN / "snakemake", "--configfile", WORLD, "--cores", "1"]
-    done = subprocess.run(
-        [*command, "--quiet", "all", "--", *world.tables],
-        cwd=world.folder,
-        timeout=LIMIT_S,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with world.making_locally(cores=1) as wait:
+        wait(LIMIT_S)
     return world
 
 
+@pytest.fixture(scope="session", autouse=True)
+def local_mini(request, tmp_path_factory):
+    """Table II of the mini world and a wait for it: a local run that begins at once, since other tests mostly wait for SLURM."""
+    if not any("mini" in item.fixturenames for item in request.session.items):
+        yield None
+        return
+    world = mini_world(tmp_path_factory.mktemp("local") / "mini")
+    with world.making_locally("nice", "-n", "19", cores=2) as wait:
+        yield world, wait
+
+
 @pytest.fixture
-def fresh(tmp_path):
-    """The small world with nothing made."""
-    return World(make_folder(tmp_path / "world"))
+def mini(tmp_path):
+    """The mini world with nothing made."""
+    return mini_world(tmp_path / "mini")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small world on the test cluster, and a Snakemake in it that a test can watch and disturb."""
+"""Worlds on the test cluster, and a Snakemake in one that a test can watch and disturb."""
 
 import contextlib
 import json
@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_workflow
 from tipcap import paths
 from tipcap.plan import load
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 WORLD = "config/small.yaml"
 NAME = "small"
@@ -40,27 +40,59 @@ _DECLARED = {
 
 
 class World:
-    """A folder with the workflow and the small world, and where its files are."""
+    """A folder with the workflow, one table of a world, and where their files are."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, file=WORLD, table=TABLE):
+        self.folder, self.file = folder, file
         with contextlib.chdir(folder):
-            self.plan = load(WORLD)
-        cell = next(c for c in self.plan.cells[TABLE] if c.experiment == "s1")
+            self.plan = load(file)
+        self.name = self.plan.name
+        cell = next(c for c in self.plan.cells[table] if c.experiment == "s1")
         score = self.plan.steps[cell.score_keys[0]]
         generate = self.plan.steps[score.parents["captions"]]
         self.train = generate.parents["model"]
-        self.model = paths.artefact(NAME, "train", self.train, "model.safetensors")
-        self.captions = paths.artefact(NAME, "generate", generate.key, "captions.json")
+        self.model = paths.artefact(self.name, "train", self.train, "model.safetensors")
+        self.captions = paths.artefact(
+            self.name, "generate", generate.key, "captions.json"
+        )
         self.tables = [
-            paths.table_file(NAME, TABLE, suffix)
+            paths.table_file(self.name, table, suffix)
             for suffix in ("csv", "tex", "cells.csv")
         ]
 
     @property
     def state(self):
         """What a training that was interrupted has saved."""
-        return self.folder / paths.checkpoints(NAME, self.train) / "state.safetensors"
+        return (
+            self.folder / paths.checkpoints(self.name, self.train) / "state.safetensors"
+        )
+
+    @contextlib.contextmanager
+    def making_locally(self, *before, cores):
+        """Make the table on this machine, by a command with some words in front; yield a wait for its end."""
+        command = [*before, BIN / "snakemake", "--configfile", self.file]
+        command += ["--cores", cores, "--quiet", "all", "--", *self.tables]
+        log = self.folder / "local.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+        def wait(limit_s):
+            status = process.wait(limit_s)
+            assert status == 0, log.read_text(errors="replace")[-3000:]
+
+        try:
+            yield wait
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def bytes_of(self, file):
         return (self.folder / file).read_bytes()
@@ -89,7 +121,7 @@ class World:
 
     def all_results(self):
         """Bytes of all that steps made, without the records, which hold times."""
-        results = self.folder / "results" / NAME
+        results = self.folder / "results" / self.name
         skipped = {"meta.json", "metrics.jsonl"}
         return {
             str(path.relative_to(results)): path.read_bytes()
@@ -102,19 +134,19 @@ class World:
 
 
 def make_folder(folder):
-    """Write the declarations and the workflow into a fresh folder."""
-    folder.mkdir(parents=True)
-    for name in ("config", "workflow"):
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "slurm").symlink_to("workflow/profiles/slurm")
+    """Write the declarations, the small world among them, and the workflow into a folder."""
+    copy_workflow(folder)
     declared = yaml.safe_load((folder / "config/tiny.yaml").read_text())
     declared |= {"name": NAME, "tables": [], "extra_tables": [TABLE]}
     declared["sizes"]["train"] |= {"epochs": EPOCHS}
     (folder / WORLD).write_text(yaml.safe_dump(declared))
     (folder / f"config/tables/{TABLE}.yaml").write_text(yaml.safe_dump(_DECLARED))
     return folder
+
+
+def mini_world(folder):
+    """Table II of the mini world, in a fresh folder."""
+    return World(copy_workflow(folder), "config/mini.yaml", "II")
 
 
 def copy_untrained(undisturbed, folder):
@@ -131,7 +163,8 @@ class Run:
     def __init__(self, world, *words, targets=None):
         self.world = world
         self.log = world.folder / "snakemake.log"
-        command = [BIN / "snakemake", "--profile", "slurm", "--configfile", WORLD]
+        command = [BIN / "snakemake", "--profile", "slurm"]
+        command += ["--configfile", world.file]
         # as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
         command += [
             "--resources",
