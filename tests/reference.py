@@ -3,7 +3,8 @@
 Tables and claims in `results/reference/mini`, and SPICE's parses of their captions for all runs to come.
 
 Takes what `make all_tables WORLD=mini-full TARGET=all` has made. Other processors and library versions change last
-digits, so what the tables were computed with is kept beside them.
+digits, and with them captions, so what the tables were computed with is kept beside them. `python -m tests.reference
+parses` on another machine adds the parses of its captions and leaves the tables.
 """
 
 import importlib.metadata
@@ -11,9 +12,10 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
-from tipcap.io.spice import write_parses
+from tipcap.io.spice import add_parses
 from tipcap.paths import SHIPPED_PARSES, table_file
 from tipcap.plan import load
 
@@ -46,7 +48,7 @@ def kept_machine():
     return json.loads(_MACHINE.read_text())
 
 
-def keep():
+def keep_tables():
     """Copy the tables and claims that there are."""
     plan = load(ROOT / "config/mini-full.yaml")
     tables = [
@@ -60,9 +62,15 @@ def keep():
     for file in files:
         shutil.copy(file, KEPT / file.name)
     _MACHINE.write_text(json.dumps(machine(), indent=1, sort_keys=True) + "\n")
+
+
+def keep_parses():
+    """Add the parses that there are to those that ship."""
     (parses,) = (_MADE / "parses").glob("*/")
-    write_parses(parses, ROOT / SHIPPED_PARSES)
+    print(add_parses(parses, ROOT / SHIPPED_PARSES), "parses ship")
 
 
 if __name__ == "__main__":
-    keep()
+    if sys.argv[1:] != ["parses"]:
+        keep_tables()
+    keep_parses()

@@ -24,9 +24,9 @@ from tipcap.io.spice import (
     WHEEL,
     Spice,
     SpiceTools,
+    add_parses,
     read_parses,
     unpack_jars,
-    write_parses,
 )
 from tipcap.paths import SHIPPED_PARSES
 
@@ -125,7 +125,7 @@ def test_parses_are_kept_chunk_by_chunk(tools, fake, monkeypatch):
 def test_captions_whose_parses_are_shipped_are_not_parsed(tools, tmp_path):
     assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
     file = tmp_path / "shipped.xz"
-    assert write_parses(tools.parses, file) == 6
+    assert add_parses(tools.parses, file) == 6
     (tmp_path / "log").unlink()
     fresh = tools._replace(parses=tmp_path / "fresh", shipped=file)
     more = ["a dog is new here"]
@@ -142,17 +142,28 @@ def test_equal_parses_ship_as_equal_bytes(tools, tmp_path):
         spice = Spice(tools._replace(parses=folder))
         for caption in CANDIDATES[::order]:
             spice.score([caption], [["a dog"]])
-        write_parses(folder, file)
+        add_parses(folder, file)
     assert first.read_bytes() == second.read_bytes()
     texts = {plain_text(found) for found in read_parses(first)}
     assert texts == {*CANDIDATES, "a dog"}
+
+
+def test_parses_that_ship_already_stay_when_others_are_added(tools, tmp_path):
+    file, apart = tmp_path / "shipped.xz", tmp_path / "apart.xz"
+    for number, caption in enumerate(CANDIDATES):
+        spice = Spice(tools._replace(parses=tmp_path / str(number)))
+        spice.score([caption], [["a dog"]])
+        add_parses(tmp_path / str(number), file)
+    Spice(tools).score(CANDIDATES, [["a dog"]] * len(CANDIDATES))
+    assert add_parses(tools.parses, apart) == len(read_parses(file))
+    assert file.read_bytes() == apart.read_bytes()
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"x", lambda b: None])
 def test_damaged_shipped_parses_are_named(tools, tmp_path, damage):
     Spice(tools).score(CANDIDATES, REFERENCES)
     file = tmp_path / "shipped.xz"
-    write_parses(tools.parses, file)
+    add_parses(tools.parses, file)
     content = damage(file.read_bytes())
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(InputError, match="restore the file or remove it"):
@@ -379,7 +390,7 @@ def test_shipped_parses_are_what_spice_makes_of_their_captions(
     sample = random.Random(7).sample(sorted(shipped), 60)
     tools = SpiceTools(real_jars, tmp_path / "parses", 2)
     Spice(tools).score(list(map(plain_text, sample)), [["a dog"]] * len(sample))
-    write_parses(tools.parses, tmp_path / "anew.xz")
+    add_parses(tools.parses, tmp_path / "anew.xz")
     anew = read_parses(tmp_path / "anew.xz")
     assert anew.items() >= {(key, shipped[key]) for key in sample}
 

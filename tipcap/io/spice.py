@@ -20,7 +20,7 @@ import lmdb
 from tipcap.errors import InputError
 from tipcap.io.java import SILENCE_SECONDS, java_program, work_folder
 from tipcap.io.progress import Progress
-from tipcap.io.store import locked, read_json
+from tipcap.io.store import locked, read_json, replace_file
 from tipcap.specs import DownloadSpec
 
 WHEEL_BYTES = 521_650_682
@@ -106,7 +106,7 @@ class SpiceTools(NamedTuple):
     """Folder of the shared parses; made when missing."""
     threads: int = 1
     shipped: Path | None = None
-    """File of parses that `write_parses` made earlier."""
+    """File of parses that `add_parses` made earlier."""
 
 
 def unpack_jars(archive: Path, folder: Path) -> None:
@@ -337,22 +337,26 @@ def _number(parse: bytes, place: int) -> tuple[int, int]:
     return int.from_bytes(parse[place + 1 : place + 3], "little"), place + 3
 
 
-def write_parses(folder: Path, file: Path) -> int:
-    """Write a folder's shared parses into one small file, and return their number.
+def add_parses(folder: Path, file: Path) -> int:
+    """Add a folder's shared parses to one small file, made where it is missing, and return how many it has then.
 
     Equal parses give equal bytes. One after the other by caption: key and parse, each after its length.
+
+    Raises:
+        InputError: the file is there and another one.
     """
+    parses = read_parses(file) if file.exists() else {}
     with _database(folder, readonly=True) as env, env.begin() as reading:
-        parses = [(key, _without_handles(parse)) for key, parse in reading.cursor()]
-    with lzma.open(file, "wb", preset=9) as written:
-        for pair in sorted(parses):
+        parses |= {key: _without_handles(parse) for key, parse in reading.cursor()}
+    with replace_file(file) as partial, lzma.open(partial, "wb", preset=9) as written:
+        for pair in sorted(parses.items()):
             for part in pair:
                 written.write(len(part).to_bytes(_LENGTH_BYTES, "little") + part)
     return len(parses)
 
 
 def read_parses(file: Path) -> dict[bytes, bytes]:
-    """Return what `write_parses` wrote, by key.
+    """Return what `add_parses` wrote, by key.
 
     Raises:
         InputError: the file is missing or another one.
