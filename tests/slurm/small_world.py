@@ -72,7 +72,7 @@ class World:
         """Make the table on this machine, by a command with some words in front; yield a wait for its end."""
         command = [*before, BIN / "snakemake", "--configfile", self.file]
         command += ["--cores", cores, "--quiet", "all", "--", *self.tables]
-        log = self.folder / "local.log"
+        log, results = self.folder / "local.log", self.folder / "results" / self.name
         with log.open("w") as output:
             process = subprocess.Popen(
                 [*map(str, command)],
@@ -86,6 +86,11 @@ class World:
         def wait(limit_s):
             status = process.wait(limit_s)
             assert status == 0, log.read_text(errors="replace")[-3000:]
+            # the process that steps were forked from ends after Snakemake, and its socket cannot be copied
+            deadline = time.monotonic() + 60
+            while list(results.glob(".warm-*")):
+                assert time.monotonic() < deadline, "a process that does not end"
+                time.sleep(0.1)
 
         try:
             yield wait
