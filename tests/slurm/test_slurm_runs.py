@@ -27,10 +27,11 @@ def test_table_ii_of_the_mini_world_through_slurm_is_byte_for_byte_that_of_a_loc
     local, wait = local_mini
     wait(MINI_LIMIT_S)
     assert mini.all_results() == local.all_results()
-    logs = list((mini.folder / ".snakemake/slurm_logs").glob("*/*.log"))
-    jobs = Counter(log.parent.name for log in logs)
+    folder = mini.folder / ".snakemake/slurm_logs"
+    logs = [file.relative_to(folder) for file in folder.rglob("*.log")]
+    jobs = Counter(log.parts[0] for log in logs)
     assert {name: jobs[name] for name in GROUPS} == GROUPS
-    captions = next(log.stem for log in logs if "generate" in log.parent.name)
+    captions = next(log.stem for log in logs if "generate" in log.parts[0])
     record = cluster.ask("scontrol", "show", "job", captions)
     assert "gpu:a100:1" in record, "three steps in one job that has one GPU"
     assert len(run.submitted) == jobs.total()
