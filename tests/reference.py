@@ -7,12 +7,12 @@ digits, and with them captions, so what the tables were computed with is kept be
 parses` on another machine adds the parses of its captions and leaves the tables.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from tipcap.io.spice import add_parses
@@ -71,6 +71,8 @@ def keep_parses():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["parses"]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("only", nargs="?", choices=["parses"])
+    if parser.parse_args().only is None:
         keep_tables()
     keep_parses()

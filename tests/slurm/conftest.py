@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from small_world import (
-    LIMIT_S,
+    SLURM,
     Run,
     World,
     copy_untrained,
     make_folder,
     mini_world,
 )
+
+LOCAL = ("--quiet", "all", "--cores")
 
 
 def pytest_collection_modifyitems(items):
@@ -34,20 +36,21 @@ def cluster():
 def undisturbed(tmp_path_factory):
     """The small world, made by a local run that nothing disturbed."""
     world = World(make_folder(tmp_path_factory.mktemp("local") / "world"))
-    with world.making_locally(cores=1) as wait:
-        wait(LIMIT_S)
+    Run(world, *LOCAL, "1", targets=world.tables).succeeds()
     return world
 
 
 @pytest.fixture(scope="session", autouse=True)
 def local_mini(request, tmp_path_factory):
-    """Table II of the mini world and a wait for it: a local run that begins at once, since other tests mostly wait for SLURM."""
+    """A local run of Table II of the mini world, which begins at once, since other tests mostly wait for SLURM."""
     if not any("mini" in item.fixturenames for item in request.session.items):
         yield None
         return
     world = mini_world(tmp_path_factory.mktemp("local") / "mini")
-    with world.making_locally("nice", "-n", "19", cores=2) as wait:
-        yield world, wait
+    nice = ("nice", "-n", "19")
+    run = Run(world, *LOCAL, "2", before=nice, targets=world.tables)
+    yield run
+    run.kill()
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def start(cluster):
     runs = []
 
     def begin(world, *words, targets=None):
-        runs.append(Run(world, *words, targets=targets))
+        runs.append(Run(world, *SLURM, *words, targets=targets))
         return runs[-1]
 
     yield begin

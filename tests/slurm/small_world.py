@@ -39,6 +39,17 @@ _DECLARED = {
 }
 
 
+# as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
+SLURM = (
+    *("--profile", "slurm"),
+    *("--resources", "gpu=1", "mem_mb=60000", "runtime=1440"),
+    *("--jobs", "3"),
+    *("--slurm-init-seconds-before-status-checks", "1"),
+    *("--latency-wait", "10"),
+)
+"""Words for a Snakemake that submits its jobs."""
+
+
 class World:
     """A folder with the workflow, one table of a world, and where their files are."""
 
@@ -66,38 +77,6 @@ class World:
         return (
             self.folder / paths.checkpoints(self.name, self.train) / "state.safetensors"
         )
-
-    @contextlib.contextmanager
-    def making_locally(self, *before, cores):
-        """Make the table on this machine, by a command with some words in front; yield a wait for its end."""
-        command = [*before, BIN / "snakemake", "--configfile", self.file]
-        command += ["--cores", cores, "--quiet", "all", "--", *self.tables]
-        log, results = self.folder / "local.log", self.folder / "results" / self.name
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [*map(str, command)],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-        def wait(limit_s):
-            status = process.wait(limit_s)
-            assert status == 0, log.read_text(errors="replace")[-3000:]
-            # the process that steps were forked from ends after Snakemake, and its socket cannot be copied
-            deadline = time.monotonic() + 60
-            while list(results.glob(".warm-*")):
-                assert time.monotonic() < deadline, "a process that does not end"
-                time.sleep(0.1)
-
-        try:
-            yield wait
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
     def bytes_of(self, file):
         return (self.folder / file).read_bytes()
@@ -155,7 +134,9 @@ def mini_world(folder):
 
 
 def copy_untrained(undisturbed, folder):
-    shutil.copytree(undisturbed.folder, folder, symlinks=True)
+    # the process that steps were forked from may outlive its Snakemake for a moment; a socket cannot be copied
+    ignored = shutil.ignore_patterns(".warm-*", "snakemake.log")
+    shutil.copytree(undisturbed.folder, folder, symlinks=True, ignore=ignored)
     world = World(folder)
     for file in (world.model, world.captions):
         shutil.rmtree((folder / file).parent)
@@ -163,24 +144,12 @@ def copy_untrained(undisturbed, folder):
 
 
 class Run:
-    """A Snakemake that runs in a world with the SLURM profile."""
+    """A Snakemake that runs in a world: with the words of `SLURM` on the cluster, with others here."""
 
-    def __init__(self, world, *words, targets=None):
+    def __init__(self, world, *words, before=(), targets=None):
         self.world = world
         self.log = world.folder / "snakemake.log"
-        command = [BIN / "snakemake", "--profile", "slurm"]
-        command += ["--configfile", world.file]
-        # as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
-        command += [
-            "--resources",
-            "gpu=1",
-            "mem_mb=60000",
-            "runtime=1440",
-            "--jobs",
-            "3",
-        ]
-        command += ["--slurm-init-seconds-before-status-checks", "1"]
-        command += ["--latency-wait", "10", *words]
+        command = [*before, BIN / "snakemake", "--configfile", world.file, *words]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*map(str, command), "--", *(targets or [world.model])],

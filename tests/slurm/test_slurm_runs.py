@@ -24,9 +24,8 @@ def test_table_ii_of_the_mini_world_through_slurm_is_byte_for_byte_that_of_a_loc
     """The README's first command, here and through SLURM, there in fewer jobs than steps."""
     run = start(mini, "--set-resources", *site("generate"), targets=mini.tables)
     run.succeeds(MINI_LIMIT_S)
-    local, wait = local_mini
-    wait(MINI_LIMIT_S)
-    assert mini.all_results() == local.all_results()
+    local_mini.succeeds(MINI_LIMIT_S)
+    assert mini.all_results() == local_mini.world.all_results()
     folder = mini.folder / ".snakemake/slurm_logs"
     logs = [file.relative_to(folder) for file in folder.rglob("*.log")]
     jobs = Counter(log.parts[0] for log in logs)
