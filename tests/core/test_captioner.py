@@ -37,14 +37,14 @@ class TinyLanguageModel(nn.Module):
         q, k, v = (x @ self.mix / self.lm_dim**0.5).chunk(3, 2)
         return x + F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-    def hidden(self, inputs):
-        return self.states(inputs)
+    def hidden(self, parts, wanted):
+        return torch.cat([self.states(part).flatten(0, 1) for part in parts])[wanted]
 
     def head(self, hidden):
         return hidden @ self.tokens.T
 
     def logits(self, inputs):
-        return self.head(self.hidden(inputs))
+        return self.head(self.states(inputs))
 
     def step(self, inputs, cache):
         raise NotImplementedError
@@ -109,9 +109,10 @@ class ReferenceMapper(nn.Module):
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
-def test_projector_equals_clipcaps_mapper(num_layers):
+@pytest.mark.parametrize("num_rows", [5, 6, 12])
+def test_projector_equals_clipcaps_mapper(num_layers, num_rows):
     projector = PrefixProjector(6, 16, 4, num_layers, generator=seeded())
-    x = torch.randn(5, 6, generator=seeded(1))
+    x = torch.randn(num_rows, 6, generator=seeded(1))
     torch.testing.assert_close(projector(x), ReferenceMapper(projector)(x))
 
 

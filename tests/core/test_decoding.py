@@ -47,7 +47,7 @@ class ToyModel(nn.Module):
         state = (weights @ values[:, 0])[:, 0] + x[:, -1]
         return torch.tanh(state) @ self.output, Cache((keys,), (values,))
 
-    def hidden(self, inputs):
+    def hidden(self, parts, wanted):
         raise NotImplementedError("decoding asks for steps only")
 
     head = hidden

@@ -135,6 +135,14 @@ def test_cached_steps_give_the_logits_of_one_pass(model, pieces):
         assert cache.length == read
 
 
+def test_parts_of_different_lengths_are_read_apart(model):
+    parts = [random_inputs(3, 9, 2), random_inputs(1, 2, 3), random_inputs(4, 5, 4)]
+    expected = torch.cat([model.logits(part).flatten(0, 1) for part in parts])
+    wanted = torch.tensor([48, 0, 26, 27, 29, 30])
+    logits = model.head(model.hidden(parts, wanted))
+    torch.testing.assert_close(logits, expected[wanted], atol=CLOSE, rtol=CLOSE)
+
+
 def test_selected_rows_of_the_cache_go_on_like_their_originals(model):
     inputs, rows = random_inputs(), torch.tensor([2, 0, 2, 2])
     _, cache = model.step(inputs[:, :8], None)

@@ -3,6 +3,7 @@
 It reads image embeddings at inference and mapped text embeddings in training, and never knows which.
 """
 
+import math
 from collections.abc import Mapping as Tensors
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from tipcap.core.types import LanguageModel, TokenBatch
 from tipcap.errors import InputError
 
 NUM_HEADS = 8
-_NUM_PARTS = 2
+_NUM_PARTS = 4
+_KEYS_PER_MATRIX = 32
 
 
 class PromptedCaptions(NamedTuple):
@@ -48,13 +50,33 @@ class _Layer(nn.Module):
         keys, values = (
             self.keys_values(normed).unflatten(2, (2, NUM_HEADS, -1)).unbind(2)
         )
-        attended = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
-        )
+        attended = _attend(queries, keys, values)
         kept = states[:, first:]
-        kept = kept + self.attention_out(attended.transpose(1, 2).flatten(2))
+        kept = kept + self.attention_out(attended.flatten(2))
         result: Tensor = kept + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(kept))))
         return result
+
+
+def _attend(
+    queries: Float[Tensor, "batch query head head_dim"],
+    keys: Float[Tensor, "batch key head head_dim"],
+    values: Float[Tensor, "batch key head head_dim"],
+) -> Float[Tensor, "batch query head head_dim"]:
+    """Return what each query gathers from the values of its row."""
+    num_queries, num_keys = queries.shape[1], keys.shape[1]
+    num_rows, mask = 1, None
+    if queries.device.type == "cpu":
+        # PyTorch's CPU attention is slow on many tiny matrices, so some rows share one
+        num_rows = math.gcd(len(queries), max(1, _KEYS_PER_MATRIX // num_keys))
+    if num_rows > 1:
+        own = torch.ones(num_queries, num_keys, dtype=torch.bool)
+        mask = torch.block_diag(*[own] * num_rows)
+    queries_, keys_, values_ = (
+        rows.reshape(-1, num_rows * rows.shape[1], *rows.shape[2:]).transpose(1, 2)
+        for rows in (queries, keys, values)
+    )
+    attended = F.scaled_dot_product_attention(queries_, keys_, values_, mask)
+    return attended.transpose(1, 2).reshape(queries.shape)
 
 
 class PrefixProjector(nn.Module):
@@ -228,39 +250,27 @@ def prefix_loss(
             f"captions: expected at most {language_model.max_positions} positions (prefix, prompt and caption), found {num_positions}; lower max_caption_tokens or prefix_length"
         )
     # captions of like length go together, which leaves less padding to compute; an accelerator
-    # is better served by one large call
+    # is better served by one large part
     order = tokens.length.argsort(descending=True, stable=True)
-    states, targets = zip(
-        *(
-            _states_of_targets(prefix, tokens, prompt_length, rows, language_model)
-            for rows in order.chunk(_NUM_PARTS if prefix.device.type == "cpu" else 1)
-        ),
-        strict=True,
-    )
-    logits = language_model.head(torch.cat(states))
+    inputs, wanted, targets, num_before = [], [], [], 0
+    first = prefix.shape[1] - 1  # the state here predicts the first token
+    for rows in order.chunk(_NUM_PARTS if prefix.device.type == "cpu" else 1):
+        length = tokens.length[rows]
+        num_tokens = int(length.max())
+        position = torch.arange(num_tokens, device=length.device)
+        counts = (position >= prompt_length[rows, None]) & (position < length[:, None])
+        row, column = (index.to(prefix.device) for index in counts.nonzero().T)
+        rows = rows.to(prefix.device)
+        ids = tokens.ids[rows, :num_tokens]
+        # the last token is not read, so a row has as many states as there are tokens, and `first` more
+        embedded = language_model.embed_tokens(ids[:, :-1])
+        wanted.append(num_before + row * (first + num_tokens) + first + column)
+        num_before += len(rows) * (first + num_tokens)
+        inputs.append(torch.cat([prefix[rows], embedded], 1))
+        targets.append(ids[row, column])
+    states = language_model.hidden(inputs, torch.cat(wanted))
+    logits = language_model.head(states)
     return caption_loss(logits, torch.cat(targets), label_smoothing)
-
-
-def _states_of_targets(
-    prefix: Tensor,
-    tokens: TokenBatch,
-    prompt_length: Tensor,
-    rows: Tensor,
-    language_model: LanguageModel,
-) -> tuple[Tensor, Tensor]:
-    """Return the hidden states that predict the caption tokens of some rows, and these tokens."""
-    length = tokens.length[rows]
-    num_tokens = int(length.max())
-    position = torch.arange(num_tokens, device=length.device)
-    counts = (position >= prompt_length[rows, None]) & (position < length[:, None])
-    target = counts.flatten().nonzero().squeeze(1).to(prefix.device)
-    rows = rows.to(prefix.device)
-    ids = tokens.ids[rows, :num_tokens]
-    # the state at each position predicts the next token, so the last token is not read
-    embedded = language_model.embed_tokens(ids[:, :-1])
-    hidden = language_model.hidden(torch.cat([prefix[rows], embedded], 1))
-    states = hidden[:, prefix.shape[1] - 1 :].flatten(0, 1).index_select(0, target)
-    return states, ids.flatten().index_select(0, target)
 
 
 def pack_prompts(prompts: TokenBatch, captions: TokenBatch) -> PromptedCaptions:

@@ -1,5 +1,6 @@
 """The bundles of arrays that steps hand to each other, and the seams to CLIP and GPT-2."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -47,9 +48,11 @@ class LanguageModel(Protocol):
         ...
 
     def hidden(
-        self, inputs: Float[Tensor, "batch position lm_dim"]
-    ) -> Float[Tensor, "batch position lm_dim"]:
-        """Final hidden states at every position, what the head reads (no cache)."""
+        self,
+        parts: Sequence[Float[Tensor, "_batch _position lm_dim"]],
+        wanted: Int[Tensor, " target"],
+    ) -> Float[Tensor, "target lm_dim"]:
+        """Final hidden states, what the head reads, at some positions (numbered through the rows of all parts)."""
         ...
 
     def head(

@@ -24,6 +24,8 @@ from tipcap.io.store import read_json, read_tensors
 
 END_OF_TEXT = "<|endoftext|>"
 _CHUNK = 50_000  # captions whose encodings are in memory at once
+_Shapes = Sequence[tuple[int, int]]  # rows and positions of each part
+_KeysValues = tuple[Tensor, Tensor]
 _CAUSAL_MASKS = (".attn.bias", ".attn.masked_bias")  # constants in older files
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
@@ -58,8 +60,7 @@ class _Projection(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs = torch.addmm(self.bias, inputs.flatten(0, 1), self.weight)
-        return outputs.view(*inputs.shape[:2], outputs.shape[1])
+        return torch.addmm(self.bias, inputs, self.weight)
 
 
 class _Attention(nn.Module):
@@ -70,23 +71,29 @@ class _Attention(nn.Module):
         self.c_proj = _Projection(sizes.n_embd, sizes.n_embd)
 
     def forward(
-        self, states: Tensor, past: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        parts = self.c_attn(states).unflatten(2, (3, self.num_heads, -1))
-        # each (batch, head, position, head_dim)
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        num_queries, mask = states.shape[1], None
-        if past is not None:
-            keys = torch.cat([past[0], keys], 2)
-            values = torch.cat([past[1], values], 2)
-            if num_queries > 1:
-                num_keys = keys.shape[2]
-                mask = states.new_ones(num_queries, num_keys, dtype=torch.bool)
-                mask = mask.tril(num_keys - num_queries)
-        attended = F.scaled_dot_product_attention(
-            queries, keys, values, mask, is_causal=past is None
-        )
-        return self.c_proj(attended.transpose(1, 2).flatten(2)), (keys, values)
+        self, states: Tensor, shapes: _Shapes, past: _KeysValues | None
+    ) -> tuple[Tensor, _KeysValues]:
+        """Return what each position gathers, before `c_proj`, and the last part's keys and values."""
+        attended = []
+        parts = self.c_attn(states).split([rows * length for rows, length in shapes])
+        for part, (rows, length) in zip(parts, shapes, strict=True):
+            # each (batch, head, position, head_dim)
+            queries, keys, values = part.view(
+                rows, length, 3, self.num_heads, -1
+            ).permute(2, 0, 3, 1, 4)
+            mask = None
+            if past is not None:
+                keys = torch.cat([past[0], keys], 2)
+                values = torch.cat([past[1], values], 2)
+                if length > 1:
+                    num_keys = keys.shape[2]
+                    mask = states.new_ones(length, num_keys, dtype=torch.bool)
+                    mask = mask.tril(num_keys - length)
+            gathered = F.scaled_dot_product_attention(
+                queries, keys, values, mask, is_causal=past is None
+            )
+            attended.append(gathered.transpose(1, 2).reshape(rows * length, -1))
+        return torch.cat(attended), (keys, values)
 
 
 class _FeedForward(nn.Module):
@@ -112,10 +119,18 @@ class _Block(nn.Module):
         self.mlp = _FeedForward(sizes)
 
     def forward(
-        self, states: Tensor, past: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        attended, present = self.attn(self.ln_1(states), past)
-        states = states + attended
+        self,
+        states: Tensor,
+        shapes: _Shapes,
+        past: _KeysValues | None,
+        wanted: Tensor | None,
+    ) -> tuple[Tensor, _KeysValues]:
+        """Return the states at the wanted positions, all of which are attended to."""
+        attended, present = self.attn(self.ln_1(states), shapes, past)
+        if wanted is not None:
+            states = states.index_select(0, wanted)
+            attended = attended.index_select(0, wanted)
+        states = states + self.attn.c_proj(attended)
         return states + self.mlp(self.ln_2(states)), present
 
 
@@ -143,10 +158,17 @@ class GPT2(nn.Module):
         return F.embedding(ids, self.wte.weight)
 
     def hidden(
-        self, inputs: Float[Tensor, "batch position lm_dim"]
-    ) -> Float[Tensor, "batch position lm_dim"]:
-        """Return the final hidden states, what the head reads."""
-        return self._run(inputs, None)[0]
+        self,
+        parts: Sequence[Float[Tensor, "_batch _position lm_dim"]],
+        wanted: Int[Tensor, " target"],
+    ) -> Float[Tensor, "target lm_dim"]:
+        """Return final hidden states, what the head reads.
+
+        Args:
+            parts: batches of inputs, each of its own length; nothing passes from one to another.
+            wanted: the positions whose states to return, numbered through the rows of all parts.
+        """
+        return self._run(parts, None, wanted)[0]
 
     def head(
         self, hidden: Float[Tensor, "*target lm_dim"]
@@ -158,31 +180,45 @@ class GPT2(nn.Module):
         self, inputs: Float[Tensor, "batch position lm_dim"]
     ) -> Float[Tensor, "batch position vocab"]:
         """Return the logits at every position."""
-        return self.head(self.hidden(inputs))
+        return self.head(self._run([inputs], None, None)[0]).view(*inputs.shape[:2], -1)
 
     def step(
         self, inputs: Float[Tensor, "batch position lm_dim"], cache: Cache | None
     ) -> tuple[Float[Tensor, "batch vocab"], Cache]:
         """Return the logits at the last position, and the keys and values with those of `inputs`."""
-        hidden, present = self._run(inputs, cache)
-        return self.head(hidden[:, -1]), present
+        rows, length = inputs.shape[:2]
+        last = torch.arange(length - 1, rows * length, length, device=inputs.device)
+        hidden, present = self._run([inputs], cache, last)
+        return self.head(hidden), present
 
-    def _run(self, inputs: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
+    def _run(
+        self,
+        parts: Sequence[Tensor],
+        cache: Cache | None,
+        wanted: Tensor | None,
+    ) -> tuple[Tensor, Cache]:
         first = 0 if cache is None else cache.length
-        last = first + inputs.shape[1]
+        shapes = [(len(part), part.shape[1]) for part in parts]
+        last = first + max(length for _, length in shapes)
         if last > self.max_positions:
             raise InputError(
                 f"language model: expected at most {self.max_positions} positions, found {last}; ask for fewer tokens or a shorter prefix"
             )
-        states = inputs + self.wpe.weight[first:last]
+        positions = self.wpe.weight[first:last]
+        # rows of all parts lie one after another: only attention needs to know which is whose
+        states = torch.cat(
+            [(part + positions[: part.shape[1]]).flatten(0, 1) for part in parts]
+        )
         pasts = (
             [None] * len(self.h)
             if cache is None
             else zip(cache.keys, cache.values, strict=True)
         )
         presents = []
-        for block, past in zip(self.h, pasts, strict=True):
-            states, present = block(states, past)
+        for number, (block, past) in enumerate(zip(self.h, pasts, strict=True), 1):
+            # nothing reads the last block's states but those that are wanted
+            is_last = number == len(self.h)
+            states, present = block(states, shapes, past, wanted if is_last else None)
             presents.append(present)
         keys, values = zip(*presents, strict=True)
         return self.ln_f(states), Cache(keys, values)
