@@ -27,11 +27,15 @@ _LIBRARIES = {
     "draw": ("tipcap.steps.data",),
     "embed": ("tipcap.steps.embed", "tipcap.io.encoder:open_clip_module"),
     "estimate": ("tipcap.steps.estimate",),
-    "train": ("tipcap.steps.train",),
+    "train": ("tipcap.steps.train", "torch._dynamo"),  # an optimiser imports it
     "nouns": ("tipcap.steps.nouns",),
-    "prompt": ("tipcap.steps.prompt",),
+    "prompt": ("tipcap.steps.prompt", "torch._dynamo"),
     "generate": ("tipcap.steps.generate",),
-    "track": ("tipcap.steps.report", "tipcap.io.tracking:client_class"),
+    "track": (
+        "tipcap.steps.report",
+        "tipcap.io.tracking:client_class",
+        "mlflow.store.tracking.sqlalchemy_store",
+    ),
 }
 """What a subcommand imports, and functions that import more: fetched when a job first needs them."""
 _POLL = 0.5

@@ -51,6 +51,11 @@ class Sizes:
     activation_function: str = "gelu_new"
 
 
+def _zero_embedding(num_rows: int, width: int) -> nn.Embedding:
+    """Return an embedding without random numbers drawn for weights to be replaced."""
+    return nn.Embedding(num_rows, width, _weight=torch.zeros(num_rows, width))
+
+
 class _Projection(nn.Module):
     """A linear map whose weight lies as in GPT-2's files, inputs first."""
 
@@ -146,8 +151,8 @@ class GPT2(nn.Module):
         self.lm_dim = sizes.n_embd
         self.end_of_text = sizes.eos_token_id
         self.max_positions = sizes.n_positions
-        self.wte = nn.Embedding(sizes.vocab_size, sizes.n_embd)
-        self.wpe = nn.Embedding(sizes.n_positions, sizes.n_embd)
+        self.wte = _zero_embedding(sizes.vocab_size, sizes.n_embd)
+        self.wpe = _zero_embedding(sizes.n_positions, sizes.n_embd)
         self.h = nn.ModuleList(_Block(sizes) for _ in range(sizes.n_layer))
         self.ln_f = nn.LayerNorm(sizes.n_embd, sizes.layer_norm_epsilon)
 
@@ -231,10 +236,7 @@ def load_language_model(folder: Path) -> GPT2:
         InputError: a file is missing or damaged, the configuration asks for a variant of GPT-2 that
             this module lacks, or the weights do not fit it.
     """
-    with torch.device(
-        "meta"
-    ):  # no time and no random numbers for weights to be replaced
-        model = GPT2(_read_sizes(folder / "config.json"))
+    model = GPT2(_read_sizes(folder / "config.json"))
     file = folder / "model.safetensors"
     weights = {
         name.removeprefix("transformer."): tensor.float()
