@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete --scheduler greedy \
 	--max-jobs-per-timespan 300/3s
 
-.PHONY: all_tables row plan test slurm-test check format golden reference models ui lock clean
+.PHONY: all_tables row plan unlock test slurm-test check format golden reference models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -23,6 +23,10 @@ row: $(INSTALLED)
 
 plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
+
+# After a hard kill or a power cut, which leave Snakemake's lock behind.
+unlock: $(INSTALLED)
+	$(SNAKEMAKE) --unlock
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
@@ -48,7 +52,8 @@ format: $(INSTALLED)
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
 
-# The tables that `make all_tables WORLD=mini-full TARGET=all` has made, kept for a test to compare with.
+# The tables that `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made, kept for tests to compare with,
+# and the README's tables of scores.
 reference: $(INSTALLED)
 	$(BIN)/python -m tests.reference
 

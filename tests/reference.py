@@ -1,8 +1,9 @@
 """Keeps what the whole mini world has made: `python -m tests.reference` (make reference).
 
-Tables and claims in `results/reference/mini`, and SPICE's parses of their captions for all runs to come.
+Tables and claims in `results/reference/mini`, the README's tables of scores, and SPICE's parses of their captions for
+all runs to come.
 
-Takes what `make all_tables WORLD=mini-full TARGET=all` has made. Other processors and library versions change last
+Takes what `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made. Other processors and library versions change last
 digits, and with them captions, so what the tables were computed with is kept beside them. `python -m tests.reference
 parses` on another machine adds the parses of its captions and leaves the tables.
 """
@@ -15,12 +16,12 @@ import re
 import shutil
 from pathlib import Path
 
+from tests.readme_tables import KEPT, put_tables
 from tipcap.io.spice import add_parses
 from tipcap.paths import SHIPPED_PARSES, table_file
 from tipcap.plan import load
 
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "results" / "reference" / "mini"
 _MADE = ROOT / "results" / "mini-full"
 _MACHINE = KEPT / "machine.json"
 _PROCESSOR = ("vendor_id", "cpu family", "model", "model name")
@@ -75,4 +76,5 @@ if __name__ == "__main__":
     parser.add_argument("only", nargs="?", choices=["parses"])
     if parser.parse_args().only is None:
         keep_tables()
+        put_tables()
     keep_parses()

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.readme_tables import tables
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_scores_are_those_of_the_kept_tables():
+    for table in tables():
+        assert f"\n\n{table}\n\n" in README
 
 
 def names_in(path):
