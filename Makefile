@@ -52,8 +52,8 @@ format: $(INSTALLED)
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
 
-# The tables that `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made, kept for tests to compare with,
-# and the README's tables of scores.
+# The tables that `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made, kept for tests to
+# compare with, and the README's tables of scores.
 reference: $(INSTALLED)
 	$(BIN)/python -m tests.reference
 

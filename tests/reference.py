@@ -3,9 +3,9 @@
 Tables and claims in `results/reference/mini`, the README's tables of scores, and SPICE's parses of their captions for
 all runs to come.
 
-Takes what `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made. Other processors and library versions change last
-digits, and with them captions, so what the tables were computed with is kept beside them. `python -m tests.reference
-parses` on another machine adds the parses of its captions and leaves the tables.
+Takes what `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made. Other processors and
+library versions change last digits, and with them captions, so what the tables were computed with is kept beside them.
+`python -m tests.reference parses` on another machine adds the parses of its captions and leaves the tables.
 """
 
 import argparse
