@@ -41,98 +41,94 @@ _PROMPTS = {
 }
 
 
-class _Table:
-    """Cells of one kept table as text."""
+def cells_of(file):
+    """Return the cells of a table by row, group and metric, each as its columns' text."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {
+            (cell["row"], cell["group"], cell["metric"]): cell
+            for cell in csv.DictReader(lines)
+        }
 
-    def __init__(self, name):
-        with (KEPT / f"table_{name}.cells.csv").open(newline="") as lines:
-            self._cells = {
-                (cell["row"], cell["group"], cell["metric"]): cell
-                for cell in csv.DictReader(lines)
-            }
 
-    def cell(self, row, group, metric="cider", with_paper=False):
-        """Value, spread where there is one, the paper's value in brackets where asked for."""
-        cell = self._cells[row, group, metric]
-        if not cell["value"]:
-            return "N/A"
-        text = f"{float(cell['value']):.1f}"
-        if cell["std"]:
-            text += f" ± {float(cell['std']):.1f}"
-        if with_paper and cell["paper"]:
-            text += f" ({float(cell['paper']):.1f})"
-        return text
+def _kept(table):
+    return cells_of(KEPT / f"table_{table}.cells.csv")
+
+
+def _text(cell, with_paper=False):
+    """Value, spread where there is one, the paper's value in brackets where asked for."""
+    if not cell["value"]:
+        return "N/A"
+    text = f"{float(cell['value']):.1f}"
+    if cell["std"]:
+        text += f" ± {float(cell['std']):.1f}"
+    if with_paper and cell["paper"]:
+        text += f" ({float(cell['paper']):.1f})"
+    return text
 
 
 def _markdown(header, rows):
-    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (header, *rows)]
-    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+    first, *others = (f"| {' | '.join(row)} |" for row in (header, *rows))
+    return "\n".join([first, "|---" * len(header) + "|", *others])
 
 
 def _in_domain():
-    table = _Table("II")
+    cells = _kept("II")
     columns = [(c, m) for c in _CORPORA for m in ("bleu_4", "meteor", "cider")]
     header = ["method", "COCO B-4", "M", "C", "Flickr30K B-4", "M", "C"]
     return _markdown(
         header,
         [
-            [shown, *(table.cell(row, c, m, m == "cider") for c, m in columns)]
+            [shown, *(_text(cells[row, c, m], m == "cider") for c, m in columns)]
             for row, shown in _METHODS.items()
         ],
     )
 
 
 def _bounds():
-    table = _Table("sanity")
+    cells = _kept("sanity")
     return _markdown(
         ["", "COCO", "Flickr30K"],
         [
-            [shown, *(table.cell(row, corpus) for corpus in _CORPORA)]
+            [shown, *(_text(cells[row, corpus, "cider"]) for corpus in _CORPORA)]
             for row, shown in _BOUNDS.items()
         ],
     )
 
 
-def _by_setting(table, rows, with_paper):
-    """One column per encoder and setting; `rows` gives the kept row of a setting."""
+def _by_setting(table, label, rows, with_paper=False):
+    """One column per encoder and setting; `label` makes a kept row's name of `rows`' key and the setting."""
+    cells = _kept(table)
+    first, *others = _SETTINGS
     header = [""]
     for encoder in _ENCODERS:
-        header += [f"{encoder} S1", "S2", "S3", "S4"]
+        header += [f"{encoder} {first}", *others]
     return _markdown(
         header,
         [
             [
                 shown,
                 *(
-                    table.cell(kept(setting), group, with_paper=with_paper)
+                    _text(
+                        cells[label.format(row=row, setting=setting), group, "cider"],
+                        with_paper,
+                    )
                     for group in _ENCODERS.values()
                     for setting in _SETTINGS
                 ),
             ]
-            for shown, kept in rows.items()
+            for row, shown in rows.items()
         ],
     )
 
 
-def _ablation():
-    rows = {
-        shown: lambda setting, row=row: f"{row}: {setting}"
-        for row, shown in _ABLATION.items()
-    }
-    return _by_setting(_Table("V"), rows, with_paper=True)
-
-
-def _prompts():
-    rows = {
-        shown: lambda setting, row=row: f"TIPCap ({setting}): {row}"
-        for row, shown in _PROMPTS.items()
-    }
-    return _by_setting(_Table("prompts"), rows, with_paper=False)
-
-
 def tables():
     """Return the README's tables in their order."""
-    return [_in_domain(), _bounds(), _ablation(), _prompts()]
+    return [
+        _in_domain(),
+        _bounds(),
+        _by_setting("V", "{row}: {setting}", _ABLATION, with_paper=True),
+        _by_setting("prompts", "TIPCap ({setting}): {row}", _PROMPTS),
+    ]
 
 
 def put_tables():

@@ -50,17 +50,16 @@ def kept_machine():
 
 
 def keep_tables():
-    """Copy the tables and claims that there are."""
+    """Copy the tables and claims."""
     plan = load(ROOT / "config/mini-full.yaml")
     tables = [
         ROOT / table_file(plan.name, table, suffix)
         for table in plan.tables
         for suffix in ("csv", "cells.csv")
     ]
-    files = [file for file in (*tables, _MADE / "claims.md") if file.exists()]
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
-    for file in files:
+    for file in (*tables, _MADE / "claims.md"):
         shutil.copy(file, KEPT / file.name)
     _MACHINE.write_text(json.dumps(machine(), indent=1, sort_keys=True) + "\n")
 

@@ -1,6 +1,5 @@
 """A sample of the kept tables of the mini world, computed anew."""
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import reference
 
+from tests.readme_tables import cells_of
 from tests.workflow_copy import copy_workflow
 from tipcap.paths import table_file
 from tipcap.plan import load
@@ -26,12 +26,11 @@ extra_tables: []
 
 def values_of(file):
     """Values by row, group and metric."""
-    with file.open(newline="") as lines:
-        return {
-            (cell["row"], cell["group"], cell["metric"]): cell["value"]
-            for cell in csv.DictReader(lines)
-            if cell["metric"] != "spice"
-        }
+    return {
+        place: cell["value"]
+        for place, cell in cells_of(file).items()
+        if cell["metric"] != "spice"
+    }
 
 
 @pytest.mark.slow
