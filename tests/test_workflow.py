@@ -101,22 +101,6 @@ def test_wrong_declarations_stop_while_parsing_with_one_line(tmp_path):
     assert line.endswith("unknown experiment 's33'; did you mean 's3'?")
 
 
-def test_lint_is_clean():
-    answer = snakemake("--lint")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
-def test_workflow_files_are_formatted():
-    snakefmt = Path(sys.executable).with_name("snakefmt")
-    answer = subprocess.run(
-        [snakefmt, "--check", "Snakefile", "workflow"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stderr
-
-
 def test_the_slurm_profile_is_found_by_its_bare_name():
     profile = yaml.safe_load((ROOT / "slurm" / "profile.yaml").read_text())
     assert profile["executor"] == "slurm"
