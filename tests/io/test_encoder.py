@@ -44,6 +44,7 @@ def encoder(tiny_encoder):
     return load_encoder(tiny_encoder)
 
 
+@pytest.mark.slow
 def test_open_clip_imports_beside_this_torch():
     code = "from tipcap.io.encoder import open_clip_module as m; print(m().__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

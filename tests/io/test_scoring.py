@@ -28,6 +28,8 @@ from tipcap.io.scoring import (
     write_scores,
 )
 
+pytestmark = pytest.mark.slow  # Java's tokeniser and METEOR
+
 WITHOUT_SPICE = tuple(name for name in COMPUTED if name != "SPICE")
 WITHOUT_METEOR = tuple(name for name in WITHOUT_SPICE if name != "METEOR")
 # The notebook of tylin/coco-caption prints three digits of these; pycocoevalcap 1.2 itself gives ten.
