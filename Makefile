@@ -31,7 +31,7 @@ unlock: $(INSTALLED)
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
-# For daily work: what starts neither Java nor a chain of steps.
+# For daily work: what starts neither Java nor Snakemake.
 test-quick: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slurm and not whole"
 

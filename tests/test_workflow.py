@@ -42,6 +42,7 @@ def mini_commands():
     ]
 
 
+@pytest.mark.slow
 def test_the_paper_needs_the_jobs_it_always_needed():
     golden = json.loads((GOLDEN / "paper_jobs.json").read_text())
     assert write["job_counts"]("all_tables") == golden, "run make golden, see the diff"
@@ -54,6 +55,7 @@ def test_no_run_of_the_paper_changes_its_key_unnoticed():
     )
 
 
+@pytest.mark.slow
 def test_every_table_is_a_target():
     answer = snakemake("--list-target-rules")
     targets = answer.stdout.split()
@@ -62,6 +64,7 @@ def test_every_table_is_a_target():
     assert {"all_tables", *wanted} <= set(targets)
 
 
+@pytest.mark.slow
 def test_commands_survive_the_shell(mini_commands):
     """What a job runs is, word by word, what the plan says."""
     plan = load(ROOT / "config/mini.yaml")
@@ -80,6 +83,7 @@ def test_commands_survive_the_shell(mini_commands):
     assert seen == behind - set(scored)
 
 
+@pytest.mark.slow
 def test_a_table_is_scored_in_one_call(mini_commands):
     calls = [words for words in mini_commands if words[1] == "score-runs"]
     requests = [json.loads(w[w.index("--request") + 1]) for w in calls]
@@ -90,6 +94,7 @@ def test_a_table_is_scored_in_one_call(mini_commands):
     )
 
 
+@pytest.mark.slow
 def test_wrong_declarations_stop_while_parsing_with_one_line(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     path = tmp_path / "config/tables/table_II.yaml"
@@ -134,6 +139,7 @@ def test_only_local_rules_retry_themselves():
     assert retrying == ["download"]
 
 
+@pytest.mark.slow
 def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     path = tmp_path / "config/tiny.yaml"
@@ -161,6 +167,7 @@ def commands_of(answer):
     return [command for command in said if command != "None"]  # rules without one
 
 
+@pytest.mark.slow
 def test_downloads_fetches_files_and_pictures_and_nothing_else():
     options = ["--dry-run", "--forceall", "--printshellcmds"]
     answer = snakemake(*options, "--", "downloads")
