@@ -1,7 +1,8 @@
 """Makes a training wait for its test. Python imports this file by its name where its folder is in PYTHONPATH.
 
 A training that starts from nothing waits just before its second checkpoint gets its name, as long as a file
-`hold` lies in its folder and no signal arrives that it handles. One that resumes does not wait.
+`hold` lies in its folder and no signal arrives that it handles. One that resumes does not wait. Nor is there
+a warm process in such a folder: it is for steps beside Snakemake, of which the tests that hold have none.
 """
 
 import os
@@ -31,6 +32,9 @@ def _on_event(event: str, words: tuple) -> None:
         if _found_one == [False, True]:
             _wait()
 
+
+if sys.orig_argv[1:3] == ["-m", "tipcap.warm"] and os.path.exists(_HOLD):  # noqa: PTH110
+    os._exit(0)
 
 if "train" in sys.orig_argv[2:4] and sys.orig_argv[1].endswith("/tipcap"):
     sys.addaudithook(_on_event)
