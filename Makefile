@@ -10,6 +10,8 @@ INSTALLED := .venv/.installed
 # every job that ends makes Snakemake look at all open ones again once per timespan: at its 1 s, 15 % of a processor
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete --scheduler greedy \
 	--max-jobs-per-timespan 300/3s
+# files in the order of tests/conftest.py, each whole in one process
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: all_tables row plan unlock test test-quick slurm-test check check-types check-rest format golden reference models ui lock clean
 
@@ -29,11 +31,11 @@ unlock: $(INSTALLED)
 	$(SNAKEMAKE) --unlock
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
+	$(PYTEST) --durations 10
 
 # For daily work: what starts neither Java nor Snakemake.
 test-quick: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slurm and not whole"
+	$(PYTEST) -m "not slow and not slurm and not whole"
 
 # On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
 slurm-test: $(INSTALLED)
