@@ -143,6 +143,7 @@ def test_the_rule_still_makes_the_language_model(plan, drawn):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_encoders_leave_a_modality_gap_like_clips(plan, number):
     """On pictures never seen: pairs far apart, a long mean difference, correlated dimensions."""
