@@ -51,7 +51,7 @@ def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
     ]
     for name in ("out", "corpus", "texts", "language-model", "checkpoints"):
         words += [f"--{name}", str(tmp_path / name)]
-    command = [sys.executable, "-m", "tipcap", "spread", "--devices", "1"]
+    command = [sys.executable, "-m", "tipcap", "step", "spread", "--devices", "1"]
     command += ["--nodes", "2", "--threads", "3", "--", *words]
     done = subprocess.run(
         command, env=srun, capture_output=True, text=True, timeout=180
