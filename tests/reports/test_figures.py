@@ -9,7 +9,7 @@ from tipcap.cli import main
 from tipcap.config.figures import Strip, Text
 from tipcap.config.tables import Address
 from tipcap.io.plots import draw_points
-from tipcap.plan.reports import figure_file
+from tipcap.plan.reports import figure_file, figure_inputs, shown
 from tipcap.reports.figures import (
     captioned,
     draw_figure,
@@ -32,7 +32,7 @@ def test_figures_are_made_where_their_tables_are(in_all_results):
     assert set(names) <= in_all_results.figures.keys()
     assert "table_VII" not in in_all_results.figures
     for name in in_all_results.figures:
-        for files in in_all_results.figure_inputs(name).values():
+        for files in figure_inputs(in_all_results, name).values():
             assert all(Path(file).exists() for file in files), name
 
 
@@ -80,7 +80,7 @@ def test_only_pictures_with_a_prompt_are_shown_with_their_words(in_all_results):
     )
     strip = Strip(num=100, texts=texts)
     entries = list(captioned(in_all_results, strip, 0))
-    (captions,) = in_all_results.shown(S3_PROMPT)["captions"]
+    (captions,) = shown(in_all_results, S3_PROMPT)["captions"]
     prompted = [one for one in json.loads(Path(captions).read_text()) if one["words"]]
     assert len(entries) == len(prompted) < len(json.loads(Path(captions).read_text()))
     assert all(
