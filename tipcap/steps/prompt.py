@@ -14,12 +14,9 @@ import torch
 from tipcap.config.reading import check
 from tipcap.core.prompts import TrainingPrompts, prompted_captions, training_prompts
 from tipcap.core.ranks import Ranks, any_rank, own_rows, shared_texts
-from tipcap.core.training import (
-    TrainingArrays,
-    TrainingSettings,
-    build_model,
-    mapped_embeddings,
-)
+from tipcap.core.training_losses import mapped_embeddings
+from tipcap.core.training_model import build_model
+from tipcap.core.training_settings import TrainingArrays, TrainingSettings
 from tipcap.core.types import Embeddings, Gaussian
 from tipcap.errors import InputError
 from tipcap.io.embeddings import read_embeddings

@@ -11,7 +11,8 @@ from tipcap.io.progress import Progress
 from tipcap.io.record import Request, artefact
 from tipcap.io.result_files import read_captions
 from tipcap.io.scoring import Run, Scores, score_runs, write_scores
-from tipcap.io.spice import SpiceTools, unpack_jars
+from tipcap.io.spice import SpiceTools
+from tipcap.io.spice_jars import unpack_jars
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.paths import META, SCORES, SHIPPED_PARSES, SUBMISSION
 from tipcap.specs import ScoreSpec, SpiceSpec

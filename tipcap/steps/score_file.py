@@ -10,7 +10,8 @@ from tipcap.errors import InputError
 from tipcap.io.download import fetch
 from tipcap.io.result_files import read_references, read_result_file
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
-from tipcap.io.spice import WHEEL, WHEEL_BYTES, SpiceTools, unpack_jars
+from tipcap.io.spice import SpiceTools
+from tipcap.io.spice_jars import WHEEL, WHEEL_BYTES, unpack_jars
 from tipcap.io.store import publish, replace_file, user_cache, write_json
 from tipcap.paths import SPICE
 

@@ -16,13 +16,9 @@ from torch import Tensor
 
 from tipcap.core.ranks import Ranks, any_rank
 from tipcap.core.selection import rows_of_images, sample_images
-from tipcap.core.training import (
-    TrainingArrays,
-    TrainingSettings,
-    TrainingState,
-    num_steps,
-    train,
-)
+from tipcap.core.training import train
+from tipcap.core.training_model import TrainingState
+from tipcap.core.training_settings import TrainingArrays, TrainingSettings, num_steps
 from tipcap.core.types import Embeddings, Gaussian, LanguageModel
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
