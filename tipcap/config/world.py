@@ -4,6 +4,7 @@
 """
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,9 @@ from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
 from tipcap.errors import InputError
 from tipcap.specs import Count, DownloadSpec, Name, Rate, Reader, Seed
+
+PIP_ADDRESS = re.compile(r"pip:([\w.-]+==[\w.!+-]+)")
+"""Address of a package's wheel, which pip finds by name, version and checksum."""
 
 
 class _Declared(BaseModel):
@@ -209,7 +213,7 @@ def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
     """Return the files of downloads.csv by name; several addresses are parted by a bar.
 
     Raises:
-        InputError: no such file, other columns, or two rows of one name.
+        InputError: no such file, other columns, two rows of one name, or a package without its checksum.
     """
     columns = ["file", "urls", "sha256", "bytes", "licence", "note"]
     found: dict[str, DownloadSpec] = {}
@@ -234,6 +238,13 @@ def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
             name: row[name] or None for name in ("sha256", "bytes")
         }  # empty: not known
         urls = tuple(url.strip() for url in row["urls"].split("|") if url.strip())
+        for url in urls:
+            if url.startswith("pip:") and not (
+                PIP_ADDRESS.fullmatch(url) and known["sha256"]
+            ):
+                raise InputError(
+                    f"{where}: expected pip:NAME==VERSION and a sha256, found {url!r} and {known['sha256']}; pip fetches by all three"
+                )
         fields = {"file": row["file"], "urls": urls, **known}
         found[row["file"]] = check(DownloadSpec, fields, where)
     return found

