@@ -20,7 +20,7 @@ def fakecap():
     """Captions of 1,000 images of COCO val2014, and their references, by image."""
     import pycocoevalcap
 
-    captions = read_captions(FIXTURE)
+    captions = {int(image): text for image, text in read_captions(FIXTURE).items()}
     jar = Path(next(iter(pycocoevalcap.__path__))) / "spice" / "spice-1.0.jar"
     with zipfile.ZipFile(jar) as archive:
         document = json.loads(archive.read("coco/annotations/captions_val2014.json"))

@@ -25,7 +25,7 @@ from tipcap.io.language_model import (
 )
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.result_files import read_captions
+from tipcap.io.result_files import captions_of
 from tipcap.io.store import read_tensors, write_json
 from tipcap.paths import CAPTIONS
 from tipcap.specs import GenerateSpec, RetrieveSpec
@@ -98,7 +98,7 @@ def generate(
         owners = embeddings.image_id.tolist()
         prompts, words = None, None
         if simulation is not None:
-            rough = read_captions(simulation.rough)
+            rough = captions_of(simulation.rough, images, owners)
             words = _simulated_words(spec, simulation, rough, owners)
             prompts, too_long = encode_prompts(
                 tokenizer,

@@ -8,7 +8,7 @@ from tipcap.core.bootstrap import bootstrap, paired_bootstrap
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
-from tipcap.io.result_files import read_references, read_result_file
+from tipcap.io.result_files import read_captions, read_references
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
 from tipcap.io.spice import SpiceTools
 from tipcap.io.spice_jars import spice_wheel, unpack_jars
@@ -44,7 +44,7 @@ def score_file(
         InputError: the files do not fit each other, or Java fails.
     """
     files = [captions] if against is None else [captions, against]
-    found = [read_result_file(file) for file in files]
+    found = [read_captions(file) for file in files]
     if found[0].keys() != found[-1].keys():
         here, there = found[0].keys(), found[-1].keys()
         raise InputError(
