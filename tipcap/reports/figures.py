@@ -30,6 +30,7 @@ from tipcap.io.plots import (
     draw_pictures,
     draw_points,
 )
+from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_json
 from tipcap.io.verdicts import read_cells
 from tipcap.plan import Plan, load
@@ -284,11 +285,10 @@ def _texts(files: Mapping[str, Sequence[str]], part: str) -> dict[int, str]:
             "figure: expected a run with prompts, found one without; choose part caption"
         )
     file = files["rough" if part == "rough" else "captions"][0]
-    entries = read_json(Path(file))
     if part != "words":
-        return {entry["image_id"]: entry["caption"] for entry in entries}
+        return {int(image): text for image, text in read_captions(Path(file)).items()}
     return {
         entry["image_id"]: f"An image contains {', '.join(entry['words'])}."
-        for entry in entries
+        for entry in read_json(Path(file))
         if entry.get("words")
     }
