@@ -56,6 +56,7 @@ def build():
             write_invented_embeddings(plan, role, key)
     for name in plan.wanted:
         write_table(plan, name)
+    main(["cells", *plan.cells_arguments()])
     return plan
 
 

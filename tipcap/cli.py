@@ -488,6 +488,17 @@ def table(
 
 
 @app.command()
+def cells(
+    cells: Annotated[list[Path], typer.Option(help="Of one table, repeated.")],
+    out: Out,
+) -> None:
+    """Join the cells of all tables into one frame."""
+    from tipcap.io.cells import join_cells as run
+
+    run(cells, out)
+
+
+@app.command()
 def document(world: File, out: File) -> None:
     """Join all tables into one LaTeX document."""
     from tipcap.steps.report import make_document as run
@@ -496,11 +507,11 @@ def document(world: File, out: File) -> None:
 
 
 @app.command()
-def claims(world: File, out: Out, cells: Files = None) -> None:
+def claims(world: File, cells: File, out: Out) -> None:
     """Judge what the paper says of its tables on the cells that were made."""
     from tipcap.steps.claims import make_claims as run
 
-    run(world, cells or [], out)
+    run(world, cells, out)
 
 
 @app.command()

@@ -332,25 +332,21 @@ class Plan:
             tokens += ["--examples", f"{corpus}={self._file('corpus', key, False)}"]
         return [*tokens, "--out", paths.tables_folder(self.name)]
 
-    def claim_inputs(self) -> list[str]:
-        """Return the cells that claims speak of, as far as `all_tables` of this world makes them."""
-        named = {
-            cell.place.table.id
-            for pairs in self.claims.values()
-            for pair in pairs
-            for cell in (pair.left, pair.right)
-        }
+    def cells_inputs(self) -> list[str]:
+        """Return the cells of all tables of `all_tables`."""
         return [
-            paths.table_file(self.name, table, "cells.csv")
-            for table in self.wanted
-            if table in named
+            paths.table_file(self.name, table, "cells.csv") for table in self.wanted
         ]
+
+    def cells_arguments(self) -> list[str]:
+        """Return the command line that joins them after `tipcap cells`."""
+        tokens = [token for file in self.cells_inputs() for token in ("--cells", file)]
+        return [*tokens, "--out", paths.tables_folder(self.name)]
 
     def claim_arguments(self) -> list[str]:
         """Return the command line that judges the claims after `tipcap claims`."""
         tokens = ["--world", self.world_file]
-        for file in self.claim_inputs():
-            tokens += ["--cells", file]
+        tokens += ["--cells", paths.cells(self.name, "parquet")]
         return [*tokens, "--out", str(Path(paths.claims(self.name, "md")).parent)]
 
     def figure_file(self, name: str) -> str:
@@ -390,8 +386,11 @@ class Plan:
     def report_inputs(self) -> dict[str, list[str]]:
         """Return the files that the report shows, by role."""
         return {
+            "cells": [paths.cells(self.name, "parquet")],
             "tables": [
-                paths.table_file(self.name, table, "cells.csv") for table in self.wanted
+                paths.table_file(self.name, table, "csv")
+                for table in self.wanted
+                if self.tables[table].kind != "scores"
             ],
             "claims": [paths.claims(self.name, "csv")],
             "figures": [self.figure_file(name) for name in self.figures],

@@ -2,9 +2,8 @@ import numpy as np
 from PIL import Image
 
 from tipcap.io.plots import (
-    Axes,
     Captioned,
-    Line,
+    Point,
     draw_curves,
     draw_histograms,
     draw_pictures,
@@ -12,17 +11,16 @@ from tipcap.io.plots import (
 
 
 def curves(values, out):
-    ours = Axes("ours", [Line("a", [1.0, 2.0, 3.0], values, [None, 2.0, None])])
-    paper = Axes(
-        "paper", [Line("a", [1.0, 2.0, 3.0], [100.0, 101.0, 99.0], [None] * 3)]
-    )
+    ours = zip([1.0, 2.0, 3.0], values, [None, 2.0, None], strict=True)
+    paper = zip([1.0, 2.0, 3.0], [100.0, 101.0, 99.0], [None] * 3, strict=True)
     draw_curves(
-        [(ours, paper)],
+        [Point("ours", "A", "a", *one) for one in ours]
+        + [Point("paper", "A", "a", *one) for one in paper],
         out,
         quantity="L",
         measure="CIDEr",
         ticks={1.0: "one", 2.0: "two", 3.0: "three"},
-        is_log=False,
+        scale="linear",
     )
     return out.read_text()
 

@@ -18,19 +18,6 @@ from tipcap.errors import InputError
 Source = Literal["run", "quoted", "n/a"]
 Place = tuple[int, str, str]
 """Of a cell: position in `Table.rows`, label of the group, name of the metric."""
-COLUMNS = (
-    "table",
-    "row",
-    "group",
-    "metric",
-    "value",
-    "std",
-    "paper",
-    "difference",
-    "source",
-    "key",
-)
-"""Of `cells.csv`; the fields of `Cell` that are not among them serve the printing only."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +93,7 @@ def _cell(
     row = table.rows[index]
     metric = table.metrics_of(group)[column]
     printed = (row.quoted if row.quoted is not None else row.paper).get(group.label)
-    paper, paper_std = _number(printed[column] if printed else None)
+    paper, paper_std = printed_number(printed[column] if printed else None)
     value = std = difference = None
     source: Source = "n/a"
     key = note = ""
@@ -161,7 +148,8 @@ def _mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), std
 
 
-def _number(printed: str | None) -> tuple[float | None, float | None]:
+def printed_number(printed: str | None) -> tuple[float | None, float | None]:
+    """Return value and standard deviation of a number as the paper prints it: `77.27±.15`."""
     if printed is None:
         return None, None
     value, _, std = printed.partition("±")

@@ -1,61 +1,52 @@
-"""Figures on disk, by matplotlib: equal numbers give equal bytes, with no screen and no dates.
+"""Figures on disk, by seaborn: equal numbers give equal bytes, with no screen and no dates.
 
-What is drawn is decided elsewhere; here are only axes, lines and files.
+What is drawn is decided elsewhere, how it looks in `io/theme.py`; here are only axes, lines and files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from PIL import Image
 
 from tipcap.io.store import replace_file
+from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, Look, looks, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE: Any = {
-    "svg.hashsalt": "tipcap",
-    "text.parse_math": False,  # captions may hold dollar signs
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 _WITHOUT_DATES: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
-_PNG_DOTS_PER_INCH = 130
+_PNG_DOTS_PER_INCH = 200
 _LEVEL_TICKS = 6  # more labels than these run into each other
-_IMAGE_COLOUR, _TEXT_COLOUR = "tab:blue", "goldenrod"
-_GLOBAL_COLOUR, _LOCAL_COLOUR = "tab:orange", "tab:green"
+_DODGE = 0.12
+"""How far lines over names stand apart, in places."""
 _HISTOGRAM_BINS = 60
-_COLUMN_INCHES, _PICTURE_INCHES, _GAP_INCHES = 2.3, 1.8, 0.1
-_TEXT_LINE_INCHES = 0.15
-_LINE_LENGTH = 32  # characters that fit into a column
+_PICTURES_PER_ROW = 4
+_COLUMN_INCHES = PAGE_INCHES / _PICTURES_PER_ROW
+_PICTURE_INCHES, _GAP_INCHES, _TEXT_LINE_INCHES = 1.6, 0.1, 0.115
+_LINE_LENGTH = 29  # characters that fit into a column
 
 
-class Line(NamedTuple):
-    """One line of a curve figure; a place without a value is left out."""
+class Point(NamedTuple):
+    """One number of a curve figure."""
 
-    label: str
-    places: Sequence[float]
-    values: Sequence[float | None]
-    deviations: Sequence[float | None]
-
-
-class Axes(NamedTuple):
-    """One pair of axes, ours or the paper's, of one group of a table."""
-
-    title: str
-    lines: Sequence[Line]
+    source: str
+    """Ours or the paper's: a row of axes each."""
+    group: str
+    """Of the table: a column of axes each."""
+    line: str
+    """Its name; empty where the axes have one line."""
+    place: float
+    value: float | None
+    """None is left out."""
+    std: float | None
 
 
 class Captioned(NamedTuple):
@@ -73,7 +64,7 @@ def _drawn(out: Path, width: float, height: float) -> Iterator["Figure"]:
     from matplotlib.figure import Figure
 
     kind = out.suffix[1:]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -87,97 +78,146 @@ def _drawn(out: Path, width: float, height: float) -> Iterator["Figure"]:
 
 
 def draw_curves(
-    columns: Sequence[tuple[Axes, Axes]],
+    points: Sequence[Point],
     out: Path,
     *,
     quantity: str,
     measure: str,
     ticks: Mapping[float, str],
-    is_log: bool,
+    scale: Literal["linear", "log", "names"],
 ) -> None:
-    """Draw one column per group: ours above, the paper's below, over ranges of equal length.
+    """Draw one column of axes per group: ours above, the paper's below, over ranges of equal length.
 
     Args:
-        columns: ours and the paper's, per group.
+        points: what stands in the axes, in their order.
         out: the file.
         quantity: what the places are, below the axes.
         measure: what the values are, beside the axes.
         ticks: place -> its name.
-        is_log: whether places stand at their logarithm.
+        scale: how places stand: at their number or its logarithm, or one beside the other without lines between.
     """
-    with _drawn(out, 3.6 * len(columns) + 0.4, 5.2) as figure:
-        grid = figure.subplots(2, len(columns), squeeze=False, sharex=True)
-        for number, pair in enumerate(columns):
-            span = max(map(_span, pair), default=0.0)
-            for row, axes in enumerate(pair):
-                place = grid[row][number]
-                place.set_title(axes.title)
-                for line in axes.lines:
-                    _draw_line(place, line)
-                if values := _values(axes):
-                    middle = (min(values) + max(values)) / 2
-                    place.set_ylim(middle - 0.65 * span, middle + 0.65 * span)
+    frame = pd.DataFrame(points).astype({"value": "float64", "std": "float64"})
+    run = frame.dropna(subset="value")
+    sources, groups = frame["source"].unique(), frame["group"].unique()
+    lines = frame["line"].unique()
+    # one line needs no name: it has the colour of what its axes show
+    names = "line" if len(lines) > 1 else "group"
+    look = looks(list(frame[names].unique()))
+    if scale == "names":
+        shift = {
+            line: _DODGE * (n - (len(lines) - 1) / 2) for n, line in enumerate(lines)
+        }
+        run = run.assign(place=run["place"] + run["line"].map(shift))
+    width = PAGE_INCHES if len(groups) > 1 else COLUMN_INCHES
+    with _drawn(out, width, 3.6 + 0.15 * len(lines)) as figure:
+        grid = figure.subplots(len(sources), len(groups), squeeze=False, sharex=True)
+        for column, group in enumerate(groups):
+            parts = [
+                run[(run["group"] == group) & (run["source"] == s)] for s in sources
+            ]
+            bounds = [_bounds(part) for part in parts]
+            reach = max(1.0, *(high - low for low, high in bounds))  # NaN is no larger
+            for row, axes in enumerate(grid[:, column]):
+                axes.set_xscale("log" if scale == "log" else "linear")
+                if parts[row].empty:
+                    axes.text(0.5, 0.5, "not run", transform=axes.transAxes)
                 else:
-                    place.text(0.5, 0.5, "not run", transform=place.transAxes)
-                place.set_ylabel(measure)
-                if is_log:
-                    place.set_xscale("log")
+                    _draw_lines(
+                        axes, parts[row], names, look, has_lines=scale != "names"
+                    )
+                    middle = sum(bounds[row]) / 2
+                    axes.set_ylim(middle - 0.65 * reach, middle + 0.65 * reach)
+                axes.set_title(f"{group}: {sources[row]}")
+                axes.set(xlabel="", ylabel="" if column else measure)
                 turned = 30 if len(ticks) > _LEVEL_TICKS else 0
-                place.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
-                place.minorticks_off()
-            grid[1][number].set_xlabel(quantity)
-        if len(columns[0][0].lines) > 1:
-            handles, labels = grid[1][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=1)
+                axes.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
+                axes.minorticks_off()
+            if scale == "names":
+                axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
+            axes.set_xlabel(quantity)
+        if len(lines) > 1:
+            _add_legend(figure, ncols=1)
 
 
-def _draw_line(place: Any, line: Line) -> None:
-    known = [i for i, value in enumerate(line.values) if value is not None]
-    if known:
-        place.errorbar(
-            [line.places[i] for i in known],
-            [line.values[i] for i in known],
-            yerr=[line.deviations[i] or 0.0 for i in known],
-            label=line.label,
-            marker="o",
-            markersize=4,
+def _draw_lines(
+    axes: Any,
+    shown: pd.DataFrame,
+    names: str,
+    look: Mapping[str, Look],
+    has_lines: bool,
+) -> None:
+    """Draw values with their deviations; the column `names` says which line a value is of."""
+    import seaborn as sns
+
+    sns.lineplot(
+        shown,
+        x="place",
+        y="value",
+        hue=names,
+        style=names,
+        palette={name: one.colour for name, one in look.items()},
+        markers={name: one.marker for name, one in look.items()},
+        dashes=False,
+        linestyle="-" if has_lines else "none",
+        ax=axes,
+    )
+    axes.get_legend().remove()
+    for name, part in shown.dropna(subset="std").groupby(names):
+        axes.errorbar(
+            part["place"],
+            part["value"],
+            part["std"],
+            fmt="none",
+            ecolor=look[str(name)].colour,
             capsize=2,
         )
 
 
-def _values(axes: Axes) -> list[float]:
-    return [
-        value + sign * (deviation or 0.0)
-        for line in axes.lines
-        for value, deviation in zip(line.values, line.deviations, strict=True)
-        if value is not None
-        for sign in (-1, 1)
-    ]
+def _bounds(shown: pd.DataFrame) -> tuple[float, float]:
+    """Return between what values and their deviations lie."""
+    spread = shown["std"].fillna(0.0)
+    return (shown["value"] - spread).min(), (shown["value"] + spread).max()
 
 
-def _span(axes: Axes) -> float:
-    values = _values(axes)
-    return max(max(values) - min(values), 1.0) if values else 1.0
+def _add_legend(figure: "Figure", ncols: int) -> None:
+    """Name what the axes show, once, below them."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center", ncols=ncols
+    )
 
 
 def draw_histograms(
     panels: Sequence[tuple[str, Float[np.ndarray, " _"]]], out: Path
 ) -> None:
     """Draw one histogram per panel over one range; the first, of all dimensions, in its own colour."""
-    low, high = np.quantile(np.concatenate([values for _, values in panels]), [0, 1])
-    with _drawn(out, 2.1 * len(panels), 2.2) as figure:
+    import seaborn as sns
+
+    bounds = [(values.min(), values.max()) for _, values in panels]
+    reach = min(low for low, _ in bounds), max(high for _, high in bounds)
+    look = looks(["global", "local"])
+    with _drawn(out, PAGE_INCHES, 1.6) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
-        for number, (title, values) in enumerate(panels):
-            colour = _LOCAL_COLOUR if number else _GLOBAL_COLOUR
-            places[number].hist(
-                values,
-                bins=_HISTOGRAM_BINS,
-                range=(float(low), float(high)),
-                density=True,
-                color=colour,
+        for number, (axes, (title, values)) in enumerate(
+            zip(places, panels, strict=True)
+        ):
+            # counted here: seaborn would copy a hundred million values
+            density, edges = np.histogram(
+                values, bins=_HISTOGRAM_BINS, range=reach, density=True
             )
-            places[number].set_title(title)
-            places[number].set_yticks([])
+            sns.histplot(
+                x=edges[:-1],
+                weights=density,
+                bins=list(edges),
+                element="step",
+                color=look["local" if number else "global"].colour,
+                ax=axes,
+            )
+            axes.set(title=title, yticks=[], xlabel="", ylabel="")
+        figure.supxlabel("image minus text embedding", fontsize=8)
 
 
 def draw_points(
@@ -186,20 +226,30 @@ def draw_points(
     ],
     out: Path,
 ) -> None:
-    """Draw one panel of image points (blue) and text points (yellow) per entry."""
-    with _drawn(out, 2.4 * len(panels), 2.9) as figure:
+    """Draw one panel of image points and text points per entry."""
+    import seaborn as sns
+
+    look = looks(["image", "text"])
+    with _drawn(out, PAGE_INCHES, 1.9) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
-        for place, (title, images, texts) in zip(places, panels, strict=True):
-            place.scatter(*images.T, s=4, color=_IMAGE_COLOUR, label="image")
-            place.scatter(*texts.T, s=4, color=_TEXT_COLOUR, label="text")
-            place.set_title(title)
-            place.set_xticks([])
-            place.set_yticks([])
-        handles, labels = places[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        for axes, (title, *both) in zip(places, panels, strict=True):
+            for (name, one), points in zip(look.items(), both, strict=True):
+                sns.scatterplot(
+                    x=points[:, 0],
+                    y=points[:, 1],
+                    s=5,
+                    color=one.colour,
+                    marker=one.marker,
+                    linewidth=0,
+                    label=name,
+                    legend=False,
+                    ax=axes,
+                )
+            axes.set(title=title, xticks=[], yticks=[], xlabel="", ylabel="")
+        _add_legend(figure, ncols=2)
 
 
-def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 5) -> None:
+def draw_pictures(entries: Sequence[Captioned], out: Path) -> None:
     """Draw pictures with their lines of text below, a few in each row."""
     import textwrap
 
@@ -211,36 +261,29 @@ def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 5) -> 
         )
         for entry in entries
     ]
+    shown = list(zip(entries, texts, strict=True))
     rows = [
-        range(len(entries))[i : i + per_row] for i in range(0, len(entries), per_row)
+        shown[start : start + _PICTURES_PER_ROW]
+        for start in range(0, len(shown), _PICTURES_PER_ROW)
     ]
     heights = [
         _PICTURE_INCHES
-        + _TEXT_LINE_INCHES * (2 + max(texts[i].count("\n") for i in row))
+        + _TEXT_LINE_INCHES * (2 + max(text.count("\n") for _, text in row))
         for row in rows
     ]
-    width, height = per_row * _COLUMN_INCHES, sum(heights)
+    width, height = PAGE_INCHES, sum(heights)
     with _drawn(out, width, height) as figure:
         figure.set_layout_engine("none")
         top = height
         for row, row_height in zip(rows, heights, strict=True):
-            for column, i in enumerate(row):
+            for column, (entry, text) in enumerate(row):
                 left = column * _COLUMN_INCHES + _GAP_INCHES
-                place = figure.add_axes(
-                    (
-                        left / width,
-                        (top - _PICTURE_INCHES) / height,
-                        _PICTURE_INCHES / width,
-                        (_PICTURE_INCHES - _GAP_INCHES) / height,
-                    )
-                )
-                place.imshow(entries[i].picture.convert("RGB"))
-                place.axis("off")
-                figure.text(
-                    left / width,
-                    (top - _PICTURE_INCHES - _GAP_INCHES) / height,
-                    texts[i],
-                    va="top",
-                    fontsize=8,
-                )
+                bottom, size = top - _PICTURE_INCHES, _PICTURE_INCHES - _GAP_INCHES
+                box = left / width, bottom / height, size / width, size / height
+                axes = figure.add_axes(box)
+                axes.imshow(entry.picture.convert("RGB"))
+                axes.axis("off")
+                axes.set_anchor("SW")
+                below = (bottom - _GAP_INCHES / 2) / height
+                figure.text(left / width, below, text, va="top", fontsize=7)
             top -= row_height

@@ -8,6 +8,7 @@ from pathlib import Path
 from tipcap import __version__, paths
 from tipcap.config.figures import Strip, Text
 from tipcap.config.tables import Address, Table
+from tipcap.io.cells import by_name, read_cells
 from tipcap.io.page import (
     Cost,
     GalleryEntry,
@@ -21,7 +22,6 @@ from tipcap.io.page import (
     write_page,
 )
 from tipcap.io.store import read_json
-from tipcap.io.verdicts import read_cells
 from tipcap.plan import Plan, load
 from tipcap.steps.claims import judged
 from tipcap.steps.figures import captioned
@@ -40,10 +40,18 @@ def write_report(plan: Plan, out: Path) -> None:
         note=plan.world.note,
         gallery_table=plan.gallery.table,
     )
+    cells = Path(paths.cells(plan.name, "parquet"))
+    measured = by_name(read_cells(cells)) if cells.is_file() else {}
+    made = {table for table, *_ in measured}
     for name in plan.wanted:
-        page.tables.append(_table(plan, plan.tables[name], page.runs))
-    there = [Path(file) for file in plan.claim_inputs() if Path(file).is_file()]
-    page.judgements = judged(plan, there)
+        table = plan.tables[name]
+        if table.kind != "scores":
+            page.tables.append(_text_table(plan, table))
+        elif name in made:
+            page.tables.append(page_table(table, measured, page.runs))
+        else:
+            page.tables.append(PageTable(name, table.caption, missing=str(cells)))
+    page.judgements = judged(plan, measured)
     for name, figure in plan.figures.items():
         file = Path(plan.figure_file(name))
         source = inside(file) if file.is_file() else None
@@ -54,13 +62,10 @@ def write_report(plan: Plan, out: Path) -> None:
     write_page(page, out)
 
 
-def _table(plan: Plan, table: Table, runs: list[str]) -> PageTable:
-    suffix = "cells.csv" if table.kind == "scores" else "csv"
-    file = Path(paths.table_file(plan.name, table.id, suffix))
+def _text_table(plan: Plan, table: Table) -> PageTable:
+    file = Path(paths.table_file(plan.name, table.id, "csv"))
     if not file.is_file():
         return PageTable(table.id, table.caption, missing=str(file))
-    if table.kind == "scores":
-        return page_table(table, read_cells(file), runs)
     with file.open(encoding="utf-8", newline="") as lines:
         return text_table(table, list(csv.reader(lines)))
 

@@ -10,7 +10,8 @@ from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Place, cells, draw_examples
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
-from tipcap.io.render import render_document, render_table
+from tipcap.io.latex import render_document
+from tipcap.io.render import render_table
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.plan import Plan, load, part
 

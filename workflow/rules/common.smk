@@ -15,6 +15,7 @@ from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
+    cells,
     claims,
     document,
     page,
