@@ -31,6 +31,7 @@ _LIBRARIES = {
     "nouns": ("tipcap.steps.nouns",),
     "prompt": ("tipcap.steps.prompt", "torch._dynamo"),
     "generate": ("tipcap.steps.generate",),
+    "table": ("tipcap.steps.report",),
     "track": (
         "tipcap.steps.report",
         "tipcap.io.tracking:client_class",

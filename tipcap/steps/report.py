@@ -79,7 +79,7 @@ def make_document(world: Path, out: Path) -> None:
 
 def track_table(world: Path, name: str, database: Path, out: Path) -> None:
     """Import the records of a table's runs into the MLflow database, and leave a stamp."""
-    from tipcap.io.tracking import ExperimentRecord, import_records
+    from tipcap.io.tracking_database import ExperimentRecord, import_records
 
     plan = load(world, [name])
     records = [
