@@ -792,7 +792,15 @@ def test_unknown_key_gets_a_suggestion(mini):
 
 
 def test_planning_loads_nothing_heavy():
-    heavy = ("torch", "numpy", "pandas", "transformers", "mlflow")
+    heavy = [
+        "torch",
+        "numpy",
+        "pandas",
+        "seaborn",
+        "matplotlib",
+        "transformers",
+        "mlflow",
+    ]
     code = (
         "import sys; from tipcap.plan import load; load('config/paper.yaml');"
         f"print([name for name in {heavy} if name in sys.modules])"

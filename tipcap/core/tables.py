@@ -22,24 +22,21 @@ Place = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table and where it comes from. Numbers are in the paper's unit (times 100)."""
+    """One number of a table and where it comes from.
+
+    The fields from `table` to `key` are the columns that `io/cells.py` explains; the others serve printing.
+    """
 
     table: str
     row: str
-    """The paper's label (`Table.names`)."""
     group: str
     metric: str
     value: float | None
-    """Ours where the source is `run`, the quoted one where it is `quoted`."""
     std: float | None
-    """Sample standard deviation over the runs; None for a single one."""
     paper: float | None
-    """What the paper prints in this place, quoted numbers too."""
     difference: float | None
-    """Value minus paper, for runs."""
     source: Source
     key: str
-    """Keys of the score artefacts the value is the mean of, joined by a blank."""
     row_index: int
     paper_std: float | None = None
     note: str = ""
