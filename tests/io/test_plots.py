@@ -1,4 +1,5 @@
 import numpy as np
+import seaborn as sns
 from PIL import Image
 
 from tipcap.io.plots import (
@@ -10,8 +11,8 @@ from tipcap.io.plots import (
 )
 
 
-def curves(values, out):
-    ours = zip([1.0, 2.0, 3.0], values, [None, 2.0, None], strict=True)
+def curves(values, out, std=2.0):
+    ours = zip([1.0, 2.0, 3.0], values, [None, std, None], strict=True)
     paper = zip([1.0, 2.0, 3.0], [100.0, 101.0, 99.0], [None] * 3, strict=True)
     draw_curves(
         [Point("ours", "A", "a", *one) for one in ours]
@@ -30,6 +31,25 @@ def test_a_place_without_a_value_is_left_out_and_none_at_all_is_drawn_too(tmp_pa
     none = curves([None, None, None], tmp_path / "b.svg")
     assert "<!-- not run -->" in none  # text is drawn as paths, its words as a comment
     assert "<!-- not run -->" not in some
+
+
+def test_only_a_value_with_a_deviation_has_a_bar(tmp_path):
+    values = [0.0, 50.0, 100.0]  # what the axes cover is the same in both
+    with_one = curves(values, tmp_path / "a.svg", std=2.0).count("<use ")
+    without = curves(values, tmp_path / "b.svg", std=None).count("<use ")
+    assert with_one == without + 2  # the ends of the bar
+
+
+def test_lines_have_the_colour_of_their_name_and_no_other(tmp_path):
+    blue, orange = sns.color_palette("colorblind").as_hex()[:2]
+    points = [
+        Point("ours", "CLIP RN50x4", "", place, place, None) for place in (1.0, 2.0)
+    ]
+    options = {"quantity": "L", "measure": "CIDEr", "ticks": {1.0: "1"}}
+    draw_curves(points, tmp_path / "a.svg", **options, scale="names")
+    text = (tmp_path / "a.svg").read_text()
+    assert blue in text
+    assert orange not in text
 
 
 def test_text_with_dollar_signs_is_no_formula(tmp_path):

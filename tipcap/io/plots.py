@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from tipcap.io.store import replace_file
-from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, Look, looks, style
+from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, looks, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,98 +96,72 @@ def draw_curves(
         ticks: place -> its name.
         scale: how places stand: at their number or its logarithm, or one beside the other without lines between.
     """
-    frame = pd.DataFrame(points).astype({"value": "float64", "std": "float64"})
-    run = frame.dropna(subset="value")
-    sources, groups = frame["source"].unique(), frame["group"].unique()
-    lines = frame["line"].unique()
+    import seaborn as sns
+
+    frame = pd.DataFrame(points)
+    sources, groups, lines = (frame[n].unique() for n in ("source", "group", "line"))
     # one line needs no name: it has the colour of what its axes show
     names = "line" if len(lines) > 1 else "group"
-    look = looks(list(frame[names].unique()))
-    if scale == "names":
-        shift = {
-            line: _DODGE * (n - (len(lines) - 1) / 2) for n, line in enumerate(lines)
-        }
-        run = run.assign(place=run["place"] + run["line"].map(shift))
+    is_named = scale == "names"
+    if is_named:
+        shift = {n: _DODGE * (k - (len(lines) - 1) / 2) for k, n in enumerate(lines)}
+        frame["place"] += frame["line"].map(shift)
+    # a value less and a value more by the deviation: their mean and sample deviation are the right ones
+    ends = [
+        frame.assign(value=frame["value"] + sign * frame["std"]) for sign in (-1, 1)
+    ]
+    shown = pd.concat([frame, *ends]).dropna(subset="value")
     width = PAGE_INCHES if len(groups) > 1 else COLUMN_INCHES
     with _drawn(out, width, 3.6 + 0.15 * len(lines)) as figure:
         grid = figure.subplots(len(sources), len(groups), squeeze=False, sharex=True)
         for column, group in enumerate(groups):
-            parts = [
-                run[(run["group"] == group) & (run["source"] == s)] for s in sources
-            ]
-            bounds = [_bounds(part) for part in parts]
-            reach = max(1.0, *(high - low for low, high in bounds))  # NaN is no larger
-            for row, axes in enumerate(grid[:, column]):
+            of_group = shown[shown["group"] == group]
+            values = of_group.groupby("source")["value"]
+            reach = max(1.0, (values.max() - values.min()).max())
+            for axes, source in zip(grid[:, column], sources, strict=True):
+                part = of_group[of_group["source"] == source]
                 axes.set_xscale("log" if scale == "log" else "linear")
-                if parts[row].empty:
+                if part.empty:
                     axes.text(0.5, 0.5, "not run", transform=axes.transAxes)
                 else:
-                    _draw_lines(
-                        axes, parts[row], names, look, has_lines=scale != "names"
+                    sns.lineplot(
+                        part,
+                        x="place",
+                        y="value",
+                        hue=names,
+                        style=names,
+                        **looks(frame[names].unique()),
+                        dashes=False,
+                        linestyle="none" if is_named else "-",
+                        errorbar="sd",
+                        err_style="bars",
+                        err_kws={"capsize": 2},
+                        ax=axes,
                     )
-                    middle = sum(bounds[row]) / 2
+                    middle = (part["value"].min() + part["value"].max()) / 2
                     axes.set_ylim(middle - 0.65 * reach, middle + 0.65 * reach)
-                axes.set_title(f"{group}: {sources[row]}")
+                axes.set_title(f"{group}: {source}")
                 axes.set(xlabel="", ylabel="" if column else measure)
                 turned = 30 if len(ticks) > _LEVEL_TICKS else 0
                 axes.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
                 axes.minorticks_off()
-            if scale == "names":
+            if is_named:
                 axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
             axes.set_xlabel(quantity)
-        if len(lines) > 1:
-            _add_legend(figure, ncols=1)
+        _gather_legends(figure, is_shown=len(lines) > 1, ncols=1)
 
 
-def _draw_lines(
-    axes: Any,
-    shown: pd.DataFrame,
-    names: str,
-    look: Mapping[str, Look],
-    has_lines: bool,
-) -> None:
-    """Draw values with their deviations; the column `names` says which line a value is of."""
-    import seaborn as sns
-
-    sns.lineplot(
-        shown,
-        x="place",
-        y="value",
-        hue=names,
-        style=names,
-        palette={name: one.colour for name, one in look.items()},
-        markers={name: one.marker for name, one in look.items()},
-        dashes=False,
-        linestyle="-" if has_lines else "none",
-        ax=axes,
-    )
-    axes.get_legend().remove()
-    for name, part in shown.dropna(subset="std").groupby(names):
-        axes.errorbar(
-            part["place"],
-            part["value"],
-            part["std"],
-            fmt="none",
-            ecolor=look[str(name)].colour,
-            capsize=2,
-        )
-
-
-def _bounds(shown: pd.DataFrame) -> tuple[float, float]:
-    """Return between what values and their deviations lie."""
-    spread = shown["std"].fillna(0.0)
-    return (shown["value"] - spread).min(), (shown["value"] + spread).max()
-
-
-def _add_legend(figure: "Figure", ncols: int) -> None:
-    """Name what the axes show, once, below them."""
+def _gather_legends(figure: "Figure", *, is_shown: bool = True, ncols: int) -> None:
+    """Put what the legends of all axes say below them, once."""
     found: dict[str, Any] = {}
     for axes in figure.axes:
-        handles, labels = axes.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    figure.legend(
-        list(found.values()), list(found), loc="outside lower center", ncols=ncols
-    )
+        if legend := axes.get_legend():
+            handles, labels = axes.get_legend_handles_labels()
+            found |= dict(zip(labels, handles, strict=True))
+            legend.remove()
+    if is_shown:
+        handles, labels = list(found.values()), list(found)
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
 
 
 def draw_histograms(
@@ -198,7 +172,7 @@ def draw_histograms(
 
     bounds = [(values.min(), values.max()) for _, values in panels]
     reach = min(low for low, _ in bounds), max(high for _, high in bounds)
-    look = looks(["global", "local"])
+    colours = looks(["global", "local"])["palette"]
     with _drawn(out, PAGE_INCHES, 1.6) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, (axes, (title, values)) in enumerate(
@@ -213,7 +187,7 @@ def draw_histograms(
                 weights=density,
                 bins=list(edges),
                 element="step",
-                color=look["local" if number else "global"].colour,
+                color=colours["local" if number else "global"],
                 ax=axes,
             )
             axes.set(title=title, yticks=[], xlabel="", ylabel="")
@@ -229,24 +203,24 @@ def draw_points(
     """Draw one panel of image points and text points per entry."""
     import seaborn as sns
 
-    look = looks(["image", "text"])
     with _drawn(out, PAGE_INCHES, 1.9) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (title, *both) in zip(places, panels, strict=True):
-            for (name, one), points in zip(look.items(), both, strict=True):
-                sns.scatterplot(
-                    x=points[:, 0],
-                    y=points[:, 1],
-                    s=5,
-                    color=one.colour,
-                    marker=one.marker,
-                    linewidth=0,
-                    label=name,
-                    legend=False,
-                    ax=axes,
-                )
+        for axes, (title, images, texts) in zip(places, panels, strict=True):
+            points = pd.DataFrame(np.concatenate([images, texts]), columns=["x", "y"])
+            points["of"] = ["image"] * len(images) + ["text"] * len(texts)
+            sns.scatterplot(
+                points,
+                x="x",
+                y="y",
+                hue="of",
+                style="of",
+                **looks(["image", "text"]),
+                s=6,
+                linewidth=0,
+                ax=axes,
+            )
             axes.set(title=title, xticks=[], yticks=[], xlabel="", ylabel="")
-        _add_legend(figure, ncols=2)
+        _gather_legends(figure, ncols=2)
 
 
 def draw_pictures(entries: Sequence[Captioned], out: Path) -> None:

@@ -1,13 +1,12 @@
 """The look of all figures, stated once: sizes, fonts, and which name has which colour and marker in every figure."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 COLUMN_INCHES, PAGE_INCHES = 3.5, 7.16
 """Widths of a column and of both in the paper's journal."""
-PALETTE = "colorblind"
-_MARKERS = "osD^vPX"
+_MARKERS = "osD^vPXphd"
 _COLOURS = {
     "S1": 0,
     "S2": 1,
@@ -41,13 +40,6 @@ _STYLE = {
 }
 
 
-class Look(NamedTuple):
-    """How lines or points of one name are drawn."""
-
-    colour: tuple[float, float, float]
-    marker: str
-
-
 def style() -> Any:
     """Return matplotlib's settings."""
     import seaborn as sns
@@ -55,18 +47,21 @@ def style() -> Any:
     return {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **_STYLE}
 
 
-def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return the looks of the names of one figure; those that no figure shares take what is left, in their order."""
+def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return colours and markers of the names of one figure, as seaborn's `palette` and `markers`.
+
+    Names that are not in this module take what the others leave, in their order.
+    """
     import seaborn as sns
 
-    palette = sns.color_palette(PALETTE)
-    known = {name: _known(name) for name in names}
-    free = (n for n in range(len(palette)) if n not in known.values())
-    found = {}
-    for name, number in known.items():
-        chosen = next(free) if number is None else number
-        found[name] = Look(palette[chosen], _MARKERS[chosen % len(_MARKERS)])
-    return found
+    colours = sns.color_palette("colorblind")
+    numbers = {name: _known(name) for name in names}
+    free = (n for n in range(len(colours)) if n not in numbers.values())
+    chosen = {n: next(free) if k is None else k for n, k in list(numbers.items())}
+    return {
+        "palette": {name: colours[number] for name, number in chosen.items()},
+        "markers": {name: _MARKERS[number] for name, number in chosen.items()},
+    }
 
 
 def _known(name: str) -> int | None:
