@@ -32,6 +32,7 @@ _LIBRARIES = {
     "prompt": ("tipcap.steps.prompt", "torch._dynamo"),
     "generate": ("tipcap.steps.generate",),
     "table": ("tipcap.steps.report",),
+    "figure": ("tipcap.steps.figures", "seaborn"),
     "track": (
         "tipcap.steps.report",
         "tipcap.io.tracking:client_class",

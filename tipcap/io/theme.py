@@ -19,7 +19,7 @@ _COLOURS = {
     "global": 7,
     "local": 2,
 }
-"""Name, or word of a name, to its colour of the palette and its marker. Kinds of names share no figure."""
+"""Name, or word of a name, to its colour of the palette and its marker; kinds that share no figure may share those."""
 _STYLE = {
     "svg.hashsalt": "tipcap",
     "text.parse_math": False,  # captions may hold dollar signs
