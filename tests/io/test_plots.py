@@ -60,6 +60,17 @@ def test_text_with_dollar_signs_is_no_formula(tmp_path):
         assert drawn.height > 300  # two rows
 
 
+def test_pictures_of_any_shape_leave_their_texts_whole(tmp_path):
+    texts = [("GT", "many words " * 20)]
+    sizes = [(30, 90), (90, 30), (40, 40), (40, 40), (30, 90)]
+    entries = [Captioned(Image.new("RGB", size, "red"), texts) for size in sizes]
+    draw_pictures(entries, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as drawn:
+        pixels = np.asarray(drawn.convert("L"))
+    assert (pixels[-3:] == 255).all()  # text that is cut reaches the edge
+    assert (pixels < 50).any(axis=1).sum() > 100  # two rows with text
+
+
 def test_histograms_of_one_value_are_drawn(tmp_path):
     draw_histograms([("global", np.zeros(4)), ("1", np.zeros(2))], tmp_path / "a.svg")
     assert (tmp_path / "a.svg").stat().st_size

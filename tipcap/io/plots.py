@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tipcap.io.store import replace_file
 from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, looks, style
@@ -28,9 +28,7 @@ _LEVEL_TICKS = 6  # more labels than these run into each other
 _DODGE = 0.12
 """How far lines over names stand apart, in places."""
 _HISTOGRAM_BINS = 60
-_PICTURES_PER_ROW = 4
-_COLUMN_INCHES = PAGE_INCHES / _PICTURES_PER_ROW
-_PICTURE_INCHES, _GAP_INCHES, _TEXT_LINE_INCHES = 1.6, 0.1, 0.115
+_PICTURES_PER_ROW, _PICTURE_INCHES, _TEXT_LINE_INCHES = 4, 1.8, 0.118
 _LINE_LENGTH = 29  # characters that fit into a column
 
 
@@ -235,29 +233,18 @@ def draw_pictures(entries: Sequence[Captioned], out: Path) -> None:
         )
         for entry in entries
     ]
-    shown = list(zip(entries, texts, strict=True))
-    rows = [
-        shown[start : start + _PICTURES_PER_ROW]
-        for start in range(0, len(shown), _PICTURES_PER_ROW)
-    ]
-    heights = [
-        _PICTURE_INCHES
-        + _TEXT_LINE_INCHES * (2 + max(text.count("\n") for _, text in row))
-        for row in rows
-    ]
-    width, height = PAGE_INCHES, sum(heights)
-    with _drawn(out, width, height) as figure:
-        figure.set_layout_engine("none")
-        top = height
-        for row, row_height in zip(rows, heights, strict=True):
-            for column, (entry, text) in enumerate(row):
-                left = column * _COLUMN_INCHES + _GAP_INCHES
-                bottom, size = top - _PICTURE_INCHES, _PICTURE_INCHES - _GAP_INCHES
-                box = left / width, bottom / height, size / width, size / height
-                axes = figure.add_axes(box)
-                axes.imshow(entry.picture.convert("RGB"))
-                axes.axis("off")
-                axes.set_anchor("SW")
-                below = (bottom - _GAP_INCHES / 2) / height
-                figure.text(left / width, below, text, va="top", fontsize=7)
-            top -= row_height
+    counts = [text.count("\n") + 2 for text in texts]
+    starts = range(0, len(texts), _PICTURES_PER_ROW)
+    lines = sum(max(counts[start : start + _PICTURES_PER_ROW]) for start in starts)
+    height = _PICTURE_INCHES * len(starts) + _TEXT_LINE_INCHES * lines
+    with _drawn(out, PAGE_INCHES, height) as figure:
+        grid = figure.subplots(len(starts), _PICTURES_PER_ROW, squeeze=False)
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[], frame_on=False, anchor="N")
+        for axes, entry, text in zip(grid.flat, entries, texts, strict=False):
+            side = max(entry.picture.size)
+            picture = entry.picture.convert("RGB")
+            axes.imshow(
+                ImageOps.pad(picture, (side, side), color="white", centering=(0, 1))
+            )
+            axes.set_xlabel(text, loc="left", fontsize=7)
