@@ -69,6 +69,11 @@ def table_file(world: str, table: str, suffix: str) -> str:
     return f"{tables_folder(world)}/table_{table}.{suffix}"
 
 
+def cells(world: str, suffix: str) -> str:
+    """Return the cells of all tables in one frame; `suffix` is `parquet` or `csv`."""
+    return f"{tables_folder(world)}/cells.{suffix}"
+
+
 def document(world: str) -> str:
     """Return the LaTeX document with all tables."""
     return f"{tables_folder(world)}/all_tables.tex"
