@@ -166,6 +166,7 @@ class TrainSpec(Spec):
     """Stage 1: mapping, reverse mapping and prefix projector. Paper: Sec. III and IV-A."""
 
     step: ClassVar[str] = "train"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
     unread: ClassVar[frozenset[str]] = _SIZES | {
         "language_model_rate",
@@ -222,6 +223,7 @@ class PromptSpec(Spec):
     """Stage 2: the captioner learns to follow prompts. Paper: Sec. III-C and IV-A."""
 
     step: ClassVar[str] = "prompt"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("model",)
     unread: ClassVar[frozenset[str]] = _SIZES
 
@@ -242,6 +244,7 @@ class GenerateSpec(Spec):
     """Captions of all pictures of a split, by beam search."""
 
     step: ClassVar[str] = "generate"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
     unread: ClassVar[frozenset[str]] = _SIZES | {"memory_size", "memory_temperature"}
 

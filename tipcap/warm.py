@@ -23,14 +23,19 @@ from tipcap.launch import HEADER
 
 PATIENCE = 10.0
 """Seconds that a job gets to end by itself before it is killed."""
+_OPTIMISER = "torch._dynamo"  # what an optimiser imports
+_LANGUAGE_MODELS = (
+    "tipcap.io.libraries:transformers_module",
+    "transformers.models.gpt2.modeling_gpt2",
+)
 _LIBRARIES = {
     "draw": ("tipcap.steps.data",),
-    "embed": ("tipcap.steps.embed", "tipcap.io.encoder:open_clip_module"),
+    "embed": ("tipcap.steps.embed", "tipcap.io.libraries:open_clip_module"),
     "estimate": ("tipcap.steps.estimate",),
-    "train": ("tipcap.steps.train", "torch._dynamo"),  # an optimiser imports it
+    "train": ("tipcap.steps.train", *_LANGUAGE_MODELS, _OPTIMISER),
     "nouns": ("tipcap.steps.nouns",),
-    "prompt": ("tipcap.steps.prompt", "torch._dynamo"),
-    "generate": ("tipcap.steps.generate",),
+    "prompt": ("tipcap.steps.prompt", *_LANGUAGE_MODELS, _OPTIMISER),
+    "generate": ("tipcap.steps.generate", *_LANGUAGE_MODELS),
     "track": (
         "tipcap.steps.report",
         "tipcap.io.tracking:client_class",

@@ -5,28 +5,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.decoding import beam_search
 from tipcap.core.memory import project_onto_memory, sample_memory
 from tipcap.core.prompts import prompt_text, simulated_words
-from tipcap.core.types import TokenBatch
+from tipcap.core.types import LanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import (
-    GPT2,
-    decode,
-    encode_prompts,
-    load_language_model,
-    load_tokenizer,
-)
+from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
 from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_tensors, write_json
+from tipcap.io.tokens import CaptionTokenizer, decode, encode_prompts, load_tokenizer
 from tipcap.paths import CAPTIONS
 from tipcap.specs import GenerateSpec, RetrieveSpec
 from tipcap.steps.nouns import read_nouns
@@ -49,7 +43,7 @@ class Simulation(NamedTuple):
 
 def load_captioner(
     model: Path, language_model: Path, device: str
-) -> tuple[Captioner, GPT2]:
+) -> tuple[Captioner, CausalLanguageModel]:
     """Return the trained captioner and its language model.
 
     Raises:
@@ -120,7 +114,9 @@ def generate(
         _write(draft, dict(zip(owners, written, strict=True)), words)
 
 
-def prompt_room(captioner: Captioner, language_model: GPT2, max_tokens: int) -> int:
+def prompt_room(
+    captioner: Captioner, language_model: LanguageModel, max_tokens: int
+) -> int:
     """Return how many tokens a prompt may have before a caption of `max_tokens`."""
     prefix_length = captioner.projector.prefix_length
     return max(0, language_model.max_positions - prefix_length - max_tokens + 1)
@@ -128,8 +124,8 @@ def prompt_room(captioner: Captioner, language_model: GPT2, max_tokens: int) -> 
 
 def caption_embeddings(
     captioner: Captioner,
-    language_model: GPT2,
-    tokenizer: Tokenizer,
+    language_model: CausalLanguageModel,
+    tokenizer: CaptionTokenizer,
     vectors: Tensor,
     beam: int,
     max_tokens: int,
@@ -141,7 +137,7 @@ def caption_embeddings(
 
     Prompts of one length are read together: the language model knows no padding.
     """
-    device = language_model.wte.weight.device
+    device = device_of(language_model)
     captions = [""] * len(vectors)
     groups = [torch.arange(len(vectors))]
     if prompts is not None:

@@ -23,7 +23,6 @@ from tipcap.core.training import (
 from tipcap.core.types import Embeddings, Gaussian
 from tipcap.errors import InputError
 from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
 from tipcap.io.nouns import extract_nouns
 from tipcap.io.record import Request
 from tipcap.io.store import (
@@ -33,6 +32,7 @@ from tipcap.io.store import (
     write_json,
     write_tensors,
 )
+from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 from tipcap.paths import META, WEIGHTS
 from tipcap.specs import PromptSpec, TrainSpec
 from tipcap.steps.generate import caption_embeddings, load_captioner, prompt_room

@@ -27,11 +27,7 @@ from tipcap.core.types import Embeddings, Gaussian, LanguageModel
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import (
-    encode_captions,
-    load_language_model,
-    load_tokenizer,
-)
+from tipcap.io.language_model import load_language_model
 from tipcap.io.processes import is_first, joined
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft, Request, artefact
@@ -42,6 +38,7 @@ from tipcap.io.store import (
     replace_file,
     write_tensors,
 )
+from tipcap.io.tokens import encode_captions, load_tokenizer
 from tipcap.io.tracking import LiveLogger
 from tipcap.paths import CURVES, META, WEIGHTS
 from tipcap.specs import TrainSpec
