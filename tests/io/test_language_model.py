@@ -89,7 +89,28 @@ def test_parts_of_different_lengths_are_read_apart(family):
     parts = [random_inputs(model, *size, seed) for seed, size in enumerate(sizes)]
     expected = torch.cat([model.logits(part).flatten(0, 1) for part in parts])
     wanted = torch.tensor([48, 0, 26, 27, 29, 30])
-    assert_close(model.head(model.hidden(parts, wanted)), expected[wanted])
+    calls = []
+    with model.base.register_forward_hook(lambda *call: calls.append(call)):
+        states = model.hidden(parts, wanted)
+    assert_close(model.head(states), expected[wanted])
+    assert len(calls) == 1  # what a model costs beside its arithmetic is paid once
+
+
+def test_a_model_that_sees_a_window_alone_reads_each_part_with_its_mask():
+    sizes = {**FAMILIES["llama"], "model_type": "mistral", "sliding_window": 2}
+    model = build_language_model(sizes, VOCABULARY, 0)
+    parts = [random_inputs(model, *size) for size in ((2, 7), (1, 3))]
+    early = parts[0].clone()
+    early[:, 0] += 1
+    wanted = torch.tensor([1, 6, 13, 16])
+    one, other = (model.hidden([part, parts[1]], wanted) for part in (parts[0], early))
+    expected = [
+        model.hidden([part], torch.tensor([row]))
+        for part, row in ((parts[0], 1), (parts[0], 6), (parts[0], 13), (parts[1], 2))
+    ]
+    assert_close(one, torch.cat(expected))
+    assert_close(one[1:], other[1:])  # two layers see two positions back
+    assert not torch.allclose(one[0], other[0])
 
 
 def test_what_follows_the_wanted_positions_changes_nothing(family):

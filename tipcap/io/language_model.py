@@ -21,9 +21,49 @@ from tipcap.io.tokens import load_tokenizer, one_line, read_config
 from tipcap.paths import WEIGHTS
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+_ATTENTION = "parts-of-one-row"  # the name of ours among transformers'
 _SHARDS = "model.safetensors.index.json"
 _TOLERANCE = 1e-4
 """How far two ways to the same logits may lie apart, as a share of the largest."""
+
+
+def _attend_within_parts(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    part_shapes: Sequence[tuple[int, int]] | None = None,
+    **named: Any,
+) -> tuple[Tensor, None]:
+    """Return what transformers' attention gathers, within each part where one row holds several.
+
+    Everything else in a model works position by position, so several parts cost little more than one.
+
+    Args:
+        module: the attention of one layer.
+        query: (batch, head, position, head_dim), or all parts one after another in a single batch row.
+        key: likewise, perhaps of fewer heads.
+        value: likewise.
+        attention_mask: not read where there are parts.
+        part_shapes: rows and positions of each part.
+        named: what the layer hands to any attention.
+    """
+    attend = transformers_module().modeling_utils.ALL_ATTENTION_FUNCTIONS["sdpa"]
+    if part_shapes is None:
+        attended: tuple[Tensor, None] = attend(
+            module, query, key, value, attention_mask, **named
+        )
+        return attended
+    sizes = [rows * length for rows, length in part_shapes]
+    split = (states[0].split(sizes, 1) for states in (query, key, value))
+    gathered = []
+    for shape, *part in zip(part_shapes, *split, strict=True):
+        # each (row, head, position, head_dim)
+        apart = (states.unflatten(1, shape).transpose(0, 1) for states in part)
+        output, _ = attend(module, *apart, None, **named)
+        gathered.append(output.flatten(0, 1))
+    return torch.cat(gathered)[None], None
 
 
 class _KeysAndValues:
@@ -69,6 +109,7 @@ class CausalLanguageModel(nn.Module):
         self.own_head = None if is_tied else head
         # the parts that nobody may take for parameters of their own
         self._whole = (model, embedding, head)
+        self._reads_parts_together = False
         self.eval()
 
     def train(self, mode: bool = True) -> "CausalLanguageModel":
@@ -93,8 +134,11 @@ class CausalLanguageModel(nn.Module):
             parts: batches of inputs, each of its own length; nothing passes from one to another.
             wanted: the positions whose states to return, numbered through the rows of all parts.
         """
-        states = [self._states(part).flatten(0, 1) for part in parts]
-        return torch.cat(states).index_select(0, wanted)
+        if len(parts) > 1 and self._reads_parts_together:
+            states = self._states_of_parts(parts)
+        else:
+            states = torch.cat([self._states(part).flatten(0, 1) for part in parts])
+        return states.index_select(0, wanted)
 
     def head(
         self, hidden: Float[Tensor, "*target lm_dim"]
@@ -136,6 +180,48 @@ class CausalLanguageModel(nn.Module):
             inputs_embeds=inputs, use_cache=False
         ).last_hidden_state
         return states
+
+    def _states_of_parts(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the states of all parts, read as one row in which each attends to itself."""
+        shapes = [(len(part), part.shape[1]) for part in parts]
+        self._check_positions(max(length for _, length in shapes))
+        device = parts[0].device
+        positions = [torch.arange(n, device=device).repeat(rows) for rows, n in shapes]
+        states: Tensor = self.base(
+            inputs_embeds=torch.cat([part.flatten(0, 1) for part in parts])[None],
+            position_ids=torch.cat(positions)[None],
+            # in the place of a mask, which would be made for the whole row
+            attention_mask=parts[0].new_zeros(1, 1, 1, 1),
+            part_shapes=shapes,
+            use_cache=False,
+        ).last_hidden_state
+        return states[0]
+
+    def read_parts_together(self) -> None:
+        """Read the parts of `hidden` at once from now on, if this model gives the same states that way."""
+        config = self.base.config.get_text_config(decoder=True)
+        layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if layers != {"full_attention"} or getattr(config, "sliding_window", None):
+            return  # what of a part a layer sees is up to the mask
+        library = transformers_module()
+        library.AttentionInterface.register(_ATTENTION, _attend_within_parts)
+        masks = library.masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
+        library.AttentionMaskInterface.register(_ATTENTION, masks["sdpa"])
+        generator = torch.Generator().manual_seed(1)
+        parts = [
+            torch.randn(*shape, self.lm_dim, generator=generator)
+            for shape in ((2, 4), (1, 2), (3, 3))
+        ]
+        apart = torch.cat([self._states(part).flatten(0, 1) for part in parts])
+        before = self._whole[0].config._attn_implementation
+        try:
+            self._whole[0].set_attn_implementation(_ATTENTION)
+            together = self._states_of_parts(parts)
+        except Exception:  # a model with an attention of its own fails in its own way
+            together = apart.new_full(apart.shape, torch.nan)
+        self._reads_parts_together = not _differs(together, apart)
+        if not self._reads_parts_together:
+            self._whole[0].set_attn_implementation(before)
 
     def _check_positions(self, number: int) -> None:
         if number > self.max_positions:
@@ -254,6 +340,8 @@ def check_language_model(
         found = CausalLanguageModel(model, end_of_text)
         with torch.no_grad():
             reason = _objection(found, model)
+            if reason is None:
+                found.read_parts_together()
     except InputError:
         raise
     except Exception as error:  # a model of another kind fails in its own way
@@ -262,6 +350,11 @@ def check_language_model(
     if reason is not None:
         raise InputError(_refusal(name, reason))
     return found
+
+
+def _differs(found: Tensor, expected: Tensor) -> bool:
+    far = _TOLERANCE * expected.abs().max()
+    return not bool((found - expected).abs().max() <= far)
 
 
 def _refusal(name: str, reason: str) -> str:
@@ -280,26 +373,21 @@ def _objection(ours: CausalLanguageModel, model: Any) -> str | None:
     hook.remove()
     if len(outputs) != 1 or not torch.equal(outputs[0], expected):
         return "the head's output is changed before it is returned"
-
-    def differs(logits: Tensor, expected: Tensor) -> bool:
-        far = _TOLERANCE * expected.abs().max()
-        return not bool((logits - expected).abs().max() <= far)
-
     embedded = ours.embed_tokens(ids)
-    if differs(ours.logits(embedded), expected):
+    if _differs(ours.logits(embedded), expected):
         return "the head over the last hidden states gives other logits"
     first, held = ours.step(embedded[:, :3], None)
     if not isinstance(held, _KeysAndValues) or not all(
         isinstance(layer, dynamic.DynamicLayer) for layer in held.copied().layers
     ):
         return "its cache holds other things than keys and values"
-    if differs(first, expected[:, 2]):
+    if _differs(first, expected[:, 2]):
         return "a position sees later ones"
     for row in (1, 0):  # the same cache twice
         cache: Cache = held.select(torch.tensor([row]))
         for position in (3, 4):
             inputs = embedded[[row], position : position + 1]
             logits, cache = ours.step(inputs, cache)
-            if differs(logits, expected[[row], position]):
+            if _differs(logits, expected[[row], position]):
                 return "going on from the cache gives other logits"
     return None

@@ -6,6 +6,7 @@ import, so nothing imports them before it needs them.
 """
 
 import importlib
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ def open_clip_module() -> Any:
     return open_clip
 
 
+@cache
 def transformers_module() -> Any:
     """Return the transformers package, which then says on standard error only what goes wrong."""
     _import_torchvision()
