@@ -112,7 +112,7 @@ class CausalLanguageModel(nn.Module):
         self._reads_parts_together = False
         self.eval()
 
-    def train(self, mode: bool = True) -> "CausalLanguageModel":
+    def train(self, _: bool = True) -> "CausalLanguageModel":
         """Stay in evaluation: there is no dropout in training either."""
         return super().train(False)
 
