@@ -4,7 +4,7 @@ import torch
 
 from tipcap.io.encoder import END_OF_TEXT
 from tipcap.io.language_model import build_language_model
-from tipcap.steps.models import initialise, train_tokenizer
+from tipcap.io.pretraining import initialise, train_tokenizer
 
 FAMILIES = {
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4},  # learned positions, tied

@@ -8,8 +8,8 @@ import pytest
 
 from tipcap.config.experiments import load_experiments
 from tipcap.config.tables import load_tables
-from tipcap.config.world import load_downloads
 from tipcap.plan import load
+from tipcap.steps.download import load_downloads
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "tipcap").rglob("*.py"))

@@ -120,7 +120,7 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
         arguments = load("config/tiny.yaml").arguments("train", record["key"])
     finally:
         os.chdir(os_folder)
-    command = [BIN / "tipcap", "train", *arguments, "--device", "cpu"]
+    command = [BIN / "tipcap", "step", "train", *arguments, "--device", "cpu"]
     checkpoint = made / f"results/tiny/checkpoints/{record['key']}/state.safetensors"
     process = subprocess.Popen(command, cwd=made, start_new_session=True)
     deadline = time.monotonic() + RUN_LIMIT_S

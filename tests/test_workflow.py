@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tipcap.plan import load
+from tipcap.plan.commands import arguments
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -67,12 +68,12 @@ def test_commands_survive_the_shell(mini_commands):
     plan = load(ROOT / "config/mini.yaml")
     seen = set()
     for words in mini_commands:
-        assert words[0] == "tipcap"
-        step, rest = words[1].replace("-", "_"), words[2:]
-        if step in ("table", "document", "track", "score_runs"):
+        assert words[:2] == ["tipcap", "step"]
+        step, rest = words[2].replace("-", "_"), words[3:]
+        if step in ("table", "document", "track", "score"):
             continue
         key = rest[rest.index("--key") + 1]
-        wanted = plan.arguments(step, key)
+        wanted = arguments(plan, step, key)
         assert rest[: len(wanted)] == wanted
         seen.add(key)
     scored = [key for table in plan.tables for key in plan.score_keys(table)]
@@ -81,8 +82,8 @@ def test_commands_survive_the_shell(mini_commands):
 
 
 def test_a_table_is_scored_in_one_call(mini_commands):
-    calls = [words for words in mini_commands if words[1] == "score-runs"]
-    requests = [json.loads(w[w.index("--request") + 1]) for w in calls]
+    calls = [words for words in mini_commands if words[2] == "score"]
+    requests = [json.loads(w[w.index("--runs") + 1]) for w in calls]
     plan = load(ROOT / "config/mini.yaml")
     assert calls
     assert sorted([entry["key"] for entry in request] for request in requests) == (

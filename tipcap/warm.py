@@ -20,29 +20,19 @@ from typing import Any, NamedTuple, NoReturn
 
 from tipcap.cli import main as run
 from tipcap.launch import HEADER
+from tipcap.steps import STEPS
 
 PATIENCE = 10.0
 """Seconds that a job gets to end by itself before it is killed."""
-_OPTIMISER = "torch._dynamo"  # what an optimiser imports
-_LANGUAGE_MODELS = (
-    "tipcap.io.libraries:transformers_module",
-    "transformers.models.gpt2.modeling_gpt2",
-)
 _LIBRARIES = {
-    "draw": ("tipcap.steps.data",),
-    "embed": ("tipcap.steps.embed", "tipcap.io.libraries:open_clip_module"),
-    "estimate": ("tipcap.steps.estimate",),
-    "train": ("tipcap.steps.train", *_LANGUAGE_MODELS, _OPTIMISER),
-    "nouns": ("tipcap.steps.nouns",),
-    "prompt": ("tipcap.steps.prompt", *_LANGUAGE_MODELS, _OPTIMISER),
-    "generate": ("tipcap.steps.generate", *_LANGUAGE_MODELS),
+    **{name: step.libraries for name, step in STEPS.items()},
     "track": (
-        "tipcap.steps.report",
+        "tipcap.reports.tables",
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
 }
-"""What a subcommand imports, and functions that import more: fetched when a job first needs them."""
+"""What a step imports, and functions that import more: fetched when a job first needs them."""
 _POLL = 0.5
 
 
@@ -108,8 +98,9 @@ def _receive(connection: socket.socket) -> _Job | None:
 
 
 def _load(words: Sequence[str]) -> None:
-    """Import what a subcommand needs, here, so that the jobs to come have it."""
-    for name in _LIBRARIES.get(words[0] if words else "", ()):
+    """Import what a step needs, here, so that the jobs to come have it."""
+    step = words[1] if words[:1] == ["step"] and len(words) > 1 else ""
+    for name in _LIBRARIES.get(step.replace("-", "_"), ()):
         module, _, function = name.partition(":")
         try:
             loaded: Any = importlib.import_module(module)

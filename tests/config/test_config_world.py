@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from tipcap.config.reading import read_yaml
-from tipcap.config.world import Sizes, World, load_downloads, load_world
+from tipcap.config.world import Sizes, World, load_world
 from tipcap.errors import InputError
+from tipcap.steps.download import load_downloads
 
 CONFIG = Path(__file__).parents[2] / "config"
 HEADER = "file,urls,sha256,bytes,licence,note\n"

@@ -17,8 +17,8 @@ from tipcap.io.encoder import (
     small_tokenize,
 )
 from tipcap.io.libraries import open_clip_module
+from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.store import read_tensors, write_json, write_tensors
-from tipcap.steps.models import train_tokenizer
 
 NORM_TOLERANCE = 1e-5  # rounding of a float32 division
 TEXTS = ["a red box on the beach", "two blue boats", "a red box"]

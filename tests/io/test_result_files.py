@@ -3,11 +3,7 @@ import json
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.result_files import (
-    read_captions,
-    read_references,
-    read_result_file,
-)
+from tipcap.io.result_files import read_captions, read_references, read_result_file
 
 ANNOTATIONS = {
     "images": [{"id": 1}, {"id": 2}],

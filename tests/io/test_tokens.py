@@ -5,8 +5,8 @@ import torch
 
 from tipcap.errors import InputError
 from tipcap.io.encoder import END_OF_TEXT
+from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.tokens import decode, encode_captions, encode_prompts, load_tokenizer
-from tipcap.steps.models import train_tokenizer
 
 SENTENCES = ["a red cup stands on a table", "two boats near a house", "a naïve café"]
 

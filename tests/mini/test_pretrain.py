@@ -5,13 +5,13 @@ import torch
 
 from tipcap.io.encoder import build_small_model
 from tipcap.io.language_model import build_language_model
+from tipcap.io.pretraining import initialise
 from tipcap.mini.pretrain import (
     Schedule,
     normalise_pixels,
     train_encoder,
     train_language_model,
 )
-from tipcap.steps.models import initialise
 
 NUM_COLOURS = 8
 VOCABULARY = 20

@@ -6,10 +6,9 @@ import torch.nn.functional as F
 
 from tipcap.core.types import Embeddings
 from tipcap.io.embeddings import write_embeddings
-from tipcap.io.record import Request
 from tipcap.io.store import write_json
-from tipcap.specs import RetrieveSpec
-from tipcap.steps.generate import retrieve
+from tipcap.step import Request
+from tipcap.steps.retrieve import RetrieveSpec, retrieve
 
 
 @pytest.fixture

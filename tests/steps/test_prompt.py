@@ -11,20 +11,17 @@ from test_train import folder, trained  # noqa: F401
 from tipcap.core.captioner import prefix_loss
 from tipcap.core.prompts import prompt_text
 from tipcap.errors import InputError
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.record import Request
+from tipcap.io import captioning
+from tipcap.io.captioning import caption_embeddings, load_captioner
+from tipcap.io.embeddings import corpus_captions, read_embeddings
 from tipcap.io.store import read_tensors, write_json, write_tensors
 from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
-from tipcap.specs import GenerateSpec, NounsSpec, PromptSpec
+from tipcap.io.training_run import CurveLog
+from tipcap.step import Request
 from tipcap.steps import prompt as step
-from tipcap.steps.generate import (
-    Simulation,
-    caption_embeddings,
-    generate,
-    load_captioner,
-)
-from tipcap.steps.nouns import nouns
-from tipcap.steps.train import CurveLog, corpus_captions
+from tipcap.steps.generate import GenerateSpec, generate
+from tipcap.steps.nouns import NounsSpec, nouns
+from tipcap.steps.prompt import PromptSpec
 
 SIZES = {"prompts": "nouns", "seed": 0, "batch_size": 4, "learning_rate": 1e-3}
 
@@ -55,8 +52,8 @@ def prompted(folder, base, out, **fields):  # noqa: F811
         folder / "lm",
         base / "nouns/nouns.json",
         None,
-        out.with_name(f"{out.name}-checkpoints"),
-        "cpu",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
+        device="cpu",
     )
     return read_tensors(out / "model.safetensors")
 
@@ -110,13 +107,13 @@ def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "caption_embeddings", say)
+        patch.setattr(captioning, "caption_embeddings", say)
         patch.setattr(CurveLog, "on_checkpoint", save)
         with pytest.raises(KilledError):
             prompted(folder, base, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     said.clear()
-    monkeypatch.setattr(step, "caption_embeddings", say)
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
     prompted(folder, base, tmp_path / "out")
     assert said == (
         ["rough captions 2/2"] if after == "rough captions of epoch 1" else []
@@ -176,11 +173,12 @@ def test_a_model_without_the_record_of_its_training_is_refused(folder, base, tmp
         prompted(folder, tmp_path, tmp_path / "out")
 
 
-def generated(folder, model, out, simulation=None, **fields):  # noqa: F811
+def generated(folder, model, out, files_of_prompts=(), **fields):  # noqa: F811
     spec = GenerateSpec(split="train", beam=2, max_tokens=10, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
-    files = (model, folder / "lm", folder / "images.safetensors")
-    generate(request, spec, *files, "cpu", simulation)
+    files = (folder / "annotations.json", model, folder / "lm")
+    images = folder / "images.safetensors"
+    generate(request, spec, *files, images, None, *files_of_prompts, device="cpu")
     return json.loads((out / "captions.json").read_text())
 
 
@@ -188,9 +186,7 @@ def simulation_of(folder, model, path):  # noqa: F811
     generated(folder, model, path / "rough")
     dataset, rough = folder / "annotations.json", path / "rough/captions.json"
     of_dataset = words_of(path / "nouns", "train", dataset)
-    return Simulation(
-        dataset, rough, of_dataset, words_of(path / "rough_nouns", None, captions=rough)
-    )
+    return (rough, of_dataset, words_of(path / "rough_nouns", None, captions=rough))
 
 
 def test_simulated_prompts_name_words_of_the_image_that_its_rough_caption_lacks(

@@ -11,11 +11,11 @@ from language_models import FAMILIES, write_language_model
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError, Stopped
 from tipcap.io.embeddings import read_embeddings, write_embeddings
-from tipcap.io.record import Request
 from tipcap.io.store import locked, read_tensors, write_json, write_tensors
-from tipcap.specs import GenerateSpec, TrainSpec
-from tipcap.steps.generate import generate
-from tipcap.steps.train import CurveLog, train_captioner
+from tipcap.io.training_run import CurveLog
+from tipcap.step import Request
+from tipcap.steps.generate import GenerateSpec, generate
+from tipcap.steps.train import TrainSpec, train_captioner
 
 DIM = 8
 POSITIONS = 192
@@ -67,8 +67,8 @@ def trained(folder, out, images=None, **fields):
         folder / "lm",
         None,
         images,
-        out.with_name(f"{out.name}-checkpoints"),
-        "cpu",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
+        device="cpu",
     )
     return json.loads((out / "meta.json").read_text())
 
@@ -77,7 +77,16 @@ def generated(folder, model, out, images, **fields):
     spec = GenerateSpec(split="train", beam=1, max_tokens=20, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
     texts = folder / "texts.safetensors"
-    generate(request, spec, model, folder / "lm", images, "cpu", texts=texts)
+    generate(
+        request,
+        spec,
+        folder / "annotations.json",
+        model,
+        folder / "lm",
+        images,
+        texts,
+        device="cpu",
+    )
     rows = json.loads((out / "captions.json").read_text())
     return {row["image_id"]: row["caption"] for row in rows}
 
@@ -160,10 +169,11 @@ def test_a_projection_without_its_memory_says_so(folder, tmp_path):
         generate(
             Request("generate", "key", {}, {}, tmp_path / "o"),
             spec,
+            folder / "annotations.json",
             tmp_path / "out/model.safetensors",
             folder / "lm",
             folder / "images.safetensors",
-            "cpu",
+            device="cpu",
         )
 
 

