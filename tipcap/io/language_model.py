@@ -16,54 +16,14 @@ from torch import Tensor, nn
 
 from tipcap.core.types import Cache
 from tipcap.errors import InputError
+from tipcap.io.attention import register_attention
 from tipcap.io.libraries import transformers_module
 from tipcap.io.tokens import load_tokenizer, one_line, read_config
 from tipcap.paths import WEIGHTS
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-_ATTENTION = "parts-of-one-row"  # the name of ours among transformers'
-_SHARDS = "model.safetensors.index.json"
 _TOLERANCE = 1e-4
 """How far two ways to the same logits may lie apart, as a share of the largest."""
-
-
-def _attend_within_parts(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    part_shapes: Sequence[tuple[int, int]] | None = None,
-    **named: Any,
-) -> tuple[Tensor, None]:
-    """Return what transformers' attention gathers, within each part where one row holds several.
-
-    Everything else in a model works position by position, so several parts cost little more than one.
-
-    Args:
-        module: the attention of one layer.
-        query: (batch, head, position, head_dim), or all parts one after another in a single batch row.
-        key: likewise, perhaps of fewer heads.
-        value: likewise.
-        attention_mask: not read where there are parts.
-        part_shapes: rows and positions of each part.
-        named: what the layer hands to any attention.
-    """
-    attend = transformers_module().modeling_utils.ALL_ATTENTION_FUNCTIONS["sdpa"]
-    if part_shapes is None:
-        attended: tuple[Tensor, None] = attend(
-            module, query, key, value, attention_mask, **named
-        )
-        return attended
-    sizes = [rows * length for rows, length in part_shapes]
-    split = (states[0].split(sizes, 1) for states in (query, key, value))
-    gathered = []
-    for shape, *part in zip(part_shapes, *split, strict=True):
-        # each (row, head, position, head_dim)
-        apart = (states.unflatten(1, shape).transpose(0, 1) for states in part)
-        output, _ = attend(module, *apart, None, **named)
-        gathered.append(output.flatten(0, 1))
-    return torch.cat(gathered)[None], None
 
 
 class _KeysAndValues:
@@ -203,10 +163,6 @@ class CausalLanguageModel(nn.Module):
         layers = set(getattr(config, "layer_types", None) or ["full_attention"])
         if layers != {"full_attention"} or getattr(config, "sliding_window", None):
             return  # what of a part a layer sees is up to the mask
-        library = transformers_module()
-        library.AttentionInterface.register(_ATTENTION, _attend_within_parts)
-        masks = library.masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
-        library.AttentionMaskInterface.register(_ATTENTION, masks["sdpa"])
         generator = torch.Generator().manual_seed(1)
         parts = [
             torch.randn(*shape, self.lm_dim, generator=generator)
@@ -215,7 +171,7 @@ class CausalLanguageModel(nn.Module):
         apart = torch.cat([self._states(part).flatten(0, 1) for part in parts])
         before = self._whole[0].config._attn_implementation
         try:
-            self._whole[0].set_attn_implementation(_ATTENTION)
+            self._whole[0].set_attn_implementation(register_attention())
             together = self._states_of_parts(parts)
         except Exception:  # a model with an attention of its own fails in its own way
             together = apart.new_full(apart.shape, torch.nan)
@@ -283,7 +239,21 @@ def load_language_model(folder: Path) -> CausalLanguageModel:
         InputError: a file is missing or damaged, the weights do not fit the configuration, or it is a
             model that `check_language_model` refuses.
     """
-    config, end_of_text = read_config(folder), load_tokenizer(folder).end_of_text
+    end_of_text = load_tokenizer(folder).end_of_text
+    if not (folder / WEIGHTS).exists():
+        raise InputError(
+            f"{folder / WEIGHTS}: expected a file, found none; run the step that makes it"
+        )
+    return open_language_model(folder, end_of_text).requires_grad_(False)
+
+
+def open_language_model(folder: Path, end_of_text: int) -> CausalLanguageModel:
+    """Return the language model of a folder with its weights in any form that transformers reads without pickled code.
+
+    Raises:
+        InputError: as `load_language_model`.
+    """
+    config = read_config(folder)
     name = f"{folder} ({config.model_type})"
     if config.is_encoder_decoder:
         raise InputError(
@@ -294,10 +264,6 @@ def load_language_model(folder: Path) -> CausalLanguageModel:
         raise InputError(
             f"{name}: expected a causal language model, found a model that transformers has no such class for; choose another language model"
         )
-    if not (folder / WEIGHTS).exists() and not (folder / _SHARDS).exists():
-        raise InputError(
-            f"{folder / WEIGHTS}: expected a file, found none; run the step that makes it"
-        )
     try:
         model, found = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
@@ -305,9 +271,9 @@ def load_language_model(folder: Path) -> CausalLanguageModel:
             dtype=torch.float32,
             local_files_only=True,
             trust_remote_code=False,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
@@ -319,7 +285,7 @@ def load_language_model(folder: Path) -> CausalLanguageModel:
         raise InputError(
             f"{folder / WEIGHTS}: expected all tensors of a {config.model_type} (config.json), found none that fits for {', '.join(absent)[:200]}; make or fetch the folder again"
         )
-    return check_language_model(model, end_of_text, name).requires_grad_(False)
+    return check_language_model(model, end_of_text, name)
 
 
 def check_language_model(
