@@ -4,15 +4,11 @@ import pytest
 import torch
 
 from tipcap.errors import InputError
-from tipcap.io.encoder import load_encoder
-from tipcap.io.language_model import (
-    decode,
-    encode_captions,
-    load_language_model,
-    load_tokenizer,
-)
-from tipcap.io.pretraining import END_OF_TEXT, prepare_encoder_training, train_tokenizer
+from tipcap.io.encoder import END_OF_TEXT, load_encoder
+from tipcap.io.language_model import load_language_model
+from tipcap.io.pretraining import prepare_encoder_training, train_tokenizer
 from tipcap.io.store import read_tensors
+from tipcap.io.tokens import decode, encode_captions, load_tokenizer
 from tipcap.mini.phrases import vocabulary
 from tipcap.step import Request
 from tipcap.steps.draw import DrawSpec, draw
@@ -202,7 +198,7 @@ def test_downloaded_files_become_a_language_model(hub_files, tmp_path):
     out = run_language_model(tmp_path / "lm", files=hub_files, source="hub")
     assert {path.name for path in out.iterdir()} == {*HUB_FILES, "meta.json"}
     assert load_language_model(out).lm_dim == 16
-    assert load_tokenizer(out).get_vocab_size() == 300
+    assert load_tokenizer(out).backend.get_vocab_size() == 300
 
 
 @pytest.mark.parametrize("absent", range(3))
@@ -254,8 +250,8 @@ def test_a_language_model_from_scratch_has_drawn_weights_and_the_encoders_tokens
     weights = (first / "model.safetensors").read_bytes()
     assert weights == (second / "model.safetensors").read_bytes()
     model, tokenizer = load_language_model(first), load_tokenizer(first)
-    assert (model.lm_dim, len(model.h)) == (16, 1)
-    assert model.wte.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert (model.lm_dim, len(model.base.h)) == (16, 1)
+    assert model.base.wte.weight.std().item() == pytest.approx(0.02, rel=0.05)
     batch, _ = encode_captions(tokenizer, ["a red box on the beach"], 60)
     assert decode(tokenizer, batch.ids, batch.length) == ["a red box on the beach"]
 

@@ -1,9 +1,11 @@
 """Stage 2 and simulated prompts over files: a captioner of the smallest kind, with real nouns."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from language_models import FAMILIES, write_language_model
 from test_train import folder, trained  # noqa: F401
 
 from tipcap.core.captioner import prefix_loss
@@ -12,8 +14,8 @@ from tipcap.errors import InputError
 from tipcap.io import captioning
 from tipcap.io.captioning import caption_embeddings, load_captioner
 from tipcap.io.embeddings import corpus_captions, read_embeddings
-from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
 from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 from tipcap.io.training_run import CurveLog
 from tipcap.step import Request
 from tipcap.steps import prompt as step
@@ -243,3 +245,30 @@ def test_captions_of_prompts_of_many_lengths_equal_those_one_by_one(folder, base
     assert every == [said(torch.tensor([row]))[0] for row in range(6)]
     plain = caption_embeddings(captioner, lm, tokenizer, vectors, 3, 10)
     assert [every[0], every[4]] == [plain[0], plain[4]]
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gpt2"])
+def test_every_family_is_trained_with_captions_and_prompts_and_writes(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    family,
+):
+    """What the other tests of the steps show of GPT-2, in short."""
+    copy = tmp_path / "files"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lm"))
+    words = json.loads((folder / "annotations.json").read_text())["images"]
+    texts = [caption for image in words for caption in image["captions"]]
+    write_language_model(copy / "lm", FAMILIES[family], texts, positions=64)
+    fields = {"max_caption_tokens": 12, "epochs": 12, "learning_rate": 1e-2}
+    trained(copy, tmp_path / "train", language_model_trainable=True, **fields)
+    curve = (tmp_path / "train/metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in curve]
+    assert losses[-1] < 0.8 * losses[0]
+    shutil.copytree(base / "nouns", tmp_path / "nouns")
+    after = prompted(copy, tmp_path, tmp_path / "out")
+    assert any(name.startswith("language_model.") for name in after)
+    model = tmp_path / "out/model.safetensors"
+    simulation = simulation_of(copy, model, tmp_path / "simulation")
+    said = generated(copy, model, tmp_path / "said", simulation, prompts="simulated")
+    assert any(row["caption"] for row in said)

@@ -4,24 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.decoding import beam_search
-from tipcap.core.types import TokenBatch
+from tipcap.core.types import LanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError
-from tipcap.io.language_model import GPT2, decode, load_language_model
+from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft
 from tipcap.io.store import read_tensors, write_json
+from tipcap.io.tokens import CaptionTokenizer, decode
 
 _IMAGES_PER_BATCH = 128
 
 
 def load_captioner(
     model: Path, language_model: Path, device: str
-) -> tuple[Captioner, GPT2]:
+) -> tuple[Captioner, CausalLanguageModel]:
     """Return the trained captioner and its language model.
 
     Raises:
@@ -45,7 +45,9 @@ def load_captioner(
     return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
 
 
-def prompt_room(captioner: Captioner, language_model: GPT2, max_tokens: int) -> int:
+def prompt_room(
+    captioner: Captioner, language_model: LanguageModel, max_tokens: int
+) -> int:
     """Return how many tokens a prompt may have before a caption of `max_tokens`."""
     prefix_length = captioner.projector.prefix_length
     return max(0, language_model.max_positions - prefix_length - max_tokens + 1)
@@ -53,8 +55,8 @@ def prompt_room(captioner: Captioner, language_model: GPT2, max_tokens: int) -> 
 
 def caption_embeddings(
     captioner: Captioner,
-    language_model: GPT2,
-    tokenizer: Tokenizer,
+    language_model: CausalLanguageModel,
+    tokenizer: CaptionTokenizer,
     vectors: Tensor,
     beam: int,
     max_tokens: int,
@@ -66,7 +68,7 @@ def caption_embeddings(
 
     Prompts of one length are read together: the language model knows no padding.
     """
-    device = language_model.wte.weight.device
+    device = device_of(language_model)
     captions = [""] * len(vectors)
     groups = [torch.arange(len(vectors))]
     if prompts is not None:

@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,18 @@ from tipcap.core.gaussian import gap_figures
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.encoder import (
+    END_OF_TEXT,
     Encoder,
     build_small_model,
     caption_tokenizer,
     load_encoder,
     small_tokenize,
 )
-from tipcap.io.language_model import GPT2, Sizes
+from tipcap.io.language_model import CausalLanguageModel, build_language_model
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.progress import Progress, track
 from tipcap.io.record import Draft
-from tipcap.io.store import append_line, read_json, write_json, write_tensors
+from tipcap.io.store import append_line, read_json, write_tensors
 from tipcap.mini.datasets import draw_items
 from tipcap.mini.pretrain import (
     Schedule,
@@ -35,7 +36,6 @@ from tipcap.mini.pretrain import (
 )
 from tipcap.paths import CURVES, WEIGHTS
 
-END_OF_TEXT = "<|endoftext|>"
 _LINES_EVERY = 20  # steps between two lines of metrics.jsonl
 
 
@@ -156,8 +156,7 @@ def _figures_of_encoder(encoder: Encoder, seed: int) -> dict[str, float]:
 class LanguageModelTraining:
     """Everything the pretraining of a small GPT-2 needs."""
 
-    model: GPT2
-    sizes: Sizes
+    model: CausalLanguageModel
     tokenizer: Any
     tokens: Tensor
     schedule: Schedule
@@ -179,17 +178,10 @@ def prepare_language_model_training(
     ]
     row_length = int(parameters["row_length"])
     num_rows = len(ids) // row_length
-    sizes = Sizes(
-        vocab_size=tokenizer.get_vocab_size(),
-        eos_token_id=end_of_text,
-        **parameters["architecture"],
-    )
     generator = torch.Generator().manual_seed(seed)
-    model = GPT2(sizes)
-    initialise(model, sizes.n_layer, generator)
+    model = _draw_model(parameters["architecture"], tokenizer, generator)
     return LanguageModelTraining(
         model,
-        sizes,
         tokenizer,
         torch.tensor(ids[: num_rows * row_length]).view(num_rows, row_length),
         Schedule(**parameters["schedule"]),
@@ -197,12 +189,23 @@ def prepare_language_model_training(
     )
 
 
-def initialise(model: GPT2, num_layers: int, generator: torch.Generator) -> None:
-    """Draw a GPT-2's weights as its authors did: standard deviation 0.02, less where residuals add up."""
+def _draw_model(
+    architecture: Mapping[str, Any], tokenizer: Any, generator: torch.Generator
+) -> CausalLanguageModel:
+    """Return an untrained model that has a tokeniser's tokens."""
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    model = build_language_model(architecture, tokenizer.get_vocab_size(), end_of_text)
+    initialise(model, generator)
+    return model
+
+
+def initialise(model: CausalLanguageModel, generator: torch.Generator) -> None:
+    """Draw weights as GPT-2's authors did: standard deviation 0.02, less where its residuals add up."""
+    residuals = 2 * model.base.config.num_hidden_layers
     for name, parameter in model.named_parameters():
         if name.endswith("c_proj.weight"):
             nn.init.normal_(
-                parameter, std=0.02 / math.sqrt(2 * num_layers), generator=generator
+                parameter, std=0.02 / math.sqrt(residuals), generator=generator
             )
         elif parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.02, generator=generator)
@@ -223,30 +226,20 @@ def pretrain_language_model(
         training.generator,
         on_step,
     )
-    _write_folder(draft.folder, training.model, training.sizes, training.tokenizer)
+    _write_folder(draft.folder, training.model, training.tokenizer)
     draft.counts["tokens"] = training.tokens.numel()
 
 
 def write_untrained(folder: Path, parameters: Mapping[str, Any], encoder: Path) -> None:
-    """Write a GPT-2 with drawn weights that has the tokens of an encoder."""
+    """Write a model with drawn weights that has the tokens of an encoder."""
     tokenizer = caption_tokenizer(encoder)
-    sizes = Sizes(
-        vocab_size=tokenizer.get_vocab_size(),
-        eos_token_id=tokenizer.token_to_id(END_OF_TEXT),
-        **parameters["architecture"],
-    )
-    model = GPT2(sizes)
     generator = torch.Generator().manual_seed(int(parameters["seed"]))
-    initialise(model, sizes.n_layer, generator)
-    _write_folder(folder, model, sizes, tokenizer)
+    model = _draw_model(parameters["architecture"], tokenizer, generator)
+    _write_folder(folder, model, tokenizer)
 
 
-def _write_folder(folder: Path, model: GPT2, sizes: Sizes, tokenizer: Any) -> None:
-    write_tensors(folder / WEIGHTS, model.state_dict(), {"format": "pt"})
-    config = {"model_type": "gpt2", **asdict(sizes)}
-    write_json(
-        folder / "config.json", {**config, "bos_token_id": config["eos_token_id"]}
-    )
+def _write_folder(folder: Path, model: CausalLanguageModel, tokenizer: Any) -> None:
+    model.save(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
 
 

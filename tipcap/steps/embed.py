@@ -125,6 +125,6 @@ STEP = Step(
     libraries=(
         "tipcap.io.embeddings",
         "tipcap.io.pictures",
-        "tipcap.io.encoder:open_clip_module",
+        "tipcap.io.libraries:open_clip_module",
     ),
 )

@@ -20,6 +20,7 @@ class GenerateSpec(Spec):
     """Captions of all pictures of a split, by beam search."""
 
     step: ClassVar[str] = "generate"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
     unread: ClassVar[frozenset[str]] = SIZES | {"memory_size", "memory_temperature"}
 
@@ -65,9 +66,9 @@ def generate(
         write_captions,
     )
     from tipcap.io.embeddings import read_embeddings
-    from tipcap.io.language_model import encode_prompts, load_tokenizer
     from tipcap.io.record import artefact
     from tipcap.io.result_files import captions_of
+    from tipcap.io.tokens import encode_prompts, load_tokenizer
 
     if spec.prompts == "simulated":
         for option, file in (
@@ -178,6 +179,7 @@ STEP = Step(
         "tipcap.core.prompts",
         "tipcap.io.captioning",
         "tipcap.io.embeddings",
+        "tipcap.io.libraries:import_language_models",
         "tipcap.io.result_files",
     ),
 )

@@ -33,6 +33,7 @@ class PromptSpec(Spec):
     """Stage 2: the captioner learns to follow prompts. Paper: Sec. III-C and IV-A."""
 
     step: ClassVar[str] = "prompt"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("model",)
     unread: ClassVar[frozenset[str]] = SIZES
 
@@ -75,8 +76,8 @@ def train_with_prompts(
     from tipcap.core.types import Gaussian
     from tipcap.io.captioning import caption_embeddings, load_captioner, prompt_room
     from tipcap.io.embeddings import corpus_captions, read_embeddings
-    from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
     from tipcap.io.store import read_tensors, write_tensors
+    from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
     from tipcap.io.training_run import sole_training, train_with_log, with_images
 
     with sole_training(request, checkpoints, device) as (draft, ranks):

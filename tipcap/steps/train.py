@@ -14,6 +14,7 @@ class TrainSpec(Spec):
     """Stage 1: mapping, reverse mapping and prefix projector. Paper: Sec. III and IV-A."""
 
     step: ClassVar[str] = "train"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
     unread: ClassVar[frozenset[str]] = SIZES | {
         "language_model_rate",
@@ -71,12 +72,9 @@ def train_captioner(
     from tipcap.core.training_settings import TrainingArrays, settings_from
     from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import corpus_captions, read_embeddings
-    from tipcap.io.language_model import (
-        encode_captions,
-        load_language_model,
-        load_tokenizer,
-    )
+    from tipcap.io.language_model import load_language_model
     from tipcap.io.store import read_tensors, write_tensors
+    from tipcap.io.tokens import encode_captions, load_tokenizer
     from tipcap.io.training_run import sole_training, train_with_log, with_images
 
     with sole_training(request, checkpoints, device) as (draft, ranks):
@@ -124,6 +122,7 @@ STEP = Step(
     libraries=(
         "tipcap.io.embeddings",
         "tipcap.io.language_model",
+        "tipcap.io.libraries:import_language_models",
         "tipcap.io.training_run",
         "torch._dynamo",  # an optimiser imports it
     ),
