@@ -1,4 +1,4 @@
-"""Beam search against transformers' batched `generate`: one small GPT-2, one thread, one run of each in turn.
+"""Beam search against transformers' batched `generate`: one small GPT-2 for both, one thread, one run of each in turn.
 
     python benchmarks/decoding.py [--images 500] [--batch 64] [--repeats 3]
 
@@ -12,16 +12,13 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tipcap.core.decoding import beam_search
-from tipcap.io.encoder import open_clip_module
-from tipcap.io.language_model import GPT2, load_language_model
+from tipcap.io.language_model import CausalLanguageModel, check_language_model
+from tipcap.io.libraries import transformers_module
 
 BEAM_SIZE, MAX_TOKENS, END_OF_TEXT = 5, 40, 0
 CONFIG = {
@@ -38,12 +35,11 @@ CONFIG = {
 
 def random_model(end_weight: float) -> torch.nn.Module:
     """Return transformers' GPT-2 with a constant added to the logit of end-of-text."""
-    open_clip_module()  # makes torchvision importable, which transformers needs
-    from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
-
+    library = transformers_module()
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(**CONFIG)).eval().requires_grad_(False)
+    config = library.AutoConfig.for_model(**CONFIG)
+    model = library.AutoModelForCausalLM.from_config(config)
+    model.eval().requires_grad_(False)
     for parameter in model.parameters():
         if parameter.ndim == 2:
             parameter.normal_(0, 0.15)
@@ -53,7 +49,9 @@ def random_model(end_weight: float) -> torch.nn.Module:
     return model
 
 
-def decode_ours(model: GPT2, prefix: Tensor, batch: int) -> list[list[int]]:
+def decode_ours(
+    model: CausalLanguageModel, prefix: Tensor, batch: int
+) -> list[list[int]]:
     """Return captions of all images by our search."""
     captions = []
     for part in prefix.split(batch):
@@ -102,13 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     theirs = random_model(arguments.end_weight)
-    with TemporaryDirectory() as folder:
-        weights = {
-            k: v for k, v in theirs.state_dict().items() if k != "lm_head.weight"
-        }
-        save_file(weights, Path(folder) / "model.safetensors")
-        (Path(folder) / "config.json").write_text(json.dumps(CONFIG))
-        ours = load_language_model(Path(folder))
+    ours = check_language_model(theirs, END_OF_TEXT, "benchmark")
     prefix = torch.randn(arguments.images, 4, CONFIG["n_embd"])
     runs = {
         "ours": lambda: decode_ours(ours, prefix, arguments.batch),

@@ -75,8 +75,8 @@ def tiny_parameters():
 def tiny_encoder(tmp_path_factory):
     """The folder of an untrained small encoder."""
     from tipcap.io.encoder import build_small_model
+    from tipcap.io.pretraining import train_tokenizer
     from tipcap.io.store import write_json, write_tensors
-    from tipcap.steps.models import train_tokenizer
 
     folder = tmp_path_factory.mktemp("encoder")
     tokenizer = train_tokenizer(["a red box on the beach", "two blue boats"], 300)

@@ -23,6 +23,8 @@ from tipcap.io.render import render_table
 from tipcap.io.scoring import Scores, read_scores, write_scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
+from tipcap.plan.commands import arguments
+from tipcap.plan.reports import cells_arguments
 
 CONFIG = Path(__file__).parents[1] / "config"
 WORLD = Path("config/tiny.yaml")
@@ -41,12 +43,12 @@ def build():
     for step in ("draw", "prepare"):
         for key, found in plan.steps.items():
             if found.spec.step == step:
-                main([step, *plan.arguments(step, key)])
+                main(["step", step, *arguments(plan, step, key)])
     for key, step in plan.steps.items():
         folder = Path(paths.folder(plan.name, step.spec.step, key))
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "meta.json", record(step))
-        if step.spec.step == "generate":
+        if step.spec.step in ("generate", "retrieve"):
             write_captions(plan, step, folder / "captions.json")
     for step in plan.steps.values():
         if step.spec.step == "score":
@@ -56,6 +58,7 @@ def build():
             write_invented_embeddings(plan, role, key)
     for name in plan.wanted:
         write_table(plan, name)
+    main(["step", "cells", *cells_arguments(plan)])
     return plan
 
 
@@ -80,8 +83,7 @@ def record(step):
 
 
 def annotations(plan, key):
-    spec = plan.steps[key].spec
-    return read_annotations(Path(paths.main_file(plan.name, spec, key)))
+    return read_annotations(Path(plan.main_file(key)))
 
 
 def write_captions(plan, step, path):
@@ -150,6 +152,6 @@ def write_invented_embeddings(plan, role, key):
     generator = torch.Generator().manual_seed(len(role))
     vectors = torch.randn(len(owners), 16, generator=generator)
     vectors[:, 0] += 4 if role == "images" else -4
-    path = Path(paths.main_file(plan.name, plan.steps[key].spec, key))
+    path = Path(plan.main_file(key))
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
     write_embeddings(path, Embeddings(vectors, owners, numbers))

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.workflow_copy import copy_workflow
@@ -67,6 +68,13 @@ def test_table_ii_holds_computed_numbers_for_every_tipcap_row(made):
     assert {c["source"] for c in quoted} == {"quoted"}
 
 
+def test_the_cells_of_all_tables_lie_in_one_frame(made):
+    frame = pd.read_parquet(made / TABLES / "cells.parquet")
+    own = [rows_of(path) for path in (made / TABLES).glob("table_*.cells.csv")]
+    assert len(frame) == sum(map(len, own)) > 0
+    assert set(frame["table"]) == {cell["table"] for cells in own for cell in cells}
+
+
 def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):
     cells = rows_of(made / TABLES / "table_II.cells.csv")
     cell = next(
@@ -122,7 +130,7 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
         arguments = load("config/tiny.yaml").arguments("train", record["key"])
     finally:
         os.chdir(os_folder)
-    command = [BIN / "tipcap", "train", *arguments, "--device", "cpu"]
+    command = [BIN / "tipcap", "step", "train", *arguments, "--device", "cpu"]
     checkpoint = made / f"results/tiny/checkpoints/{record['key']}/state.safetensors"
     process = subprocess.Popen(command, cwd=made, start_new_session=True)
     deadline = time.monotonic() + RUN_LIMIT_S

@@ -10,7 +10,6 @@ import yaml
 
 from tests.picture_server import picture_of, picture_server
 from tests.workflow_copy import copy_workflow
-from tipcap import paths
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
 from tipcap.plan import load
@@ -60,7 +59,7 @@ def planned(folder, step):
     """The output of a step for the collected dataset's pictures."""
     plan = load(folder / "config/web.yaml")
     return next(
-        paths.main_file(plan.name, made.spec, key)
+        plan.main_file(key)
         for key, made in plan.steps.items()
         if made.spec.step == step and "yfcc15m" in key and "text" not in key
     )

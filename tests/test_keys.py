@@ -5,14 +5,12 @@ from hypothesis import strategies as st
 from tipcap import keys
 from tipcap.errors import InputError
 from tipcap.keys import ALPHABET, MAX_LENGTH, step_key
-from tipcap.specs import (
-    DownloadSpec,
-    EmbedSpec,
-    EncoderSpec,
-    EstimateSpec,
-    GenerateSpec,
-    TrainSpec,
-)
+from tipcap.steps.download import DownloadSpec
+from tipcap.steps.embed import EmbedSpec
+from tipcap.steps.encoder import EncoderSpec
+from tipcap.steps.estimate import EstimateSpec
+from tipcap.steps.generate import GenerateSpec
+from tipcap.steps.train import TrainSpec
 
 TRAIN = {"gap": "trained", "setting": 4, "covariance": "full", "seed": 0}
 PARENTS = {"texts": "coco+rn50x4+text.train-00000001", "corpus": "coco-00000002"}

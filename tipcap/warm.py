@@ -20,24 +20,21 @@ from typing import Any, NamedTuple, NoReturn
 
 from tipcap.cli import main as run
 from tipcap.launch import HEADER
+from tipcap.steps import STEPS
 
 PATIENCE = 10.0
 """Seconds that a job gets to end by itself before it is killed."""
 _LIBRARIES = {
-    "draw": ("tipcap.steps.data",),
-    "embed": ("tipcap.steps.embed", "tipcap.io.encoder:open_clip_module"),
-    "estimate": ("tipcap.steps.estimate",),
-    "train": ("tipcap.steps.train", "torch._dynamo"),  # an optimiser imports it
-    "nouns": ("tipcap.steps.nouns",),
-    "prompt": ("tipcap.steps.prompt", "torch._dynamo"),
-    "generate": ("tipcap.steps.generate",),
+    **{name: step.libraries for name, step in STEPS.items()},
+    "table": ("tipcap.reports.tables",),
+    "figure": ("tipcap.reports.figures", "seaborn"),
     "track": (
-        "tipcap.steps.report",
+        "tipcap.reports.tables",
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
 }
-"""What a subcommand imports, and functions that import more: fetched when a job first needs them."""
+"""What a step imports, and functions that import more: fetched when a job first needs them."""
 _POLL = 0.5
 
 
@@ -103,8 +100,9 @@ def _receive(connection: socket.socket) -> _Job | None:
 
 
 def _load(words: Sequence[str]) -> None:
-    """Import what a subcommand needs, here, so that the jobs to come have it."""
-    for name in _LIBRARIES.get(words[0] if words else "", ()):
+    """Import what a step needs, here, so that the jobs to come have it."""
+    step = words[1] if words[:1] == ["step"] and len(words) > 1 else ""
+    for name in _LIBRARIES.get(step.replace("-", "_"), ()):
         module, _, function = name.partition(":")
         try:
             loaded: Any = importlib.import_module(module)

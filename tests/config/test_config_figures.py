@@ -3,13 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tipcap.config.figures import (
-    load_figures,
-    number_in,
-    rows_of,
-    suffix_of,
-    tables_of,
-)
+from tipcap.config.figures import load_figures, number_in, rows_of, suffix_of, tables_of
 from tipcap.config.tables import load_tables
 from tipcap.errors import InputError
 

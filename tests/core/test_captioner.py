@@ -3,12 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tipcap.core.captioner import (
-    Captioner,
-    PrefixProjector,
-    pack_prompts,
-    prefix_loss,
-)
+from tipcap.core.captioner import Captioner, PrefixProjector, pack_prompts, prefix_loss
 from tipcap.core.types import TokenBatch
 from tipcap.errors import InputError
 

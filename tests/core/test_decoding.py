@@ -1,4 +1,5 @@
 import itertools
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -7,11 +8,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tipcap.core.decoding import beam_search, greedy
-from tipcap.core.types import Cache
 from tipcap.errors import InputError
 
 END_OF_TEXT = 1
 ROUNDING = 1e-5  # float32 sums in another order
+
+
+class ToyCache(NamedTuple):
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def select(self, rows):
+        return ToyCache(self.keys[rows], self.values[rows])
 
 
 class ToyModel(nn.Module):
@@ -37,15 +45,15 @@ class ToyModel(nn.Module):
 
     def step(self, inputs, cache):
         self.rows_read.append(len(inputs))
-        first = 0 if cache is None else cache.length
+        first = 0 if cache is None else cache.keys.shape[1]
         x = inputs + self.positions[first : first + inputs.shape[1]]
-        keys, values = (x @ self.key)[:, None], (x @ self.value)[:, None]
+        keys, values = x @ self.key, x @ self.value
         if cache is not None:
-            keys = torch.cat([cache.keys[0], keys], 2)
-            values = torch.cat([cache.values[0], values], 2)
-        weights = (x[:, -1:] @ keys[:, 0].mT / self.lm_dim**0.5).softmax(-1)
-        state = (weights @ values[:, 0])[:, 0] + x[:, -1]
-        return torch.tanh(state) @ self.output, Cache((keys,), (values,))
+            keys = torch.cat([cache.keys, keys], 1)
+            values = torch.cat([cache.values, values], 1)
+        weights = (x[:, -1:] @ keys.mT / self.lm_dim**0.5).softmax(-1)
+        state = (weights @ values)[:, 0] + x[:, -1]
+        return torch.tanh(state) @ self.output, ToyCache(keys, values)
 
     def hidden(self, parts, wanted):
         raise NotImplementedError("decoding asks for steps only")
@@ -193,7 +201,7 @@ def test_finished_caption_loses_to_a_growing_one_that_becomes_better():
             _, cache = super().step(inputs, cache)
             sure = torch.tensor([30.0, 0.0, 0.0])
             torn = torch.tensor([0.0, 0.5, 0.0])
-            logits = torn if cache.length == 2 else sure
+            logits = torn if cache.keys.shape[1] == 2 else sure
             return logits.expand(len(inputs), 3), cache
 
     assert captions_of(greedy(Certain(3), prefix_of(1), 6, END_OF_TEXT)) == [[1]]

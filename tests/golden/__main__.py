@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from tipcap.plan import Plan, load
-from tipcap.specs import SPECS
+from tipcap.steps import STEPS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -52,79 +52,57 @@ def job_counts(target: str, *options: str) -> dict[str, int]:
     return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}
 
 
-STEP_MODULES = {
-    "download": ["io/download.py"],
-    "draw": ["mini/scenes.py", "mini/phrases.py", "mini/datasets.py", "steps/data.py"],
-    "collect": ["io/annotations.py", "io/collect.py"],
-    "prepare": ["io/annotations.py"],
-    "encoder": ["io/encoder.py", "mini/pretrain.py", "steps/models.py"],
-    "language_model": [
-        "io/encoder.py",
-        "io/language_model.py",
-        "mini/pretrain.py",
-        "steps/models.py",
-    ],
-    "embed": ["io/encoder.py", "io/pictures.py", "steps/embed.py"],
-    "estimate": ["core/gaussian.py", "core/selection.py", "steps/estimate.py"],
-    "train": [
-        "core/captioner.py",
-        "core/gaussian.py",
-        "core/losses.py",
-        "core/mapping.py",
-        "core/ranks.py",
-        "core/selection.py",
-        "core/training.py",
-        "io/language_model.py",
-        "steps/train.py",
-    ],
-    "nouns": ["io/nouns.py", "steps/nouns.py"],
-    "prompt": [
-        "core/captioner.py",
-        "core/decoding.py",
-        "core/mapping.py",
-        "core/prompts.py",
-        "core/ranks.py",
-        "core/training.py",
-        "io/language_model.py",
-        "io/nouns.py",
-        "steps/generate.py",
-        "steps/prompt.py",
-    ],
-    "generate": [
-        "core/captioner.py",
-        "core/decoding.py",
-        "core/memory.py",
-        "core/prompts.py",
-        "io/language_model.py",
-        "steps/generate.py",
-    ],
-    "spice": ["io/spice.py", "steps/score.py"],
-    "score": [
-        "core/ngrams.py",
-        "io/java.py",
-        "io/paraphrases.py",
-        "io/reference_sets.py",
-        "io/scoring.py",
-        "io/spice.py",
-        "steps/score.py",
-    ],
-}
-"""The modules that decide a step's result."""
+NEUTRAL = frozenset(
+    {
+        "tipcap.io.expected_end",
+        "tipcap.io.processes",
+        "tipcap.io.progress",
+        "tipcap.io.record",
+        "tipcap.io.store",
+        "tipcap.io.tracking",
+    }
+)
+"""Modules that carry a step's result without deciding it."""
+_DECIDING = ("tipcap.core.", "tipcap.io.", "tipcap.mini.", "tipcap.steps.")
+
+
+def modules_of(step: str) -> list[Path]:
+    """Return the files that decide a step's result: its module, and all that it imports."""
+    found: dict[str, Path] = {}
+
+    def visit(module: str) -> None:
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        decides = module.startswith(_DECIDING) and module not in NEUTRAL
+        if not decides or module in found or not path.exists():
+            return
+        found[module] = path
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.ImportFrom(module=str(name), names=aliases):
+                    visit(name)
+                    for alias in aliases:  # from tipcap.io import pretraining
+                        visit(f"{name}.{alias.name}")
+                case ast.Import(names=aliases):
+                    for alias in aliases:
+                        visit(alias.name)
+
+    visit(STEPS[step].run.__module__)
+    return [found[name] for name in sorted(found)]
 
 
 def code_hashes() -> dict[str, dict[str, int | str]]:
     """Return per step its version and a hash of its modules' syntax, docstrings and comments left out."""
-    versions = {spec.step: spec.version for spec in SPECS}
     return {
-        step: {"version": versions[step], "code": _hash_of(modules)}
-        for step, modules in STEP_MODULES.items()
+        name: {"version": step.spec.version, "code": hash_of(modules_of(name))}
+        for name, step in STEPS.items()
     }
 
 
-def _hash_of(modules: list[str]) -> str:
+def hash_of(files: list[Path]) -> str:
+    """Return a hash of the syntax of some files."""
     found = hashlib.sha256()
-    for module in modules:
-        tree = ast.parse((ROOT / "tipcap" / module).read_text("utf-8"))
+    for file in files:
+        tree = ast.parse(file.read_text("utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list):

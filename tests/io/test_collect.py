@@ -12,10 +12,10 @@ from tests.picture_server import picture_of, picture_server
 from tipcap.errors import InputError
 from tipcap.io import collect as module
 from tipcap.io.annotations import ImageRecord, read_annotations
-from tipcap.io.collect import Collection, collect
-from tipcap.io.record import Request
-from tipcap.specs import CollectSpec, PrepareSpec
-from tipcap.steps import data as steps
+from tipcap.io.collect import Collection, collect_pictures
+from tipcap.step import Request
+from tipcap.steps.collect import CollectSpec, collect
+from tipcap.steps.prepare import PrepareSpec, prepare
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def collection(tmp_path):
 
 def test_pictures_arrive_as_they_were_published(server, collection):
     records = candidates(server, ["good", "moved", "busy", "gone good", "broken good"])
-    found = collect(records, 5, collection, "pictures")
+    found = collect_pictures(records, 5, collection, "pictures")
     assert ids(found) == [1, 2, 3, 4, 5]
     assert found.gone == {}
     assert [collection.content(i) for i in range(1, 6)] == [
@@ -68,7 +68,7 @@ def test_pictures_arrive_as_they_were_published(server, collection):
 
 def test_gone_pictures_are_replaced_by_the_next_candidates(server, collection):
     kinds = ["good", "gone", "removed", "text", "cut", "good", "good", "good"]
-    found = collect(candidates(server, kinds), 3, collection, "pictures")
+    found = collect_pictures(candidates(server, kinds), 3, collection, "pictures")
     assert ids(found) == [1, 6, 7]
     assert found.gone == {
         2: "status 404",
@@ -81,9 +81,9 @@ def test_gone_pictures_are_replaced_by_the_next_candidates(server, collection):
 
 def test_nothing_is_asked_for_twice(server, collection):
     records = candidates(server, ["good", "gone", "good"])
-    collect(records, 2, collection, "pictures")
+    collect_pictures(records, 2, collection, "pictures")
     before = server.asked.copy()
-    assert ids(collect(records, 2, collection, "pictures")) == [1, 3]
+    assert ids(collect_pictures(records, 2, collection, "pictures")) == [1, 3]
     assert server.asked == before
 
 
@@ -91,17 +91,17 @@ def test_a_picture_that_cannot_be_reached_holds_its_place(server, collection):
     records = candidates(server, ["good", "down", "good", "good"])
     server.is_down = True
     with pytest.raises(InputError, match="found 2 and 1 that could not be reached"):
-        collect(records, 3, collection, "pictures")
+        collect_pictures(records, 3, collection, "pictures")
     server.is_down = False
-    assert ids(collect(records, 3, collection, "pictures")) == [1, 2, 3]
+    assert ids(collect_pictures(records, 3, collection, "pictures")) == [1, 2, 3]
 
 
 def test_a_picture_that_several_calls_could_not_reach_is_gone(server, collection):
     records = candidates(server, ["good", "broken", "good", "good"])
     for _ in range(3):
         with pytest.raises(InputError, match="could not be reached"):
-            collect(records, 3, collection, "pictures")
-    found = collect(records, 3, collection, "pictures")
+            collect_pictures(records, 3, collection, "pictures")
+    found = collect_pictures(records, 3, collection, "pictures")
     assert ids(found) == [1, 3, 4]
     assert "RemoteProtocolError" in found.gone[2]
 
@@ -111,7 +111,7 @@ def test_a_network_that_is_down_stops_at_once_and_blames_no_picture(server, coll
     server.is_down = True
     for _ in range(4):
         with pytest.raises(InputError, match="run again, what was fetched is kept"):
-            collect(records, 300, collection, "pictures")
+            collect_pictures(records, 300, collection, "pictures")
     assert collection.gone() == {}
     assert len(server.asked) < 100
 
@@ -121,14 +121,16 @@ def test_too_few_pictures_say_why(server, collection):
         InputError,
         match=r"expected 2 pictures, found 1 and 2 that are gone: status 404 \(2\)",
     ):
-        collect(candidates(server, ["good", "gone", "gone"]), 2, collection, "pictures")
+        collect_pictures(
+            candidates(server, ["good", "gone", "gone"]), 2, collection, "pictures"
+        )
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/hostname", "ftp://127.0.0.1/x", "x"])
 def test_only_web_addresses_are_asked(collection, url):
     record = ImageRecord(1, "p.zip", "p/1.jpg", "train", None, ["x"], (url,))
     with pytest.raises(InputError, match="that are gone"):
-        collect([record], 1, collection, "pictures")
+        collect_pictures([record], 1, collection, "pictures")
 
 
 def test_another_file_is_left_alone(tmp_path):
@@ -162,14 +164,14 @@ def no_commons(monkeypatch, server):
 
 def run_collect(raw, out, **fields):
     spec = CollectSpec(dataset="web", reader="yfcc", seed=3, **fields)
-    steps.collect(Request("collect", out.name, {}, spec.model_dump(), out), spec, raw)
+    collect(Request("collect", out.name, {}, spec.model_dump(), out), spec, raw)
     return out
 
 
 def run_prepare(raw, out, pictures, **fields):
     spec = PrepareSpec(dataset="web", reader="yfcc", seed=3, **fields)
     request = Request("prepare", out.name, {}, spec.model_dump(), out)
-    steps.prepare(request, spec, raw, pictures)
+    prepare(request, spec, raw, pictures)
     return read_annotations(out / "annotations.json")
 
 
@@ -215,7 +217,7 @@ def test_a_picture_without_an_address_is_one_clear_line(tmp_path):
     spec = CollectSpec(dataset="nocaps", reader="nocaps")
     request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
     with pytest.raises(InputError, match="expected the address of its picture"):
-        steps.collect(request, spec, raw)
+        collect(request, spec, raw)
 
 
 def test_nocaps_needs_every_picture(tmp_path, server):
@@ -236,7 +238,7 @@ def test_nocaps_needs_every_picture(tmp_path, server):
     spec = CollectSpec(dataset="nocaps", reader="nocaps")
     request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
     with pytest.raises(InputError, match="expected 3 pictures, found 2"):
-        steps.collect(request, spec, raw)
+        collect(request, spec, raw)
     assert not (tmp_path / "k").exists()
 
 
@@ -246,7 +248,15 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, server):
     raw = yfcc_file(tmp_path / "raw.jsonl", server, 400)
     spec = {"dataset": "web", "reader": "yfcc", "sample_size": 200, "seed": 3}
     command = [
-        *(sys.executable, "-m", "tipcap", "collect", "--spec", json.dumps(spec)),
+        *(
+            sys.executable,
+            "-m",
+            "tipcap",
+            "step",
+            "collect",
+            "--spec",
+            json.dumps(spec),
+        ),
         *("--key", "k", "--out", str(tmp_path / "k"), "--raw", str(raw)),
         *("--parents", "{}"),
     ]

@@ -7,9 +7,8 @@ import pytest
 from tests.serving import serving
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
-from tipcap.io.record import Request
-from tipcap.specs import DownloadSpec
-from tipcap.steps.download import download
+from tipcap.step import Request
+from tipcap.steps.download import DownloadSpec, download
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -1,245 +1,298 @@
 import json
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from language_models import FAMILIES, write_language_model
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tipcap.core.decoding import beam_search
 from tipcap.core.types import LanguageModel
 from tipcap.errors import InputError
-from tipcap.io.language_model import (
-    GPT2,
-    Sizes,
-    decode,
-    encode_captions,
-    encode_prompts,
-    load_language_model,
-    load_tokenizer,
-)
+from tipcap.io.language_model import build_language_model, load_language_model
+from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_tensors
 
 CLOSE = 1e-5  # float32 sums in another order
 SENTENCES = ["a red cup stands on a table", "two boats near a house", "a naïve café"]
-
-
-def architecture(**changes):
-    return {
-        "model_type": "gpt2",
-        "vocab_size": 300,
-        "n_positions": 24,
-        "n_embd": 16,
-        "n_layer": 2,
-        "n_head": 4,
-        "eos_token_id": 0,
-        **changes,
-    }
-
-
-def random_weights(config):
-    names = Sizes.__dataclass_fields__
-    model = GPT2(Sizes(**{k: v for k, v in config.items() if k in names}))
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: 0.3 * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in model.state_dict().items()
-    }
-
-
-def write_tokenizer(file, vocab_size=300):
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|endoftext|>"],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(SENTENCES * 4, trainer)
-    tokenizer.save(str(file))
+POSITIONS = 24
+VOCABULARY = 300
+_SPREAD = 10.0  # weights large enough for logits that tell models apart
 
 
 @pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gpt2")
-    (folder / "config.json").write_text(json.dumps(architecture()))
-    save_file(random_weights(architecture()), folder / "model.safetensors")
-    write_tokenizer(folder / "tokenizer.json")
-    return folder
+def folders(tmp_path_factory):
+    """One folder for each family, none of which a test may change."""
+    path = tmp_path_factory.mktemp("families")
+    for family, architecture in FAMILIES.items():
+        write_language_model(
+            path / family, architecture, SENTENCES * 4, VOCABULARY, POSITIONS, _SPREAD
+        )
+    return path
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, folders):
+    """One family: the model as transformers opens it, and as the core sees it."""
+    folder = folders / request.param
+    theirs = transformers_module().AutoModelForCausalLM.from_pretrained(folder)
+    return SimpleNamespace(theirs=theirs.eval(), ours=load_language_model(folder))
+
+
+@pytest.fixture(scope="module")
+def model(folders):
+    return load_language_model(folders / "gpt2")
 
 
 @pytest.fixture
-def folder(shared_folder, tmp_path):
-    """A copy that a test may damage."""
-    for file in shared_folder.iterdir():
+def folder(folders, tmp_path):
+    """A copy of the GPT-2 that a test may damage."""
+    for file in (folders / "gpt2").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def model(shared_folder):
-    return load_language_model(shared_folder)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(shared_folder):
-    return load_tokenizer(shared_folder)
-
-
-@pytest.fixture(scope="module", params=["gelu_new", "relu"])
-def transformers_model(request):
-    from tipcap.io.encoder import open_clip_module
-
-    open_clip_module()  # makes torchvision importable, which transformers needs
-    from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
-
-    config = architecture(bos_token_id=0, activation_function=request.param)
-    theirs = GPT2LMHeadModel(GPT2Config(**config)).eval()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in theirs.parameters():
-        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
-    return theirs.requires_grad_(False)
-
-
-def random_inputs(batch=3, positions=9, seed=2):
+def random_inputs(model, batch=3, positions=9, seed=2):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, positions, 16, generator=generator)
+    return torch.randn(batch, positions, model.lm_dim, generator=generator)
 
 
-def test_logits_are_those_of_transformers(transformers_model, tmp_path):
-    transformers_model.save_pretrained(tmp_path)
-    ours, inputs = load_language_model(tmp_path), random_inputs()
-    expected = transformers_model(inputs_embeds=inputs).logits
-    torch.testing.assert_close(ours.logits(inputs), expected, atol=CLOSE, rtol=CLOSE)
-    ids = torch.tensor([[3, 0, 299]])
-    expected = transformers_model(input_ids=ids).logits
-    logits = ours.logits(ours.embed_tokens(ids))
+def assert_close(logits, expected):
     torch.testing.assert_close(logits, expected, atol=CLOSE, rtol=CLOSE)
+
+
+def test_logits_are_those_of_transformers(family):
+    inputs = random_inputs(family.ours)
+    expected = family.theirs(inputs_embeds=inputs).logits
+    assert_close(family.ours.logits(inputs), expected)
+    ids = torch.tensor([[3, 0, 299]])
+    expected = family.theirs(input_ids=ids).logits
+    assert expected.std() > 0.1  # else any logits would do
+    assert_close(family.ours.logits(family.ours.embed_tokens(ids)), expected)
 
 
 @pytest.mark.parametrize("pieces", [[9], [4, 1, 1, 1, 1, 1], [2, 3, 1, 3]])
-def test_cached_steps_give_the_logits_of_one_pass(model, pieces):
-    inputs = random_inputs()
-    expected = model.logits(inputs)
+def test_cached_steps_give_the_logits_of_one_pass(family, pieces):
+    inputs = random_inputs(family.ours)
+    expected = family.ours.logits(inputs)
     cache, read = None, 0
     for piece in pieces:
-        logits, cache = model.step(inputs[:, read : read + piece], cache)
+        logits, cache = family.ours.step(inputs[:, read : read + piece], cache)
         read += piece
-        torch.testing.assert_close(
-            logits, expected[:, read - 1], atol=CLOSE, rtol=CLOSE
-        )
+        assert_close(logits, expected[:, read - 1])
         assert cache.length == read
 
 
-def test_parts_of_different_lengths_are_read_apart(model):
-    parts = [random_inputs(3, 9, 2), random_inputs(1, 2, 3), random_inputs(4, 5, 4)]
+def test_parts_of_different_lengths_are_read_apart(family):
+    model = family.ours
+    sizes = [(3, 9), (1, 2), (4, 5)]
+    parts = [random_inputs(model, *size, seed) for seed, size in enumerate(sizes)]
     expected = torch.cat([model.logits(part).flatten(0, 1) for part in parts])
     wanted = torch.tensor([48, 0, 26, 27, 29, 30])
-    logits = model.head(model.hidden(parts, wanted))
-    torch.testing.assert_close(logits, expected[wanted], atol=CLOSE, rtol=CLOSE)
+    calls = []
+    with model.base.register_forward_hook(lambda *call: calls.append(call)):
+        states = model.hidden(parts, wanted)
+    assert_close(model.head(states), expected[wanted])
+    assert len(calls) == 1  # what a model costs beside its arithmetic is paid once
 
 
-def test_selected_rows_of_the_cache_go_on_like_their_originals(model):
-    inputs, rows = random_inputs(), torch.tensor([2, 0, 2, 2])
-    _, cache = model.step(inputs[:, :8], None)
-    logits, _ = model.step(inputs[rows, 8:], cache.select(rows))
-    expected = model.logits(inputs)[rows, -1]
-    torch.testing.assert_close(logits, expected, atol=CLOSE, rtol=CLOSE)
+def test_a_model_that_sees_a_window_alone_reads_each_part_with_its_mask():
+    sizes = {**FAMILIES["llama"], "model_type": "mistral", "sliding_window": 2}
+    model = build_language_model(sizes, VOCABULARY, 0)
+    parts = [random_inputs(model, *size) for size in ((2, 7), (1, 3))]
+    early = parts[0].clone()
+    early[:, 0] += 1
+    wanted = torch.tensor([1, 6, 13, 16])
+    one, other = (model.hidden([part, parts[1]], wanted) for part in (parts[0], early))
+    expected = [
+        model.hidden([part], torch.tensor([row]))
+        for part, row in ((parts[0], 1), (parts[0], 6), (parts[0], 13), (parts[1], 2))
+    ]
+    assert_close(one, torch.cat(expected))
+    assert_close(one[1:], other[1:])  # two layers see two positions back
+    assert not torch.allclose(one[0], other[0])
 
 
-def test_model_is_what_the_core_asks_for(model):
+def test_what_follows_the_wanted_positions_changes_nothing(family):
+    inputs, wanted = random_inputs(family.ours), torch.tensor([0, 3, 9, 12])
+    padded = torch.cat([inputs[:, :4], 7 * inputs[:, 4:]], 1)
+    first, second = (family.ours.hidden([i], wanted) for i in (inputs, padded))
+    assert_close(second, first)
+
+
+def test_selected_rows_of_the_cache_go_on_and_leave_the_cache_as_it_was(family):
+    model, inputs = family.ours, random_inputs(family.ours)
+    expected, rows = model.logits(inputs), torch.tensor([2, 0, 2, 2])
+    _, held = model.step(inputs[:, :7], None)
+    for _ in range(2):
+        cache = held.select(rows)
+        for position in (7, 8):
+            logits, cache = model.step(inputs[rows, position : position + 1], cache)
+            assert_close(logits, expected[rows, position])
+    logits, _ = model.step(inputs[:, 7:], held)
+    assert_close(logits, expected[:, -1])
+
+
+def test_every_family_is_what_the_core_asks_for(family):
+    model = family.ours
     assert isinstance(model, LanguageModel)
-    assert (model.lm_dim, model.end_of_text, model.max_positions) == (16, 0, 24)
-    assert not model.training
+    assert (model.end_of_text, model.max_positions) == (0, POSITIONS)
+    assert not model.train().training
     assert not any(p.requires_grad for p in model.parameters())
+    embedding = family.theirs.get_input_embeddings().weight
+    assert model.lm_dim == embedding.shape[1]
 
 
-def test_gradients_pass_through_the_frozen_model(model):
-    inputs = random_inputs().requires_grad_()
-    model.logits(inputs)[0, 4].sum().backward()
+def test_a_tied_head_is_kept_once_and_an_untied_one_with_the_model(family):
+    names = set(family.ours.state_dict())
+    tied = family.theirs.config.tie_word_embeddings
+    assert any(name.startswith("own_head.") for name in names) != tied
+    count = sum(p.numel() for p in family.theirs.parameters())
+    assert sum(t.numel() for t in family.ours.state_dict().values()) == count
+
+
+def test_a_saved_model_is_one_file_that_loads_to_the_same_logits(family, tmp_path):
+    family.ours.save(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    again = transformers_module().AutoModelForCausalLM.from_pretrained(tmp_path)
+    inputs = random_inputs(family.ours)
+    expected = family.ours.logits(inputs)
+    assert torch.equal(again.eval()(inputs_embeds=inputs).logits, expected)
+
+
+def test_gradients_pass_through_the_frozen_model(family):
+    inputs = random_inputs(family.ours).requires_grad_()
+    family.ours.logits(inputs)[0, 4].sum().backward()
     assert inputs.grad[0, :5].abs().sum(1).min() > 0
     assert inputs.grad[0, 5:].abs().sum() == 0  # causal
-    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None for p in family.ours.parameters())
 
 
-def test_loading_draws_no_random_numbers(folder):
+def test_dropout_of_the_configuration_is_off(folder):
+    change_config(folder, resid_pdrop=0.9, embd_pdrop=0.9, attn_pdrop=0.9)
+    model = load_language_model(folder).train()
+    inputs = random_inputs(model)
+    assert torch.equal(model.logits(inputs), model.logits(inputs))
+
+
+def test_neither_loading_nor_building_draws_random_numbers(folder):
     before = torch.get_rng_state()
     load_language_model(folder)
+    build_language_model(FAMILIES["llama"], VOCABULARY, 0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_published_files_with_prefix_head_and_masks_are_read(folder, model):
-    published = {
-        **{f"transformer.{name}": t for name, t in model.state_dict().items()},
-        "transformer.h.0.attn.bias": torch.ones(1, 1, 24, 24),
-        "lm_head.weight": model.wte.weight.detach().clone(),
-    }
+def test_the_names_of_the_published_gpt2_are_read(folder, model):
+    """Without prefix, with the head beside the embedding it is tied to, and with causal masks."""
+    weights = read_tensors(folder / "model.safetensors")
+    published = {name.removeprefix("transformer."): t for name, t in weights.items()}
+    published["h.0.attn.bias"] = torch.ones(1, 1, POSITIONS, POSITIONS)
+    published["lm_head.weight"] = published["wte.weight"].clone()
     save_file(published, folder / "model.safetensors")
-    inputs = random_inputs()
+    inputs = random_inputs(model)
     assert torch.equal(load_language_model(folder).logits(inputs), model.logits(inputs))
 
 
 def test_half_precision_weights_become_float32(folder):
-    halves = {k: t.half() for k, t in random_weights(architecture()).items()}
+    weights = read_tensors(folder / "model.safetensors")
+    halves = {name: tensor.half() for name, tensor in weights.items()}
     save_file(halves, folder / "model.safetensors")
-    assert load_language_model(folder).logits(random_inputs()).dtype == torch.float32
+    change_config(folder, dtype="float16")
+    model = load_language_model(folder)
+    assert model.logits(random_inputs(model)).dtype == torch.float32
 
 
-def test_more_positions_than_there_are_is_refused(model):
-    _, cache = model.step(random_inputs(positions=24), None)
-    with pytest.raises(InputError, match="at most 24 positions, found 25"):
-        model.step(random_inputs(positions=1), cache)
+def test_more_positions_than_there_are_is_refused(family):
+    model = family.ours
+    _, cache = model.step(random_inputs(model, positions=POSITIONS), None)
+    for read in (
+        lambda: model.step(random_inputs(model, positions=1), cache),
+        lambda: model.logits(random_inputs(model, positions=POSITIONS + 1)),
+    ):
+        with pytest.raises(InputError, match="at most 24 positions, found 25"):
+            read()
 
 
 def change_weights(folder, change):
     file = folder / "model.safetensors"
     weights = read_tensors(file)
     change(weights)
-    save_file(weights, file)
+    save_file(weights, file, {"format": "pt"})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("h.1.mlp.c_fc.bias"), r"h.1.mlp.c_fc.bias.*found none"),
-        (lambda w: w.update(extra=torch.ones(1)), r"'extra' .* shape none"),
         (
-            lambda w: w.update({"wpe.weight": torch.ones(8, 16)}),
-            r"wpe.weight.*\(24, 16\).*found \(8, 16\)",
+            lambda w: w.pop("transformer.h.1.mlp.c_fc.bias"),
+            r"none that fits for .*h\.1\.mlp\.c_fc\.bias",
         ),
         (
-            lambda w: w.update({"lm_head.weight": torch.ones(300, 16)}),
-            r"lm_head.weight to equal wte.weight",
+            lambda w: w.update({"transformer.wpe.weight": torch.ones(8, 16)}),
+            r"none that fits for .*wpe\.weight",
         ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(folder, change, message):
     change_weights(folder, change)
+    refused(folder, message)
+
+
+def change_config(folder, **changes):
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def refused(folder, message):
     with pytest.raises(InputError, match=message) as error:
         load_language_model(folder)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("changes", "message"),
     [
-        ({"model_type": "gptj"}, "model_type to be 'gpt2', found 'gptj'"),
-        ({"activation_function": "silu"}, "activation_function"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings"),
-        ({"n_head": 3}, "multiple of n_head, found 16 and 3"),
-        ({"n_inner": 5}, "n_inner to be 64, found 5"),
-        ({"n_layer": "2"}, "n_layer to be a number.*found '2'"),
-        ({"eos_token_id": None}, "eos_token_id.*found None"),
+        ({"model_type": "t5"}, r"\(t5\): expected a decoder-only .* encoder-decoder"),
+        ({"model_type": "vit"}, r"\(vit\): expected a causal language model"),
+        ({"model_type": "gpt99"}, "model that transformers has.*gpt99"),
+        ({"n_head": 3}, "expected the weights of a gpt2.*divisible"),
     ],
 )
-def test_configurations_of_other_models_are_refused(folder, change, message):
-    (folder / "config.json").write_text(json.dumps(architecture(**change)))
+def test_configurations_of_other_models_are_refused(folder, changes, message):
+    change_config(folder, **changes)
+    refused(folder, message)
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (
+            {"model_type": "bert", **SMALL, "intermediate_size": 8},
+            r"\(bert\).*other logits",
+        ),
+        ({"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1}, "mamba"),
+        (
+            {
+                "model_type": "gemma2",
+                **SMALL,
+                "intermediate_size": 8,
+                "num_key_value_heads": 2,
+                "head_dim": 8,
+            },
+            "head's output is changed",
+        ),
+        ({"model_type": "t5", "d_model": 16}, "decoder-only architecture .*t5"),
+        ({"model_type": "gpt99"}, "decoder-only architecture .*gpt99"),
+        ({"n_embd": 15, "n_head": 4}, "decoder-only architecture .*divisible"),
+        ({"model_type": "bloom", "hidden_size": 16, "n_head": 2}, "max_position"),
+    ],
+)
+def test_architectures_that_the_core_cannot_use_are_one_line(architecture, message):
     with pytest.raises(InputError, match=message) as error:
-        load_language_model(folder)
+        build_language_model(architecture, VOCABULARY, 0)
     assert "\n" not in str(error.value)
 
 
@@ -249,98 +302,21 @@ def test_missing_and_damaged_files_are_named(folder, name, content):
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_bytes(content)
-    load = load_tokenizer if name == "tokenizer.json" else load_language_model
-    with pytest.raises(InputError, match=name) as error:
-        load(folder)
-    assert "\n" not in str(error.value)
+    refused(folder, name)
 
 
-def test_tokeniser_of_another_model_is_refused(folder):
-    write_tokenizer(folder / "tokenizer.json", vocab_size=280)
-    with pytest.raises(InputError, match=r"expected 300 tokens .* found 280"):
-        load_tokenizer(folder)
+def test_weights_that_are_no_safetensors_are_not_read(folder):
+    weights = folder / "model.safetensors"
+    torch.save(read_tensors(weights), folder / "pytorch_model.bin")
+    weights.unlink()
+    refused(folder, "model.safetensors: expected a file, found none")
 
 
-def test_captions_survive_encoding_and_decoding(tokenizer):
-    captions = [*SENTENCES, "UPPER case, 12 % — ☂"]
-    tokens, truncated = encode_captions(tokenizer, captions, 200)
-    assert decode(tokenizer, *tokens) == captions
-    assert truncated == 0
-
-
-def test_every_caption_that_fits_ends_with_end_of_text(tokenizer):
-    captions = ["", *SENTENCES]
-    tokens, _ = encode_captions(tokenizer, captions, 200)
-    assert tokens.ids.shape[1] == tokens.length.max()
-    for caption, ids, length in zip(captions, *tokens, strict=True):
-        expected = tokenizer.encode(caption).ids
-        assert ids[:length].tolist() == [*expected, 0]
-        assert (ids[length:] == 0).all()
-
-
-def test_captions_that_do_not_fit_are_cut_and_counted(tokenizer):
-    whole, _ = encode_captions(tokenizer, SENTENCES, 200)
-    longest = int(whole.length.max())
-    _, truncated = encode_captions(tokenizer, SENTENCES, longest)
-    assert truncated == 0
-    tokens, truncated = encode_captions(tokenizer, SENTENCES, longest - 1)
-    row = int(whole.length.argmax())
-    assert truncated == (whole.length == longest).sum()
-    assert tokens.length[row] == longest - 1
-    # its end is missing, so it must not look finished
-    assert torch.equal(tokens.ids[row], whole.ids[row, : longest - 1])
-    assert tokens.ids[row, -1] != 0
-
-
-def test_prompts_have_no_end_and_are_kept_whole_or_left_out(tokenizer):
-    prompts = ["", "a cat", SENTENCES[0]]
-    lengths = [len(tokenizer.encode(prompt).ids) for prompt in prompts]
-    tokens, too_long = encode_prompts(tokenizer, prompts, max(lengths))
-    assert tokens.length.tolist() == lengths
-    assert too_long == 0
-    assert decode(tokenizer, *tokens) == prompts
-    cut, too_long = encode_prompts(tokenizer, prompts, max(lengths) - 1)
-    assert cut.length.tolist() == [*lengths[:2], 0]
-    assert too_long == 1
-
-
-def test_text_that_looks_like_the_end_is_not_the_end(tokenizer):
-    tokens, _ = encode_captions(tokenizer, ["a cup <|endoftext|> on"], 200)
-    assert 0 not in tokens.ids[0, : tokens.length[0] - 1]
-    assert decode(tokenizer, *tokens) == ["a cup <|endoftext|> on"]
-
-
-def test_no_captions_are_no_tokens(tokenizer):
-    tokens, truncated = encode_captions(tokenizer, [], 10)
-    assert (len(tokens.ids), len(tokens.length), truncated) == (0, 0, 0)
-
-
-def test_captions_are_encoded_alike_in_any_number_of_chunks(tokenizer, monkeypatch):
-    whole, cut = encode_captions(tokenizer, SENTENCES * 3, 5)
-    monkeypatch.setattr("tipcap.io.language_model._CHUNK", 2)
-    pieces, cut_in_pieces = encode_captions(tokenizer, SENTENCES * 3, 5)
-    assert torch.equal(whole.ids, pieces.ids)
-    assert torch.equal(whole.length, pieces.length)
-    assert cut == cut_in_pieces > 0
-
-
-def test_decoded_captions_are_one_line(tokenizer):
-    tokens, _ = encode_captions(tokenizer, [" a\ncup\u2028on \r\n it "], 99)
-    assert decode(tokenizer, *tokens) == ["a cup on it"]
-
-
-def test_beam_search_gives_equal_captions_alone_and_together(model):
-    prefix = random_inputs(batch=12, positions=4)
+def test_beam_search_gives_equal_captions_alone_and_together(family):
+    model = family.ours
+    prefix = random_inputs(model, batch=12, positions=4)
     together = beam_search(model, prefix, 5, 10, model.end_of_text)
     for row, ids, length, _ in zip(prefix, *together, strict=True):
         alone = beam_search(model, row[None], 5, 10, model.end_of_text)
         assert alone.length[0] == length
         assert torch.equal(alone.ids[0, :length], ids[:length])
-
-
-def test_import_needs_neither_transformers_nor_torchvision():
-    code = (
-        "import sys, tipcap.io.language_model; "
-        "sys.exit(bool({'transformers', 'torchvision'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

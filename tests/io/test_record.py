@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tipcap import __version__
-from tipcap.io.record import Request, artefact
+from tipcap.io.record import artefact
+from tipcap.step import Request
 
 
 @pytest.fixture

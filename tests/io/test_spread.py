@@ -52,7 +52,7 @@ def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
     ]
     for name in ("out", "corpus", "texts", "language-model", "checkpoints"):
         words += [f"--{name}", str(tmp_path / name)]
-    command = [sys.executable, "-m", "tipcap", "spread", "--devices", "1"]
+    command = [sys.executable, "-m", "tipcap", "step", "spread", "--devices", "1"]
     command += ["--nodes", "2", "--threads", "3", "--", *words]
     done = subprocess.run(
         command, env=srun, capture_output=True, text=True, timeout=180
@@ -77,7 +77,7 @@ def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
 def test_what_cannot_be_spread_is_one_line(capsys, monkeypatch, words, expected):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(SystemExit) as caught:
-        main(["spread", *words])
+        main(["step", "spread", *words])
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert expected in line

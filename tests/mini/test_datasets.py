@@ -6,11 +6,10 @@ import pytest
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_raw
 from tipcap.io.encoder import small_tokenize
-from tipcap.io.record import Request
+from tipcap.io.pretraining import train_tokenizer
 from tipcap.mini.datasets import STYLES, draw_items, member_name, raw_document
-from tipcap.specs import DrawSpec
-from tipcap.steps.data import draw
-from tipcap.steps.models import train_tokenizer
+from tipcap.step import Request
+from tipcap.steps.draw import DrawSpec, draw
 
 NOVEL = {"umbrella", "key", "mushroom", "rocket", "spaceship"}
 DATASETS = {

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from tipcap.io.encoder import build_small_model
-from tipcap.io.language_model import GPT2, Sizes
+from tipcap.io.language_model import build_language_model
+from tipcap.io.pretraining import initialise
 from tipcap.mini.pretrain import (
     Schedule,
     normalise_pixels,
     train_encoder,
     train_language_model,
 )
-from tipcap.steps.models import initialise
 
 NUM_COLOURS = 8
 VOCABULARY = 20
@@ -53,16 +53,9 @@ def trained_encoder(parameters, num_steps, seed=0):
 
 def trained_language_model(num_steps, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    sizes = Sizes(
-        vocab_size=VOCABULARY,
-        n_positions=16,
-        n_embd=16,
-        n_layer=1,
-        n_head=2,
-        eos_token_id=0,
-    )
-    model = GPT2(sizes)
-    initialise(model, 1, generator)
+    sizes = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = build_language_model(sizes, VOCABULARY, 0)
+    initialise(model, generator)
     counting = (torch.arange(16)[None] + torch.arange(VOCABULARY)[:, None]) % VOCABULARY
     records = []
     train_language_model(

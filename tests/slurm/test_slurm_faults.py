@@ -7,6 +7,8 @@ import time
 import pytest
 from small_world import BIN, PYTHONPATH, WORLD, wait_for
 
+from tipcap.plan.commands import arguments
+
 
 @pytest.fixture
 def same(undisturbed):
@@ -167,8 +169,10 @@ def test_a_controller_that_crashes_and_comes_back_is_waited_for(
 
 
 def test_two_trainings_of_one_key_on_two_nodes_take_turns(untrained, cluster, same):
-    words = untrained.plan.arguments("train", untrained.train)
-    command = shlex.join([str(BIN / "tipcap"), "train", *words, "--device", "cpu"])
+    words = arguments(untrained.plan, "train", untrained.train)
+    command = shlex.join(
+        [str(BIN / "tipcap"), "step", "train", *words, "--device", "cpu"]
+    )
     untrained.hold()
     jobs = [
         cluster.ask(

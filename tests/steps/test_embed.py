@@ -10,11 +10,11 @@ from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
 from tipcap.io.encoder import load_encoder
 from tipcap.io.pictures import PictureArchives
-from tipcap.io.record import Request
-from tipcap.specs import DrawSpec, EmbedSpec, EstimateSpec, PrepareSpec
-from tipcap.steps.data import draw, prepare
-from tipcap.steps.embed import embed
-from tipcap.steps.estimate import estimate
+from tipcap.step import Request
+from tipcap.steps.draw import DrawSpec, draw
+from tipcap.steps.embed import EmbedSpec, embed
+from tipcap.steps.estimate import EstimateSpec, estimate
+from tipcap.steps.prepare import PrepareSpec, prepare
 
 CAPTIONS = 3
 
@@ -49,7 +49,7 @@ def run(dataset, encoder, out, modality="image", split="train"):
         dataset / "prepare" / "annotations.json",
         encoder,
         sorted((dataset / "draw" / "pictures").glob("*.zip")),
-        "cpu",
+        device="cpu",
     )
     return out / "embeddings.safetensors"
 

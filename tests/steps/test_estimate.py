@@ -7,10 +7,9 @@ from torch.nn.functional import normalize
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
 from tipcap.io.embeddings import write_embeddings
-from tipcap.io.record import Request
 from tipcap.io.store import read_tensors
-from tipcap.specs import EstimateSpec
-from tipcap.steps.estimate import estimate
+from tipcap.step import Request
+from tipcap.steps.estimate import EstimateSpec, estimate
 
 DIM = 6
 NUM_IMAGES = 4000

@@ -1,28 +1,27 @@
 """Stage 2 and simulated prompts over files: a captioner of the smallest kind, with real nouns."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from language_models import FAMILIES, write_language_model
 from test_train import folder, trained  # noqa: F401
 
 from tipcap.core.captioner import prefix_loss
 from tipcap.core.prompts import prompt_text
 from tipcap.errors import InputError
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
-from tipcap.io.record import Request
+from tipcap.io import captioning
+from tipcap.io.captioning import caption_embeddings, load_captioner
+from tipcap.io.embeddings import corpus_captions, read_embeddings
 from tipcap.io.store import read_tensors, write_json, write_tensors
-from tipcap.specs import GenerateSpec, NounsSpec, PromptSpec
+from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
+from tipcap.io.training_run import CurveLog
+from tipcap.step import Request
 from tipcap.steps import prompt as step
-from tipcap.steps.generate import (
-    Simulation,
-    caption_embeddings,
-    generate,
-    load_captioner,
-)
-from tipcap.steps.nouns import nouns
-from tipcap.steps.train import CurveLog, corpus_captions
+from tipcap.steps.generate import GenerateSpec, generate
+from tipcap.steps.nouns import NounsSpec, nouns
+from tipcap.steps.prompt import PromptSpec
 
 SIZES = {"prompts": "nouns", "seed": 0, "batch_size": 4, "learning_rate": 1e-3}
 
@@ -53,8 +52,8 @@ def prompted(folder, base, out, **fields):  # noqa: F811
         folder / "lm",
         base / "nouns/nouns.json",
         None,
-        out.with_name(f"{out.name}-checkpoints"),
-        "cpu",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
+        device="cpu",
     )
     return read_tensors(out / "model.safetensors")
 
@@ -108,13 +107,13 @@ def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "caption_embeddings", say)
+        patch.setattr(captioning, "caption_embeddings", say)
         patch.setattr(CurveLog, "on_checkpoint", save)
         with pytest.raises(KilledError):
             prompted(folder, base, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     said.clear()
-    monkeypatch.setattr(step, "caption_embeddings", say)
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
     prompted(folder, base, tmp_path / "out")
     assert said == (
         ["rough captions 2/2"] if after == "rough captions of epoch 1" else []
@@ -174,11 +173,12 @@ def test_a_model_without_the_record_of_its_training_is_refused(folder, base, tmp
         prompted(folder, tmp_path, tmp_path / "out")
 
 
-def generated(folder, model, out, simulation=None, **fields):  # noqa: F811
+def generated(folder, model, out, files_of_prompts=(), **fields):  # noqa: F811
     spec = GenerateSpec(split="train", beam=2, max_tokens=10, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
-    files = (model, folder / "lm", folder / "images.safetensors")
-    generate(request, spec, *files, "cpu", simulation)
+    files = (folder / "annotations.json", model, folder / "lm")
+    images = folder / "images.safetensors"
+    generate(request, spec, *files, images, None, *files_of_prompts, device="cpu")
     return json.loads((out / "captions.json").read_text())
 
 
@@ -186,9 +186,7 @@ def simulation_of(folder, model, path):  # noqa: F811
     generated(folder, model, path / "rough")
     dataset, rough = folder / "annotations.json", path / "rough/captions.json"
     of_dataset = words_of(path / "nouns", "train", dataset)
-    return Simulation(
-        dataset, rough, of_dataset, words_of(path / "rough_nouns", None, captions=rough)
-    )
+    return (rough, of_dataset, words_of(path / "rough_nouns", None, captions=rough))
 
 
 def test_simulated_prompts_name_words_of_the_image_that_its_rough_caption_lacks(
@@ -247,3 +245,30 @@ def test_captions_of_prompts_of_many_lengths_equal_those_one_by_one(folder, base
     assert every == [said(torch.tensor([row]))[0] for row in range(6)]
     plain = caption_embeddings(captioner, lm, tokenizer, vectors, 3, 10)
     assert [every[0], every[4]] == [plain[0], plain[4]]
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gpt2"])
+def test_every_family_is_trained_with_captions_and_prompts_and_writes(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    family,
+):
+    """What the other tests of the steps show of GPT-2, in short."""
+    copy = tmp_path / "files"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lm"))
+    words = json.loads((folder / "annotations.json").read_text())["images"]
+    texts = [caption for image in words for caption in image["captions"]]
+    write_language_model(copy / "lm", FAMILIES[family], texts, positions=64)
+    fields = {"max_caption_tokens": 12, "epochs": 12, "learning_rate": 1e-2}
+    trained(copy, tmp_path / "train", language_model_trainable=True, **fields)
+    curve = (tmp_path / "train/metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in curve]
+    assert losses[-1] < 0.8 * losses[0]
+    shutil.copytree(base / "nouns", tmp_path / "nouns")
+    after = prompted(copy, tmp_path, tmp_path / "out")
+    assert any(name.startswith("language_model.") for name in after)
+    model = tmp_path / "out/model.safetensors"
+    simulation = simulation_of(copy, model, tmp_path / "simulation")
+    said = generated(copy, model, tmp_path / "said", simulation, prompts="simulated")
+    assert any(row["caption"] for row in said)

@@ -6,7 +6,7 @@ import pytest
 from tipcap.errors import InputError
 from tipcap.io.spice import Spice
 from tipcap.io.store import write_json
-from tipcap.steps.score import score, spice_tools
+from tipcap.steps.score import score
 
 pytestmark = pytest.mark.slow  # Java's tokeniser
 
@@ -100,9 +100,8 @@ def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
 
     monkeypatch.setattr("tipcap.io.scoring.Spice", Fake)
     monkeypatch.chdir(world)  # where no parses are shipped
-    tools = spice_tools(Path("jars"), None, 3)
     run = request_of(world, "a", metrics=["spice", "rouge_l"])
-    score([run], world / "score", world / "index.json", tools)
+    score([run], world / "score", world / "index.json", spice=Path("jars"), threads=3)
     assert given == [(Path("jars"), Path("jars/parses"), 3, None)]
     scores = json.loads((world / "score/a/scores.json").read_text())
     assert scores["corpus"]["SPICE"] == 0.25

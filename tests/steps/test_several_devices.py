@@ -14,11 +14,11 @@ import torch
 from test_train import curves, folder, trained  # noqa: F401
 
 from tipcap.cli import STOPPED
-from tipcap.io.record import Request
 from tipcap.io.store import read_tensors
-from tipcap.specs import NounsSpec, TrainSpec
-from tipcap.specs import PromptSpec as Prompt
-from tipcap.steps.nouns import nouns
+from tipcap.step import Request
+from tipcap.steps.nouns import NounsSpec, nouns
+from tipcap.steps.prompt import PromptSpec as Prompt
+from tipcap.steps.train import TrainSpec
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def training(folder, out, **fields):  # noqa: F811
 
 
 def start(devices, words, **environment):
-    command = [sys.executable, "-m", "tipcap"]
+    command = [sys.executable, "-m", "tipcap", "step"]
     if devices > 1:
         command += ["spread", "--devices", str(devices), "--"]
     return subprocess.Popen(

@@ -3,10 +3,9 @@ import json
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.record import Request
 from tipcap.io.store import write_json
-from tipcap.specs import NounsSpec
-from tipcap.steps.nouns import nouns, read_nouns
+from tipcap.step import Request
+from tipcap.steps.nouns import NounsSpec, nouns, read_nouns
 
 
 def found_in(folder, split=None, dataset=None, captions=None):

@@ -6,17 +6,16 @@ import threading
 import pytest
 import torch
 import torch.nn.functional as F
+from language_models import FAMILIES, write_language_model
 
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError, Stopped
 from tipcap.io.embeddings import read_embeddings, write_embeddings
-from tipcap.io.language_model import GPT2, Sizes
-from tipcap.io.record import Request
 from tipcap.io.store import locked, read_tensors, write_json, write_tensors
-from tipcap.specs import GenerateSpec, TrainSpec
-from tipcap.steps.generate import generate
-from tipcap.steps.models import initialise, train_tokenizer
-from tipcap.steps.train import CurveLog, train_captioner
+from tipcap.io.training_run import CurveLog
+from tipcap.step import Request
+from tipcap.steps.generate import GenerateSpec, generate
+from tipcap.steps.train import TrainSpec, train_captioner
 
 DIM = 8
 POSITIONS = 192
@@ -50,25 +49,9 @@ def folder(tmp_path_factory):
         path / "images.safetensors",
         Embeddings(unit(6), torch.arange(1, 7), torch.zeros(6, dtype=torch.int64)),
     )
-    lm = path / "lm"
-    lm.mkdir()
-    tokenizer = train_tokenizer([text for c in captions.values() for text in c], 280)
-    tokenizer.save(str(lm / "tokenizer.json"))
-    sizes = Sizes(tokenizer.get_vocab_size(), POSITIONS, 16, 1, 2, 1e-5, 0)
-    model = GPT2(sizes)
-    initialise(model, 1, generator)
-    write_tensors(lm / "model.safetensors", model.state_dict())
-    write_json(
-        lm / "config.json",
-        {
-            "vocab_size": sizes.vocab_size,
-            "n_positions": POSITIONS,
-            "n_embd": 16,
-            "n_layer": 1,
-            "n_head": 2,
-            "eos_token_id": 0,
-        },
-    )
+    texts = [text for c in captions.values() for text in c]
+    sizes = {**FAMILIES["gpt2"], "n_layer": 1, "n_head": 2}
+    write_language_model(path / "lm", sizes, texts, positions=POSITIONS)
     return path
 
 
@@ -84,8 +67,8 @@ def trained(folder, out, images=None, **fields):
         folder / "lm",
         None,
         images,
-        out.with_name(f"{out.name}-checkpoints"),
-        "cpu",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
+        device="cpu",
     )
     return json.loads((out / "meta.json").read_text())
 
@@ -94,7 +77,16 @@ def generated(folder, model, out, images, **fields):
     spec = GenerateSpec(split="train", beam=1, max_tokens=20, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
     texts = folder / "texts.safetensors"
-    generate(request, spec, model, folder / "lm", images, "cpu", texts=texts)
+    generate(
+        request,
+        spec,
+        folder / "annotations.json",
+        model,
+        folder / "lm",
+        images,
+        texts,
+        device="cpu",
+    )
     rows = json.loads((out / "captions.json").read_text())
     return {row["image_id"]: row["caption"] for row in rows}
 
@@ -134,7 +126,7 @@ def test_a_tuned_language_model_is_saved_and_captions_are_written_by_it(
 def test_weights_of_another_tuned_language_model_are_one_line(folder, tmp_path):
     trained(folder, tmp_path / "out", language_model_trainable=True)
     tensors = read_tensors(tmp_path / "out/model.safetensors")
-    name = "language_model.wpe.weight"
+    name = "language_model.base.wpe.weight"
     write_tensors(tmp_path / "bad.safetensors", {**tensors, name: tensors[name][:5]})
     with pytest.raises(InputError, match=r"expected the weights of .*lm, found others"):
         generated(
@@ -177,10 +169,11 @@ def test_a_projection_without_its_memory_says_so(folder, tmp_path):
         generate(
             Request("generate", "key", {}, {}, tmp_path / "o"),
             spec,
+            folder / "annotations.json",
             tmp_path / "out/model.safetensors",
             folder / "lm",
             folder / "images.safetensors",
-            "cpu",
+            device="cpu",
         )
 
 

@@ -3,8 +3,6 @@
 `config/paper.yaml` names the real data and weights, `config/mini.yaml` what the project makes itself.
 """
 
-import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
 from tipcap.errors import InputError
-from tipcap.specs import Count, DownloadSpec, Name, Rate, Reader, Seed
+from tipcap.specs import Count, Name, Rate, Reader, Seed
 
 
 class _Declared(BaseModel):
@@ -203,37 +201,3 @@ def load_world(path: Path) -> World:
             )
         fields = {**below, **fields}
     return check(World, fields, str(path))
-
-
-def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
-    """Return the files of downloads.csv by name; several addresses are parted by a bar.
-
-    Raises:
-        InputError: no such file, other columns, or two rows of one name.
-    """
-    columns = ["file", "urls", "sha256", "bytes", "licence", "note"]
-    found: dict[str, DownloadSpec] = {}
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a list of files to download, found none; a world that downloads needs it"
-        ) from error
-    reader = csv.DictReader(text.splitlines())
-    if reader.fieldnames != columns:
-        raise InputError(
-            f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
-        )
-    for row in reader:
-        where = f"{path}: line {reader.line_num}"
-        if row["file"] in found:
-            raise InputError(
-                f"{where}: expected each file once, found {row['file']!r} twice; remove one, mirrors go into urls"
-            )
-        known = {
-            name: row[name] or None for name in ("sha256", "bytes")
-        }  # empty: not known
-        urls = tuple(url.strip() for url in row["urls"].split("|") if url.strip())
-        fields = {"file": row["file"], "urls": urls, **known}
-        found[row["file"]] = check(DownloadSpec, fields, where)
-    return found

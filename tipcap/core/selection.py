@@ -71,3 +71,23 @@ def split_pairs(pairs: Pairs, chosen: Int[Tensor, " chosen"]) -> tuple[Pairs, Pa
         Pairs(*(field[inside] for field in pairs)),
         Pairs(*(field[~inside] for field in pairs)),
     )
+
+
+def sample_captions(
+    texts: Embeddings, num_captions: int | None, seed: int
+) -> Embeddings:
+    """Return a seeded sample of the captions of a corpus, in their order; all where no number is asked.
+
+    Raises:
+        InputError: the corpus has fewer.
+    """
+    there = len(texts.vectors)
+    if num_captions is None:
+        return texts
+    if num_captions > there:
+        raise InputError(
+            f"prompt: expected at most {there} captions (the corpus), found num_captions {num_captions}; lower it in the world's file"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(there, generator=generator)[:num_captions].sort().values
+    return Embeddings(*(field[rows] for field in texts))

@@ -1,4 +1,4 @@
-"""The bundles of arrays that steps hand to each other, and the seams to CLIP and GPT-2."""
+"""The bundles of arrays that steps hand to each other, and the seam to the language model."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -35,7 +35,7 @@ class TokenBatch(NamedTuple):
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """GPT-2 as the captioner sees it (an `nn.Module`)."""
+    """A decoder-only language model as the captioner sees it (an `nn.Module`)."""
 
     lm_dim: int
     end_of_text: int
@@ -68,23 +68,13 @@ class LanguageModel(Protocol):
         ...
 
 
-class Cache(NamedTuple):
-    """Keys and values of all layers; `select` reorders or drops rows of the batch."""
-
-    keys: tuple[Float[Tensor, "batch head position head_dim"], ...]
-    values: tuple[Float[Tensor, "batch head position head_dim"], ...]
+@runtime_checkable
+class Cache(Protocol):
+    """Keys and values of all layers for the positions read so far, which nothing changes."""
 
     def select(self, rows: Int[Tensor, " row"]) -> "Cache":
         """Return the cache of these rows of the batch, in this order."""
-        return Cache(
-            tuple(k.index_select(0, rows) for k in self.keys),
-            tuple(v.index_select(0, rows) for v in self.values),
-        )
-
-    @property
-    def length(self) -> int:
-        """Number of positions so far."""
-        return int(self.keys[0].shape[2])
+        ...
 
 
 def device_of(module: torch.nn.Module) -> torch.device:

@@ -115,7 +115,7 @@ class Collected(NamedTuple):
     """Why others are not, by image id."""
 
 
-def collect(
+def collect_pictures(
     candidates: Sequence[ImageRecord],
     num_wanted: int,
     collection: Collection,

@@ -6,6 +6,7 @@ import torch
 
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
 from tipcap.io.store import read_tensors, write_tensors
 
 _UNIT_NORM_TOLERANCE = (
@@ -73,3 +74,28 @@ def check_embeddings(embeddings: Embeddings, where: str) -> None:
             f"{where}: expected unit-norm embeddings, found norm {norms[row]:.4f} in row {row} "
             f"(image {int(embeddings.image_id[row])}); run embed again"
         )
+
+
+def corpus_captions(annotations: Path, texts: Embeddings) -> list[str]:
+    """Return the caption of every text embedding, in the embeddings' order.
+
+    Raises:
+        InputError: an embedding of a caption that the annotations lack.
+    """
+    captions = {
+        (record.image_id, number): caption
+        for record in read_annotations(annotations)
+        for number, caption in enumerate(record.captions)
+    }
+    try:
+        return [
+            captions[owner, number]
+            for owner, number in zip(
+                texts.image_id.tolist(), texts.caption_number.tolist(), strict=True
+            )
+        ]
+    except KeyError as error:
+        raise InputError(
+            f"{annotations}: expected the caption (image, number) {error}, found none; "
+            "embed the corpus again"
+        ) from error

@@ -16,37 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tipcap.errors import InputError
+from tipcap.io.libraries import open_clip_module
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
 
-_SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-_END_OF_TEXT = "<|endoftext|>"
+END_OF_TEXT = "<|endoftext|>"
 _END_OF_WORD = "</w>"
 _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-_torchvision_operators: torch.library.Library | None = None
-
-
-def open_clip_module() -> Any:
-    """Return the open_clip package, importable beside a CPU build of torch.
-
-    torchvision from the index is a CUDA build; beside a CPU torch its import fails unless the schemas of
-    its compiled operators are declared by a library object that stays alive.
-    """
-    global _torchvision_operators
-    try:
-        import open_clip
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        _torchvision_operators = torch.library.Library("torchvision", "FRAGMENT")
-        for schema in _SCHEMAS:
-            _torchvision_operators.define(schema)
-        import open_clip
-    return open_clip
-
 
 Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
 
@@ -201,7 +177,7 @@ def caption_tokenizer(folder: Path) -> Any:
     clip = open_clip_module().get_tokenizer(name)
     vocabulary = dict(clip.encoder)
     end = max(vocabulary, key=lambda token: vocabulary[token])
-    vocabulary[_END_OF_TEXT] = vocabulary.pop(end)
+    vocabulary[END_OF_TEXT] = vocabulary.pop(end)
     bpe = models.BPE(vocabulary, list(clip.bpe_ranks), end_of_word_suffix=_END_OF_WORD)
     tokenizer = Tokenizer(bpe)
     tokenizer.normalizer = normalizers.Lowercase()
@@ -212,7 +188,7 @@ def caption_tokenizer(folder: Path) -> Any:
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteLevel(), decoders.Replace(_END_OF_WORD, " ")]
     )
-    tokenizer.add_special_tokens([_END_OF_TEXT])
+    tokenizer.add_special_tokens([END_OF_TEXT])
     return tokenizer
 
 

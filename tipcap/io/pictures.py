@@ -16,10 +16,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip entry can carry
 
 
 class PictureArchives:
-    """The archives of a dataset, opened once each."""
+    """The archives of a dataset, opened once each; a folder stands for the archives in it."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = {path.name: path for path in paths}
+        archives = (
+            found
+            for path in paths
+            for found in (sorted(path.glob("*.zip")) if path.is_dir() else [path])
+        )
+        self._paths = {path.name: path for path in archives}
         self._open: dict[str, zipfile.ZipFile] = {}
 
     def members(self) -> set[str]:

@@ -23,6 +23,31 @@ _PATIENCE = timedelta(days=7)
 """The first rank may wait for another training of its key; one that has died is noticed at once anyway."""
 
 
+def set_up_torch(threads: int, device: str = "cpu") -> str:
+    """Set up torch for reproducible results and return the name of the device to use.
+
+    Args:
+        threads: of all processes of this machine together; more change the last digits.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: another device, or one that is not there.
+    """
+    torch.set_num_threads(threads_of_this_process(threads))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"--device: expected auto, cpu or cuda, found {device!r}; choose one of them"
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"--device: expected a GPU for {device!r}, found none; use --device cpu"
+        )
+    return gpu_of_this_process() if device == "cuda" else device
+
+
 def threads_of_this_process(threads: int) -> int:
     """Return this process's share of the threads of all processes of this machine."""
     return max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

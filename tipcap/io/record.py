@@ -2,17 +2,19 @@
 
 import importlib.metadata
 import platform
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tipcap import __version__
+from tipcap import __version__, paths
 from tipcap.io.store import publish, write_json
 from tipcap.paths import META
+from tipcap.step import Request
 
 _PACKAGES = (
     "torch",
@@ -23,17 +25,6 @@ _PACKAGES = (
     "spacy",
     "pillow",
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """One artefact to make: its step, key, parents' keys and folder."""
-
-    step: str
-    key: str
-    parents: Mapping[str, str]
-    spec: Mapping[str, Any]
-    out: Path
 
 
 @dataclass
@@ -74,6 +65,19 @@ def artefact(request: Request) -> Iterator[Draft]:
             "figures": draft.figures,
         }
         write_json(folder / META, record)
+
+
+def take_shipped(request: Request) -> bool:
+    """Copy the artefact from the repository if it holds this very key; return whether it did.
+
+    What takes long to train ships under `resources/models/STEP/KEY/`. A key is a whole specification.
+    """
+    source = Path(paths.shipped(request.step, request.key))
+    if not (source / META).exists():
+        return False
+    with publish(request.out) as folder:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    return True
 
 
 def _git_commit() -> str | None:

@@ -27,7 +27,7 @@ _NODE_TASK = "TIPCAP_NODE_TASK"
 
 
 def spread(words: Sequence[str], devices: int, nodes: int, threads: int) -> int:
-    """Run `tipcap WORDS` in `devices` processes on each of `nodes` nodes; return the exit status.
+    """Run `tipcap step WORDS` in `devices` processes on each of `nodes` nodes; return the exit status.
 
     Args:
         words: the command, which joins the others by `tipcap.io.processes`.
@@ -77,7 +77,7 @@ def _run_nodes(words: Sequence[str], devices: int, nodes: int, threads: int) -> 
     }
     place = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     place += [f"--cpus-per-task={threads}", "--overlap", "--kill-on-bad-exit=1"]
-    again = ["spread", f"--devices={devices}", f"--nodes={nodes}", "--", *words]
+    again = ["step", "spread", f"--devices={devices}", f"--nodes={nodes}", "--", *words]
     command = ["srun", *place, sys.executable, "-m", "tipcap", *again]
     steps: list[subprocess.Popen[bytes]] = []
     with _forwarding(steps):
@@ -109,7 +109,7 @@ def _run_ranks(
                     said = None if first + number == 0 else file
                     processes.append(
                         subprocess.Popen(
-                            [sys.executable, "-m", "tipcap", *words],
+                            [sys.executable, "-m", "tipcap", "step", *words],
                             env={**os.environ, **variables, **ours},
                             stdin=subprocess.DEVNULL,
                             stdout=said,

@@ -2,49 +2,65 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
-import torch
-from torch import Tensor
-
-from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
-from tipcap.io.annotations import ImageRecord, read_annotations
-from tipcap.io.embeddings import write_embeddings
-from tipcap.io.encoder import Encoder, load_encoder
-from tipcap.io.pictures import PictureArchives
-from tipcap.io.progress import Progress
-from tipcap.io.record import Request, artefact
 from tipcap.paths import EMBEDDINGS
-from tipcap.specs import EmbedSpec
+from tipcap.specs import Spec, Split
+from tipcap.step import Request, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tipcap.io.annotations import ImageRecord
+    from tipcap.io.encoder import Encoder
+    from tipcap.io.pictures import PictureArchives
 
 Item = TypeVar("Item")
 _IMAGES_PER_BATCH, _TEXTS_PER_BATCH = 256, 1024
 
 
+class EmbedSpec(Spec):
+    """Unit-norm embeddings of all pictures or all captions of a split."""
+
+    step: ClassVar[str] = "embed"
+    lineage: ClassVar[tuple[str, ...]] = ("dataset", "encoder")
+
+    modality: Literal["image", "text"]
+    split: Split
+
+
 def embed(
     request: Request,
     spec: EmbedSpec,
-    annotations: Path,
-    encoder_folder: Path,
-    archives: Sequence[Path],
+    dataset: Path,
+    encoder: Path,
+    pictures: Sequence[Path] = (),
+    *,
     device: str,
 ) -> None:
     """Publish `embeddings.safetensors`: unit-norm vectors with image ids and caption numbers."""
-    records = [r for r in read_annotations(annotations) if r.split == spec.split]
+    import torch
+
+    from tipcap.core.types import Embeddings
+    from tipcap.io.annotations import read_annotations
+    from tipcap.io.embeddings import write_embeddings
+    from tipcap.io.encoder import load_encoder
+    from tipcap.io.pictures import PictureArchives
+    from tipcap.io.record import artefact
+
+    records = [r for r in read_annotations(dataset) if r.split == spec.split]
     if not records:
         raise InputError(
-            f"{annotations}: expected images of split {spec.split!r}, found none; choose another split"
+            f"{dataset}: expected images of split {spec.split!r}, found none; choose another split"
         )
     with artefact(request) as draft:
-        encoder = load_encoder(encoder_folder).to(device)
+        clip = load_encoder(encoder).to(device)
         if spec.modality == "image":
-            vectors = _embed_pictures(
-                encoder, records, PictureArchives(archives), device
-            )
+            vectors = _embed_pictures(clip, records, PictureArchives(pictures), device)
             owners, numbers = [r.image_id for r in records], [0] * len(records)
         else:
-            vectors = _embed_captions(encoder, records, device)
+            vectors = _embed_captions(clip, records, device)
             owners = [r.image_id for r in records for _ in r.captions]
             numbers = [number for r in records for number in range(len(r.captions))]
         embeddings = Embeddings(vectors, torch.tensor(owners), torch.tensor(numbers))
@@ -59,12 +75,16 @@ def _in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _embed_pictures(
-    encoder: Encoder,
-    records: Sequence[ImageRecord],
-    archives: PictureArchives,
+    encoder: "Encoder",
+    records: Sequence["ImageRecord"],
+    archives: "PictureArchives",
     device: str,
-) -> Tensor:
-    def parts() -> Iterator[Tensor]:
+) -> "Tensor":
+    import torch
+
+    from tipcap.io.progress import Progress
+
+    def parts() -> Iterator["Tensor"]:
         progress = Progress("embedding pictures", len(records))
         for batch in _in_batches(records, _IMAGES_PER_BATCH):
             pictures = [
@@ -79,11 +99,15 @@ def _embed_pictures(
 
 
 def _embed_captions(
-    encoder: Encoder, records: Sequence[ImageRecord], device: str
-) -> Tensor:
+    encoder: "Encoder", records: Sequence["ImageRecord"], device: str
+) -> "Tensor":
+    import torch
+
+    from tipcap.io.progress import Progress
+
     captions = [caption for record in records for caption in record.captions]
 
-    def parts() -> Iterator[Tensor]:
+    def parts() -> Iterator["Tensor"]:
         progress = Progress("embedding captions", len(captions))
         for batch in _in_batches(captions, _TEXTS_PER_BATCH):
             yield encoder.embed_texts(encoder.tokenize(batch).to(device)).cpu()
@@ -91,3 +115,16 @@ def _embed_captions(
         progress.close()
 
     return torch.cat(list(parts()))
+
+
+STEP = Step(
+    EmbedSpec,
+    embed,
+    main_file=EMBEDDINGS,
+    torch_threads=True,
+    libraries=(
+        "tipcap.io.embeddings",
+        "tipcap.io.pictures",
+        "tipcap.io.libraries:open_clip_module",
+    ),
+)

@@ -1,31 +1,57 @@
 """The estimate step: N(mean, covariance) of the modality gap in settings 1 and 2."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-
-from tipcap.core.gaussian import (
-    correct_web,
-    estimate_gaussian,
-    gap_figures,
-    log_likelihood,
-    pair_at_random,
-)
-from tipcap.core.selection import Pairs, pair_up, sample_images, split_pairs
 from tipcap.errors import InputError
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.store import write_tensors
 from tipcap.paths import GAP
-from tipcap.specs import EstimateSpec
+from tipcap.specs import Count, Covariance, Fraction, Seed, Spec
+from tipcap.step import Request, Step
+
+if TYPE_CHECKING:
+    from tipcap.core.selection import Pairs
+    from tipcap.io.record import Draft
 
 _IMAGES_FOR_FIGURES = 5000  # enough for three digits of every figure
 
 
+class EstimateSpec(Spec):
+    """The modality gap of settings 1 and 2. Paper: Sec. III-B, Eq. 6 and 7."""
+
+    step: ClassVar[str] = "estimate"
+    lineage: ClassVar[tuple[str, ...]] = ("texts",)
+
+    setting: Literal[1, 2]
+    covariance: Covariance
+    fraction: Fraction | None
+    """Setting 1: share of the paired images that is used."""
+    num_pairs: Count | None
+    """Setting 2: number of web pairs."""
+    sample: Seed = 0
+    correction: Literal["full", "mean", "none"] = "full"
+
+
 def estimate(
-    request: Request, spec: EstimateSpec, images: Path, texts: Path, corpus: Path | None
+    request: Request,
+    spec: EstimateSpec,
+    images: Path,
+    texts: Path,
+    corpus: Path | None = None,
 ) -> None:
     """Publish `gap.safetensors` (mean, factor) and print what the modality gap looks like."""
+    import torch
+
+    from tipcap.core.gaussian import (
+        correct_web,
+        estimate_gaussian,
+        log_likelihood,
+        pair_at_random,
+    )
+    from tipcap.core.selection import pair_up, sample_images, split_pairs
+    from tipcap.io.embeddings import read_embeddings
+    from tipcap.io.record import artefact
+    from tipcap.io.store import write_tensors
+
     with artefact(request) as draft:
         image_embeddings = read_embeddings(images)
         width = image_embeddings.vectors.shape[1]
@@ -66,8 +92,13 @@ def estimate(
         print(f"{request.key}: {name} {value:.4g}")
 
 
-def _describe(draft: Draft, pairs: Pairs) -> None:
+def _describe(draft: "Draft", pairs: "Pairs") -> None:
     """Note the figures of the gap over all pairs at hand, not only those used, so that runs compare."""
+    import torch
+
+    from tipcap.core.gaussian import gap_figures
+    from tipcap.core.selection import sample_images, split_pairs
+
     generator = torch.Generator().manual_seed(0)
     distinct = pairs.image_id.unique()
     chosen = sample_images(distinct, min(len(distinct), _IMAGES_FOR_FIGURES), 0)
@@ -76,3 +107,12 @@ def _describe(draft: Draft, pairs: Pairs) -> None:
         shown.images, shown.texts, shown.image_id, generator=generator
     )
     draft.figures |= figures._asdict()
+
+
+STEP = Step(
+    EstimateSpec,
+    estimate,
+    main_file=GAP,
+    torch_threads=True,
+    libraries=("tipcap.core.gaussian", "tipcap.io.embeddings", "tipcap.io.record"),
+)

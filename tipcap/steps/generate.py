@@ -1,93 +1,85 @@
-"""The generate step: captions by beam search, or taken from the corpus for comparison."""
+"""The generate step: the captions of a split by beam search, with simulated prompts where asked."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from tokenizers import Tokenizer
-from torch import Tensor
-
-from tipcap.core.captioner import Captioner
-from tipcap.core.decoding import beam_search
-from tipcap.core.memory import project_onto_memory, sample_memory
-from tipcap.core.prompts import prompt_text, simulated_words
-from tipcap.core.types import TokenBatch
 from tipcap.errors import InputError
-from tipcap.io.annotations import read_annotations
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import (
-    GPT2,
-    decode,
-    encode_prompts,
-    load_language_model,
-    load_tokenizer,
-)
-from tipcap.io.progress import Progress
-from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.result_files import read_captions
-from tipcap.io.store import read_tensors, write_json
 from tipcap.paths import CAPTIONS
-from tipcap.specs import GenerateSpec, RetrieveSpec
+from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Split
+from tipcap.step import Request, Step
 from tipcap.steps.nouns import read_nouns
-from tipcap.steps.train import corpus_captions
 
-_IMAGES_PER_BATCH = 128
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-class Simulation(NamedTuple):
-    """The files that simulated prompts are made of."""
-
-    dataset: Path
-    rough: Path
-    """Captions of the same model without prompts."""
-    nouns: Path
-    """Words of the dataset's captions."""
-    rough_nouns: Path
-    """Words of the rough captions."""
+    from tipcap.io.record import Draft
 
 
-def load_captioner(
-    model: Path, language_model: Path, device: str
-) -> tuple[Captioner, GPT2]:
-    """Return the trained captioner and its language model.
+class GenerateSpec(Spec):
+    """Captions of all pictures of a split, by beam search."""
 
-    Raises:
-        InputError: the files are not those of a training.
-    """
-    tensors = read_tensors(model)
+    step: ClassVar[str] = "generate"
+    version: ClassVar[int] = 2
+    lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
+    unread: ClassVar[frozenset[str]] = SIZES | {"memory_size", "memory_temperature"}
 
-    def part(prefix: str) -> dict[str, Tensor]:
-        inside = {k: v for k, v in tensors.items() if k.startswith(prefix)}
-        return {name.removeprefix(prefix): tensor for name, tensor in inside.items()}
-
-    lm = load_language_model(language_model)
-    if tuned := part("language_model."):
-        try:
-            lm.load_state_dict(tuned)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{model}: expected the weights of {language_model}, found others ({reason}); train the model again"
-            ) from error
-    return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
+    split: Split
+    beam: Count = 5
+    max_tokens: Count = 40
+    prompts: Literal["none", "simulated"] = "none"
+    prompt_seed: Seed = 0
+    projection: Literal["none", "memory"] = "none"
+    """`memory`: image embeddings become averages of the corpus's text embeddings, as in DeCap."""
+    memory_size: Count | None = None
+    """At most so many captions of the corpus, a seeded sample; absent: all."""
+    memory_temperature: Rate = 0.01
+    memory_seed: Seed = 0
+    max_prompt_words: Count = 2
+    """Simulated prompts name one word up to this many."""
 
 
 def generate(
     request: Request,
     spec: GenerateSpec,
+    dataset: Path,
     model: Path,
     language_model: Path,
     images: Path,
-    device: str,
-    simulation: Simulation | None = None,
     texts: Path | None = None,
+    rough: Path | None = None,
+    nouns: Path | None = None,
+    rough_nouns: Path | None = None,
+    *,
+    device: str,
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id.
 
-    Where prompts are simulated, each entry also has the words of its prompt. `texts` are the corpus's
-    text embeddings, which a projection onto the memory needs.
+    Where prompts are simulated, from `rough`, `nouns` and `rough_nouns`, each entry also has the words of its
+    prompt. `texts` are the corpus's text embeddings, which a projection onto the memory needs.
     """
+    from tipcap.core.prompts import prompt_text
+    from tipcap.io.captioning import (
+        caption_embeddings,
+        load_captioner,
+        prompt_room,
+        write_captions,
+    )
+    from tipcap.io.embeddings import read_embeddings
+    from tipcap.io.record import artefact
+    from tipcap.io.result_files import captions_of
+    from tipcap.io.tokens import encode_prompts, load_tokenizer
+
+    if spec.prompts == "simulated":
+        for option, file in (
+            ("rough", rough),
+            ("nouns", nouns),
+            ("rough-nouns", rough_nouns),
+        ):
+            if file is None:
+                raise InputError(
+                    f"--{option}: expected a file for simulated prompts, found none; name it"
+                )
     with artefact(request) as draft:
         embeddings = read_embeddings(images)
         vectors = embeddings.vectors
@@ -97,12 +89,12 @@ def generate(
         tokenizer = load_tokenizer(language_model)
         owners = embeddings.image_id.tolist()
         prompts, words = None, None
-        if simulation is not None:
-            rough = read_captions(simulation.rough)
-            words = _simulated_words(spec, simulation, rough, owners)
+        if rough is not None and nouns is not None and rough_nouns is not None:
+            said = captions_of(rough, images, owners)
+            words = _simulated_words(spec, dataset, nouns, rough_nouns, said, owners)
             prompts, too_long = encode_prompts(
                 tokenizer,
-                [prompt_text(rough[owner], words[owner]) for owner in owners],
+                [prompt_text(said[owner], words[owner]) for owner in owners],
                 prompt_room(captioner, lm, spec.max_tokens),
             )
             draft.counts["prompts"] = int((prompts.length > 0).sum())
@@ -117,70 +109,40 @@ def generate(
             prompts,
         )
         draft.device = device
-        _write(draft, dict(zip(owners, written, strict=True)), words)
-
-
-def prompt_room(captioner: Captioner, language_model: GPT2, max_tokens: int) -> int:
-    """Return how many tokens a prompt may have before a caption of `max_tokens`."""
-    prefix_length = captioner.projector.prefix_length
-    return max(0, language_model.max_positions - prefix_length - max_tokens + 1)
-
-
-def caption_embeddings(
-    captioner: Captioner,
-    language_model: GPT2,
-    tokenizer: Tokenizer,
-    vectors: Tensor,
-    beam: int,
-    max_tokens: int,
-    prompts: TokenBatch | None = None,
-    rows_per_batch: int = _IMAGES_PER_BATCH,
-    label: str = "generating",
-) -> list[str]:
-    """Return the caption of each embedding of the image side, with its prompt where it has one.
-
-    Prompts of one length are read together: the language model knows no padding.
-    """
-    device = language_model.wte.weight.device
-    captions = [""] * len(vectors)
-    groups = [torch.arange(len(vectors))]
-    if prompts is not None:
-        lengths = prompts.length
-        groups = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
-    progress = Progress(label, len(vectors))
-    for rows in (part for group in groups for part in group.split(rows_per_batch)):
-        with torch.inference_mode():
-            inputs = captioner.prefix(vectors[rows].to(device))
-            if prompts is not None:
-                ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
-                inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
-            decoded = beam_search(
-                language_model, inputs, beam, max_tokens, language_model.end_of_text
-            )
-        texts = decode(tokenizer, decoded.ids, decoded.length)
-        for row, text in zip(rows.tolist(), texts, strict=True):
-            captions[row] = text
-        progress.advance(len(rows))
-    progress.close()
-    return captions
+        captions = dict(zip(owners, written, strict=True))
+        write_captions(draft, draft.folder / CAPTIONS, captions, words)
 
 
 def _simulated_words(
     spec: GenerateSpec,
-    simulation: Simulation,
+    dataset: Path,
+    nouns: Path,
+    rough_nouns: Path,
     rough: Mapping[int, str],
     owners: Sequence[int],
 ) -> dict[int, list[str]]:
-    """Return for each image the words of its prompt."""
-    records = {r.image_id: r for r in read_annotations(simulation.dataset)}
+    """Return for each image the words of its prompt.
+
+    Args:
+        spec: of the step.
+        dataset: the images' captions, whose words are drawn from.
+        nouns: words of these captions.
+        rough_nouns: words of the rough captions.
+        rough: caption of the same model without a prompt, by image.
+        owners: the images.
+    """
+    from tipcap.core.prompts import simulated_words
+    from tipcap.io.annotations import read_annotations
+
+    records = {r.image_id: r for r in read_annotations(dataset)}
     captions = [text for owner in owners for text in records[owner].captions]
-    nouns = read_nouns(simulation.nouns, captions)
-    nouns |= read_nouns(simulation.rough_nouns, rough.values())
+    words = read_nouns(nouns, captions)
+    words |= read_nouns(rough_nouns, rough.values())
     return {
         owner: simulated_words(
             records[owner].captions,
             rough[owner],
-            nouns,
+            words,
             spec.max_prompt_words,
             spec.prompt_seed,
             owner,
@@ -190,8 +152,11 @@ def _simulated_words(
 
 
 def _project(
-    spec: GenerateSpec, images: Tensor, texts: Path | None, draft: Draft
-) -> Tensor:
+    spec: GenerateSpec, images: "Tensor", texts: Path | None, draft: "Draft"
+) -> "Tensor":
+    from tipcap.core.memory import project_onto_memory, sample_memory
+    from tipcap.io.embeddings import read_embeddings
+
     if texts is None:
         raise InputError(
             "generate: expected --texts for projection 'memory', found none; name the corpus's embeddings"
@@ -204,63 +169,17 @@ def _project(
     return project_onto_memory(images, memory, spec.memory_temperature)
 
 
-def retrieve(
-    request: Request,
-    spec: RetrieveSpec,
-    dataset: Path,
-    corpus: Path,
-    images: Path | None,
-    texts: Path | None,
-) -> None:
-    """Publish `captions.json` with captions of the corpus: the nearest to each image, or any."""
-    with artefact(request) as draft:
-        if spec.method == "random":
-            pool = [
-                c
-                for r in read_annotations(corpus)
-                if r.split == "train"
-                for c in r.captions
-            ]
-            owners = [
-                r.image_id for r in read_annotations(dataset) if r.split == spec.split
-            ]
-            generator = torch.Generator().manual_seed(spec.seed)
-            drawn = torch.randint(
-                len(pool), (len(owners),), generator=generator
-            ).tolist()
-            _write(draft, {i: pool[j] for i, j in zip(owners, drawn, strict=True)})
-            return
-        if images is None or texts is None:
-            raise InputError(
-                "generate: expected --images and --texts for retrieval; name both"
-            )
-        image_embeddings = read_embeddings(images)
-        text_embeddings = read_embeddings(texts, image_embeddings.vectors.shape[1])
-        pool = corpus_captions(corpus, text_embeddings)
-        nearest = torch.cat(
-            [
-                (part @ text_embeddings.vectors.T).argmax(1)
-                for part in image_embeddings.vectors.split(_IMAGES_PER_BATCH)
-            ]
-        )
-        owners = image_embeddings.image_id.tolist()
-        _write(
-            draft, {i: pool[j] for i, j in zip(owners, nearest.tolist(), strict=True)}
-        )
-
-
-def _write(
-    draft: Draft,
-    captions: Mapping[int, str],
-    words: Mapping[int, list[str]] | None = None,
-) -> None:
-    rows: list[dict[str, object]] = [
-        {"image_id": owner, "caption": captions[owner]} for owner in sorted(captions)
-    ]
-    for row, owner in zip(rows, sorted(captions), strict=True):
-        if words is not None:
-            row["words"] = words[owner]
-    write_json(draft.folder / CAPTIONS, rows)
-    draft.counts["captions"] = len(rows)
-    draft.counts["distinct_captions"] = len(set(captions.values()))
-    draft.counts["empty_captions"] = sum(not text.strip() for text in captions.values())
+STEP = Step(
+    GenerateSpec,
+    generate,
+    main_file=CAPTIONS,
+    torch_threads=True,
+    libraries=(
+        "tipcap.core.memory",
+        "tipcap.core.prompts",
+        "tipcap.io.captioning",
+        "tipcap.io.embeddings",
+        "tipcap.io.libraries:import_language_models",
+        "tipcap.io.result_files",
+    ),
+)

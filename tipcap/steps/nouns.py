@@ -2,21 +2,38 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from tipcap.errors import InputError
-from tipcap.io.annotations import read_annotations
-from tipcap.io.nouns import extract_nouns
-from tipcap.io.record import Request, artefact
-from tipcap.io.result_files import read_captions
-from tipcap.io.store import read_json, write_json
 from tipcap.paths import NOUNS
-from tipcap.specs import NounsSpec
+from tipcap.specs import Spec, Split
+from tipcap.step import Request, Step
+
+
+class NounsSpec(Spec):
+    """The words of a split's captions, or of a run's captions, that prompts may name."""
+
+    step: ClassVar[str] = "nouns"
+    lineage: ClassVar[tuple[str, ...]] = ("dataset", "captions")
+
+    kind: Literal["nouns", "chunks"]
+    split: Split | None
+    """None: all captions of a run."""
 
 
 def nouns(
-    request: Request, spec: NounsSpec, dataset: Path | None, captions: Path | None
+    request: Request,
+    spec: NounsSpec,
+    dataset: Path | None = None,
+    captions: Path | None = None,
 ) -> None:
     """Publish `nouns.json`: the words of each distinct caption of a split, or of a captions file."""
+    from tipcap.io.annotations import read_annotations
+    from tipcap.io.nouns import extract_nouns
+    from tipcap.io.record import artefact
+    from tipcap.io.result_files import read_captions
+    from tipcap.io.store import write_json
+
     with artefact(request) as draft:
         if captions is not None:
             texts = list(read_captions(captions).values())
@@ -42,6 +59,8 @@ def read_nouns(path: Path, captions: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         InputError: the file lacks one of the captions, or is not one of the nouns step.
     """
+    from tipcap.io.store import read_json
+
     found = read_json(path)
     missing = next((c for c in captions if c not in found), None)
     if missing is not None:
@@ -49,3 +68,11 @@ def read_nouns(path: Path, captions: Iterable[str]) -> dict[str, list[str]]:
             f"{path}: expected the words of every caption, found none of {missing[:60]!r}; run nouns again"
         )
     return dict(found)
+
+
+STEP = Step(
+    NounsSpec,
+    nouns,
+    main_file=NOUNS,
+    libraries=("tipcap.io.nouns", "tipcap.io.result_files"),
+)

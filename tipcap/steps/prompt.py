@@ -8,44 +8,46 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
+from pydantic import Field
 
 from tipcap.config.reading import check
-from tipcap.core.prompts import TrainingPrompts, prompted_captions, training_prompts
-from tipcap.core.ranks import Ranks, any_rank, own_rows, shared_texts
-from tipcap.core.training import (
-    TrainingArrays,
-    TrainingSettings,
-    build_model,
-    mapped_embeddings,
-)
-from tipcap.core.types import Embeddings, Gaussian
 from tipcap.errors import InputError
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import encode_captions, encode_prompts, load_tokenizer
-from tipcap.io.nouns import extract_nouns
-from tipcap.io.record import Request
-from tipcap.io.store import (
-    read_json,
-    read_tensors,
-    replace_file,
-    write_json,
-    write_tensors,
-)
-from tipcap.paths import META, WEIGHTS
-from tipcap.specs import PromptSpec, TrainSpec
-from tipcap.steps.generate import caption_embeddings, load_captioner, prompt_room
+from tipcap.paths import CURVES, META, WEIGHTS
+from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Weight
+from tipcap.step import Request, Step
 from tipcap.steps.nouns import read_nouns
-from tipcap.steps.train import (
-    corpus_captions,
-    settings_of,
-    sole_training,
-    train_with_log,
-    with_images,
-)
+from tipcap.steps.train import STEP as TRAIN
+from tipcap.steps.train import TrainSpec
+
+if TYPE_CHECKING:
+    from tipcap.core.prompts import TrainingPrompts
+    from tipcap.core.ranks import Ranks
+    from tipcap.core.training_settings import TrainingSettings
 
 _CAPTIONS_PER_BATCH = 1024
+
+
+class PromptSpec(Spec):
+    """Stage 2: the captioner learns to follow prompts. Paper: Sec. III-C and IV-A."""
+
+    step: ClassVar[str] = "prompt"
+    version: ClassVar[int] = 2
+    lineage: ClassVar[tuple[str, ...]] = ("model",)
+    unread: ClassVar[frozenset[str]] = SIZES
+
+    prompts: Literal["nouns", "chunks"]
+    seed: Seed
+    epochs: Count = 5
+    batch_size: Count = 128
+    learning_rate: Rate = 1e-6
+    weight_decay: Weight = 0.1
+    padding_probability: float = Field(0.1, ge=0, le=1)
+    rough_beam: Count = 1
+    """Beam of the rough captions."""
+    num_captions: Count | None = None
+    """A seeded sample of the corpus of this size is trained on; None: all of it."""
 
 
 def train_with_prompts(
@@ -54,9 +56,10 @@ def train_with_prompts(
     model: Path,
     corpus: Path,
     texts: Path,
-    language_model_folder: Path,
+    language_model: Path,
     nouns: Path,
-    images: Path | None,
+    images: Path | None = None,
+    *,
     checkpoints: Path,
     device: str,
 ) -> None:
@@ -64,14 +67,29 @@ def train_with_prompts(
 
     The captioner's sizes and its gap are read from the record of stage 1 beside the model.
     """
+    from tipcap.core.prompts import prompted_captions
+    from tipcap.core.ranks import own_rows, shared_texts
+    from tipcap.core.selection import sample_captions
+    from tipcap.core.training_losses import mapped_embeddings
+    from tipcap.core.training_model import build_model
+    from tipcap.core.training_settings import TrainingArrays
+    from tipcap.core.types import Gaussian
+    from tipcap.io.captioning import caption_embeddings, load_captioner, prompt_room
+    from tipcap.io.embeddings import corpus_captions, read_embeddings
+    from tipcap.io.store import read_tensors, write_tensors
+    from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
+    from tipcap.io.training_run import sole_training, train_with_log, with_images
+
     with sole_training(request, checkpoints, device) as (draft, ranks):
         if draft is None:
             return
         before = _stage_1(model)
         weights = read_tensors(model)
-        captioner, lm = load_captioner(model, language_model_folder, device)
-        tokenizer = load_tokenizer(language_model_folder)
-        text_embeddings = _sample(read_embeddings(texts), spec)
+        captioner, lm = load_captioner(model, language_model, device)
+        tokenizer = load_tokenizer(language_model)
+        text_embeddings = sample_captions(
+            read_embeddings(texts), spec.num_captions, spec.seed
+        )
         captions = corpus_captions(corpus, text_embeddings)
         max_tokens = before.max_caption_tokens
         alone, truncated = encode_captions(tokenizer, captions, max_tokens)
@@ -83,8 +101,9 @@ def train_with_prompts(
             gaussian = Gaussian(weights["mapping.mean"], weights["mapping.factor"])
             arrays = arrays._replace(gaussian=gaussian)
         if images is not None:
+            image_embeddings = read_embeddings(images)
             arrays = with_images(
-                arrays, before, text_embeddings, read_embeddings(images)
+                arrays, before.gap, before.num_images, text_embeddings, image_embeddings
             )
         mapping = build_model(
             settings, arrays.texts.shape[1], lm.lm_dim, arrays.gaussian
@@ -140,6 +159,8 @@ def train_with_prompts(
 
 
 def _stage_1(model: Path) -> TrainSpec:
+    from tipcap.io.store import read_json
+
     file = model.with_name(META)
     record = read_json(file)
     if not isinstance(record, dict) or not isinstance(record.get("spec"), dict):
@@ -149,10 +170,12 @@ def _stage_1(model: Path) -> TrainSpec:
     return check(TrainSpec, record["spec"], str(file))
 
 
-def _settings(spec: PromptSpec, before: TrainSpec) -> TrainingSettings:
+def _settings(spec: PromptSpec, before: TrainSpec) -> "TrainingSettings":
     """The captioner of stage 1, trained as the specification of stage 2 says, without warm-up."""
+    from tipcap.core.training_settings import settings_from
+
     return replace(
-        settings_of(before),
+        settings_from(before.model_dump()),
         stage=2,
         seed=spec.seed,
         epochs=spec.epochs,
@@ -164,28 +187,14 @@ def _settings(spec: PromptSpec, before: TrainSpec) -> TrainingSettings:
     )
 
 
-def _sample(texts: Embeddings, spec: PromptSpec) -> Embeddings:
-    """Return the asked number of captions, in their order."""
-    number, there = spec.num_captions, len(texts.vectors)
-    if number is None:
-        return texts
-    if number > there:
-        raise InputError(
-            f"prompt: expected at most {there} captions (the corpus), found num_captions {number}; lower it in the world's file"
-        )
-    generator = torch.Generator().manual_seed(spec.seed)
-    rows = torch.randperm(there, generator=generator)[:number].sort().values
-    return Embeddings(*(field[rows] for field in texts))
-
-
 def _prompts(
     spec: PromptSpec,
     captions: Sequence[str],
     known: dict[str, list[str]],
     say: Callable[[int], list[str]],
     checkpoints: Path,
-    ranks: Ranks,
-) -> list[TrainingPrompts]:
+    ranks: "Ranks",
+) -> list["TrainingPrompts"]:
     """Return the prompts of every epoch, and keep each as soon as it is complete.
 
     Args:
@@ -196,6 +205,11 @@ def _prompts(
         checkpoints: where the first rank keeps each epoch's prompts.
         ranks: the processes of the training.
     """
+    from tipcap.core.prompts import TrainingPrompts, training_prompts
+    from tipcap.core.ranks import any_rank
+    from tipcap.io.nouns import extract_nouns
+    from tipcap.io.store import read_json, replace_file, write_json
+
     is_first = ranks.index == 0
     checkpoints.mkdir(parents=True, exist_ok=True)
     prompts = []
@@ -216,3 +230,13 @@ def _prompts(
             text = [json.dumps(read_json(file))]
         prompts.append(TrainingPrompts(**json.loads(ranks.gather(text)[0][0])))
     return prompts
+
+
+STEP = Step(
+    PromptSpec,
+    train_with_prompts,
+    main_file=WEIGHTS,
+    further_files=(CURVES,),
+    torch_threads=True,
+    libraries=(*TRAIN.libraries, "tipcap.io.captioning", "tipcap.io.nouns"),
+)

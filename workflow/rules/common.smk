@@ -15,6 +15,7 @@ from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
+    cells,
     claims,
     document,
     page,
@@ -23,6 +24,23 @@ from tipcap.paths import (
     tracked,
 )
 from tipcap.plan import load
+from tipcap.plan.commands import arguments, inputs, launcher, threads
+from tipcap.plan.reports import (
+    cells_arguments,
+    cells_inputs,
+    claim_arguments,
+    document_arguments,
+    figure_arguments,
+    figure_file,
+    figure_inputs,
+    report_arguments,
+    report_inputs,
+    score_arguments,
+    score_inputs,
+    table_arguments,
+    table_inputs,
+    track_arguments,
+)
 
 DEFAULT_WORLD = Path(workflow.basedir) / "config" / "paper.yaml"
 
@@ -57,11 +75,11 @@ wildcard_constraints:
 
 
 def inputs_of(step):
-    return lambda wildcards: plan.inputs(step, wildcards.key)
+    return lambda wildcards: inputs(plan, step, wildcards.key)
 
 
 def arguments_of(step):
-    return lambda wildcards: plan.arguments(step, wildcards.key)
+    return lambda wildcards: arguments(plan, step, wildcards.key)
 
 
 def group_of(step):

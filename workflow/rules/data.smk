@@ -28,7 +28,7 @@ rule download:
     message:
         "download {wildcards.file}"
     shell:
-        "tipcap download {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step download {params.arguments:q} > {log:q} 2>&1"
 
 
 rule downloads:
@@ -47,7 +47,7 @@ rule draw:
         f"{LOGS}/draw/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("draw")
+    threads: threads(plan, "draw")
     resources:
         runtime=growing(30),
         mem_mb=growing(4000),
@@ -56,7 +56,7 @@ rule draw:
     message:
         "draw {wildcards.key}"
     shell:
-        "tipcap draw {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step draw {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule collect:
@@ -70,7 +70,7 @@ rule collect:
         f"{LOGS}/collect/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("collect")
+    threads: threads(plan, "collect")
     resources:
         runtime=growing(1440),
         mem_mb=growing(4000),
@@ -79,7 +79,7 @@ rule collect:
     message:
         "collect {wildcards.key}"
     shell:
-        "tipcap collect {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step collect {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule prepare:
@@ -95,7 +95,7 @@ rule prepare:
         group_of("prepare")
     conda:
         "../../environment.yml"
-    threads: plan.threads("prepare")
+    threads: threads(plan, "prepare")
     resources:
         runtime=growing(60),
         mem_mb=growing(16000),
@@ -104,4 +104,4 @@ rule prepare:
     message:
         "prepare {wildcards.key}"
     shell:
-        "tipcap prepare {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step prepare {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

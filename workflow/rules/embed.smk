@@ -16,7 +16,7 @@ rule embed:
         f"{LOGS}/embed/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("embed")
+    threads: threads(plan, "embed")
     resources:
         gpu=NUM_GPUS,
         runtime=growing(240),
@@ -27,7 +27,7 @@ rule embed:
     message:
         "embed {wildcards.key}"
     shell:
-        "tipcap embed {params.arguments:q}"
+        "tipcap step embed {params.arguments:q}"
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
 
 
@@ -44,7 +44,7 @@ rule estimate:
         group_of("estimate")
     conda:
         "../../environment.yml"
-    threads: plan.threads("estimate")
+    threads: threads(plan, "estimate")
     resources:
         runtime=growing(30),
         mem_mb=growing(16000),
@@ -53,4 +53,5 @@ rule estimate:
     message:
         "estimate {wildcards.key}"
     shell:
-        "tipcap estimate {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step estimate {params.arguments:q}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -1,13 +1,13 @@
 """Captions of the evaluated pictures, and their scores.
 
 reads: train/KEY/ or prompt/KEY/, embeddings, prepare/KEY/annotations.json, the wheel with SPICE's jars
-gives: generate/KEY/captions.json, spice/KEY/*.jar, scores/TABLE.json (and score/KEY/ and parses/KEY/,
-       which the command keeps)
+gives: generate/KEY/ and retrieve/KEY/ with captions.json, spice/KEY/*.jar, scores/TABLE.json (and score/KEY/
+       and parses/KEY/, which the command keeps)
 """
 
 
 rule generate:
-    """Write the captions of a split by beam search, or take them from the corpus (GPU)."""
+    """Write the captions of a split by beam search (GPU)."""
     input:
         unpack(inputs_of("generate")),
     output:
@@ -19,7 +19,7 @@ rule generate:
         group_of("generate")
     conda:
         "../../environment.yml"
-    threads: plan.threads("generate")
+    threads: threads(plan, "generate")
     resources:
         gpu=NUM_GPUS,
         runtime=growing(120),
@@ -30,8 +30,31 @@ rule generate:
     message:
         "generate {wildcards.key}"
     shell:
-        "tipcap generate {params.arguments:q}"
+        "tipcap step generate {params.arguments:q}"
         " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+
+
+rule retrieve:
+    """Take the captions of a split from the corpus: the nearest to each picture, or any."""
+    input:
+        unpack(inputs_of("retrieve")),
+    output:
+        captions=artefact(plan.name, "retrieve", "{key}", "captions.json"),
+        meta=artefact(plan.name, "retrieve", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/retrieve/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: threads(plan, "retrieve")
+    resources:
+        runtime=growing(120),
+        mem_mb=growing(32000),
+    params:
+        arguments=arguments_of("retrieve"),
+    message:
+        "retrieve {wildcards.key}"
+    shell:
+        "tipcap step retrieve {params.arguments:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule spice:
@@ -53,26 +76,26 @@ rule spice:
     message:
         "spice {wildcards.key}"
     shell:
-        "tipcap spice {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step spice {params.arguments:q} > {log:q} 2>&1"
 
 
 rule score:
     """Score all runs of a table in one call: tokeniser and METEOR start once; what is scored already is skipped."""
     input:
-        unpack(lambda wildcards: plan.score_inputs(wildcards.table)),
+        unpack(lambda wildcards: score_inputs(plan, wildcards.table)),
     output:
         index=score_index(plan.name, "{table}"),
     log:
         f"{LOGS}/score/{{table}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("score")
+    threads: threads(plan, "score")
     resources:
         runtime=growing(120),
         mem_mb=growing(16000),
     params:
-        arguments=lambda wildcards: plan.score_arguments(wildcards.table),
+        arguments=lambda wildcards: score_arguments(plan, wildcards.table),
     message:
         "score table {wildcards.table}"
     shell:
-        "tipcap score-runs {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step score {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"

@@ -17,19 +17,16 @@ rule encoder:
         f"{LOGS}/encoder/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("encoder")
+    threads: threads(plan, "encoder")
     resources:
-        gpu=NUM_GPUS,
         runtime=growing(240),
         mem_mb=growing(16000),
-        device=DEVICE,
     params:
         arguments=arguments_of("encoder"),
     message:
         "encoder {wildcards.key}"
     shell:
-        "tipcap encoder {params.arguments:q}"
-        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+        "tipcap step encoder {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule language_model:
@@ -45,16 +42,14 @@ rule language_model:
         f"{LOGS}/language_model/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("language_model")
+    threads: threads(plan, "language_model")
     resources:
-        gpu=NUM_GPUS,
         runtime=growing(240),
         mem_mb=growing(16000),
-        device=DEVICE,
     params:
         arguments=arguments_of("language_model"),
     message:
         "language_model {wildcards.key}"
     shell:
-        "tipcap language-model {params.arguments:q}"
-        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
+        "tipcap step language-model {params.arguments:q}"
+        " --threads {threads} > {log:q} 2>&1"

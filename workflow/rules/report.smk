@@ -1,7 +1,8 @@
 """Tables, the document of all tables, and the records for MLflow.
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
-gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
+gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/cells.{parquet,csv} of all of them,
+       tables/all_tables.tex, tracked/TABLE.json,
        claims.{md,csv}, figures/FIGURE.{svg,png}, report.html; target table_TABLE for each
        table
 """
@@ -9,6 +10,7 @@ gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TA
 
 localrules:
     table,
+    cells,
     document,
     track,
     claims,
@@ -19,7 +21,7 @@ localrules:
 rule table:
     """Render a table: as the paper prints it, in LaTeX, and one line per cell."""
     input:
-        unpack(lambda wildcards: plan.table_inputs(wildcards.table)),
+        unpack(lambda wildcards: table_inputs(plan, wildcards.table)),
     output:
         csv=table_file(plan.name, "{table}", "csv"),
         tex=table_file(plan.name, "{table}", "tex"),
@@ -29,11 +31,30 @@ rule table:
     conda:
         "../../environment.yml"
     params:
-        arguments=lambda wildcards: plan.table_arguments(wildcards.table),
+        arguments=lambda wildcards: table_arguments(plan, wildcards.table),
     message:
         "table {wildcards.table}"
     shell:
-        "tipcap table {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step table {params.arguments:q} > {log:q} 2>&1"
+
+
+rule cells:
+    """Join the cells of the world's tables into one frame, for pandas."""
+    input:
+        tables=cells_inputs(plan),
+    output:
+        parquet=cells(plan.name, "parquet"),
+        csv=cells(plan.name, "csv"),
+    log:
+        f"{LOGS}/cells.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=cells_arguments(plan),
+    message:
+        "cells of all tables"
+    shell:
+        "tipcap step cells {params.arguments:q} > {log:q} 2>&1"
 
 
 rule document:
@@ -47,11 +68,11 @@ rule document:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.document_arguments(),
+        arguments=document_arguments(plan),
     message:
         "all tables in one document"
     shell:
-        "tipcap document {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step document {params.arguments:q} > {log:q} 2>&1"
 
 
 rule track:
@@ -65,17 +86,17 @@ rule track:
     conda:
         "../../environment.yml"
     params:
-        arguments=lambda wildcards: plan.track_arguments(wildcards.table),
+        arguments=lambda wildcards: track_arguments(plan, wildcards.table),
     message:
         "track table {wildcards.table}"
     shell:
-        "tipcap track {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step track {params.arguments:q} > {log:q} 2>&1"
 
 
 rule claims:
     """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
     input:
-        cells=plan.claim_inputs(),
+        cells=cells(plan.name, "parquet"),
     output:
         markdown=claims(plan.name, "md"),
         csv=claims(plan.name, "csv"),
@@ -84,17 +105,17 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.claim_arguments(),
+        arguments=claim_arguments(plan),
     message:
         "claims"
     shell:
-        "tipcap claims {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step claims {params.arguments:q} > {log:q} 2>&1"
 
 
 rule figures:
     """All figures of the world."""
     input:
-        [plan.figure_file(name) for name in plan.figures],
+        [figure_file(plan, name) for name in plan.figures],
 
 
 for name in plan.figures:
@@ -103,9 +124,9 @@ for name in plan.figures:
         name:
             f"figure_{name}"
         input:
-            **plan.figure_inputs(name),
+            **figure_inputs(plan, name),
         output:
-            figure=plan.figure_file(name),
+            figure=figure_file(plan, name),
         log:
             f"{LOGS}/figure/{name}.log",
         localrule: name not in plan.embedded
@@ -115,17 +136,17 @@ for name in plan.figures:
             runtime=growing(30),
             mem_mb=growing(16000),
         params:
-            arguments=plan.figure_arguments(name),
+            arguments=figure_arguments(plan, name),
         message:
             f"figure {name}"
         shell:
-            "tipcap figure {params.arguments:q} > {log:q} 2>&1"
+            "tipcap step figure {params.arguments:q} > {log:q} 2>&1"
 
 
 rule report:
     """Tables, figures, claims, pictures and costs on one page."""
     input:
-        **plan.report_inputs(),
+        **report_inputs(plan),
     output:
         page=page(plan.name),
     log:
@@ -133,11 +154,11 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        arguments=plan.report_arguments(),
+        arguments=report_arguments(plan),
     message:
         "report"
     shell:
-        "tipcap report {params.arguments:q} > {log:q} 2>&1"
+        "tipcap step report {params.arguments:q} > {log:q} 2>&1"
 
 
 for name in plan.tables:

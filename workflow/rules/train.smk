@@ -17,11 +17,11 @@ rule train:
         f"{LOGS}/train/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("train")
+    threads: threads(plan, "train")
     resources:
         gpu=GPUS_OF_TRAINING,
         nodes=NODES,
-        launcher=plan.launcher("train"),
+        launcher=launcher(plan, "train"),
         runtime=growing(720),
         mem_mb=growing(32000),
         device=DEVICE,
@@ -47,7 +47,7 @@ rule nouns:
         group_of("nouns")
     conda:
         "../../environment.yml"
-    threads: plan.threads("nouns")
+    threads: threads(plan, "nouns")
     resources:
         runtime=growing(120),
         mem_mb=growing(4000),
@@ -56,7 +56,7 @@ rule nouns:
     message:
         "nouns {wildcards.key}"
     shell:
-        "tipcap nouns {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+        "tipcap step nouns {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule prompt:
@@ -71,11 +71,11 @@ rule prompt:
         f"{LOGS}/prompt/{{key}}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads("prompt")
+    threads: threads(plan, "prompt")
     resources:
         gpu=GPUS_OF_TRAINING,
         nodes=NODES,
-        launcher=plan.launcher("prompt"),
+        launcher=launcher(plan, "prompt"),
         runtime=growing(720),
         mem_mb=growing(32000),
         device=DEVICE,

@@ -1,0 +1,177 @@
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import finished_world
+import pytest
+
+from tipcap.cli import main
+from tipcap.commands import costs
+from tipcap.commands.costs import read_rates, show_costs
+from tipcap.errors import InputError
+from tipcap.io.store import write_json
+from tipcap.plan import load
+
+CONFIG = finished_world.CONFIG
+HEADER = "step,case,models,unit,seconds_per_unit,device,hardware,date,source\n"
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load(CONFIG / "paper.yaml")
+
+
+@pytest.fixture
+def rates(tmp_path, monkeypatch):
+    """Replaces the figures by others."""
+
+    def write(text):
+        path = tmp_path / "step_costs.csv"
+        path.write_text(HEADER + text)
+        monkeypatch.setattr(costs, "STEP_COSTS", path)
+        return path
+
+    return write
+
+
+def figures_of(lines):
+    """The table of an overview: name -> GPU hours, CPU hours, disk, downloads."""
+    lines = list(lines)
+    end = next(number for number, line in enumerate(lines) if ": " in line)
+    return {
+        line[:16].strip(): [float(word) for word in line[16:].split()]
+        for line in lines[2:end]
+    }
+
+
+def test_an_hour_of_training_is_an_hour_of_each_table_and_once_of_all(
+    paper, rates, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    # a training of COCO's 566,747 captions over ten epochs takes an hour
+    rates(f"train,,paper,x,{3600 / 5667470},gpu,x,2026-01-01,estimated: invented\n")
+    figures = figures_of(show_costs(paper))
+    own = [
+        step.spec.epochs * (566747 if "coco" in step.parents["corpus"] else 0)
+        for step in paper.steps.values()
+        if step.spec.step == "train" and step.key in set(behind(paper, "VI"))
+    ]
+    assert figures["VI"][0] == pytest.approx(sum(own) / 5667470, abs=0.01)
+    tables = [f for name, f in figures.items() if name != "all, each once"]
+    everything = figures["all, each once"]
+    assert everything[0] < sum(table[0] for table in tables)
+    assert all(everything[0] >= table[0] for table in tables)
+    # every table with pictures of COCO needs the same files, which are fetched once
+    assert everything[3] == max(table[3] for table in tables)
+    assert everything[1] == 0
+
+
+def behind(plan, table):
+    return {key for end in plan.score_keys(table) for key in plan.ancestors(end)}
+
+
+def test_what_is_done_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(CONFIG, "config")
+    plan = load(Path("config/mini.yaml"))
+    before = figures_of(show_costs(plan, "II"))["II"]
+    for key, step in plan.steps.items():
+        if step.spec.step == "train":
+            write_json_of(plan, key)
+    after = figures_of(show_costs(plan, "II"))["II"]
+    assert 0 < after[1] < before[1]
+    assert 0 < after[2] < before[2]
+
+
+def write_json_of(plan, key):
+    folder = Path("results") / plan.name / plan.steps[key].spec.step / key
+    folder.mkdir(parents=True)
+    write_json(folder / "meta.json", {})
+
+
+def test_disk_of_a_model_is_the_size_of_its_file(in_all_results):
+    """The arithmetic leaves out norms and biases, and the header of the file."""
+    import torch
+
+    from tipcap.core.training_model import build_model
+    from tipcap.core.training_settings import TrainingSettings
+    from tipcap.core.types import Gaussian
+
+    plan = in_all_results
+    ledger = costs._Ledger(plan, [], {})
+    seen = 0
+    for step in plan.steps.values():
+        if step.spec.step != "train" or step.spec.language_model_trainable:
+            continue
+        width = ledger._width(plan.steps[step.parents["texts"]])
+        lm = plan.steps[step.parents["language_model"]].spec.parameters["architecture"]
+        shared = {
+            name: value
+            for name, value in step.spec.model_dump().items()
+            if name in TrainingSettings.__dataclass_fields__
+        }
+        gaussian = Gaussian(torch.zeros(width), torch.eye(width))
+        model = build_model(TrainingSettings(**shared), width, lm["n_embd"], gaussian)
+        size = sum(4 * tensor.numel() for tensor in model.state_dict().values())
+        assert ledger._disk(step) == pytest.approx(size, rel=0.1)
+        seen += 1
+    assert seen > 10
+
+
+def test_nothing_pretends(paper, capsys):
+    """Every figure says how it is known; what has none is named."""
+    for rate in read_rates(costs.STEP_COSTS):
+        assert rate.source.startswith(("measured", "estimated: "))
+        assert rate.seconds_per_unit > 0
+        assert rate.models in ("mini", "paper")
+        if rate.models == "paper" and rate.device == "gpu":
+            assert rate.source.startswith("estimated: ")
+    lines = list(show_costs(paper))
+    (without,) = [line for line in lines if line.startswith("not in the hours")]
+    assert "26 estimate" in without
+    (unknown,) = [line for line in lines if "sizes are not known" in line]
+    assert "flickr30k-images.zip" in unknown
+    (line,) = [line for line in lines if line.startswith("train:")]
+    assert "1.2 ms per caption and epoch on gpu" in line
+    assert "estimated: " in line
+
+
+def test_sizes_of_the_real_datasets_are_those_of_the_worlds_that_read_them(paper):
+    with costs.DATASET_SIZES.open(newline="") as file:
+        rows = {(row["dataset"], row["split"]): row for row in csv.DictReader(file)}
+    assert {name for name, _ in rows} == set(paper.world.datasets)
+    sample = paper.world.datasets["yfcc15m"].sample_size
+    assert int(rows["yfcc15m", "train"]["images"]) == sample
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train,,mini,x,fast,cpu,x,x,measured\n", "expected a number, found 'fast'"),
+        ("train,,mini,x,1,cpu,x,x,I believe\n", "measured` or `estimated: `"),
+    ],
+)
+def test_a_wrong_line_says_so(rates, text, expected):
+    path = rates(text)
+    with pytest.raises(InputError, match=r"line 2: ") as caught:
+        read_rates(path)
+    assert expected in str(caught.value)
+
+
+def test_the_command_prints_it_without_torch():
+    code = "import sys; from tipcap.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    words = ["plan", "--world", str(CONFIG / "mini.yaml"), "--cost", "--table", "II"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2].startswith("II ")
+
+
+def test_an_unknown_table_is_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["plan", "--world", str(CONFIG / "mini.yaml"), "--cost", "--table", "XX"])
+    assert caught.value.code == 2
+    assert "unknown table 'XX'" in capsys.readouterr().err

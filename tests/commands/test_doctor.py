@@ -1,0 +1,205 @@
+"""`tipcap doctor` on machines and clusters that stand-ins for the programs play."""
+
+import os
+import shutil
+from pathlib import Path
+
+import finished_world
+import pytest
+import yaml
+
+from tipcap.cli import main
+from tipcap.commands import doctor
+
+SINFO = """case "$*" in
+*--version*) echo slurm-wlm 22.05.8;;
+*) printf 'cpu*|(null)|2|1-00:00:00\\ngpu|gpu:a100:4|2|1-00:00:00\\n';;
+esac"""
+SCONTROL = "echo 'MinJobAge               = 300 sec'"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with the declarations, programs in it alone, and a profile."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished_world.CONFIG, "config")
+    Path("bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def program(name, script="exit 0"):
+    path = Path("bin") / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def cluster(sinfo=SINFO, scontrol=SCONTROL, **settings):
+    for name in ("sbatch", "squeue", "scancel", "srun"):
+        program(name)
+    program("sinfo", sinfo)
+    program("scontrol", scontrol)
+    Path("slurm").mkdir()
+    standard = {"executor": "slurm", "slurm-status-command": "squeue"}
+    Path("slurm/profile.yaml").write_text(yaml.safe_dump(standard | settings))
+
+
+def examined(capsys, *words, world="tiny"):
+    """The exit status, and the lines by the name of what was looked at."""
+    status = 0
+    try:
+        main(["doctor", "--world", f"config/{world}.yaml", *words])
+    except SystemExit as end:
+        status = end.code
+    lines = capsys.readouterr().out.splitlines()
+    return status, {line[9:20].strip(): line for line in lines}
+
+
+def state(line):
+    return line.split()[0]
+
+
+def test_where_everything_needed_is_there_the_status_is_0(here, capsys):
+    program("pdflatex")
+    status, lines = examined(capsys)
+    assert status == 0
+    assert {state(line) for line in lines.values()} == {"ok"}
+    assert "runs on the CPU" in lines["torch"]
+    assert not Path("results").exists()
+
+
+def test_what_is_not_needed_is_a_warning(here, capsys):
+    status, lines = examined(capsys)
+    assert status == 0
+    assert state(lines["LaTeX"]) == "warning"
+    assert "texlive" in lines["LaTeX"]
+
+
+def test_what_is_needed_and_missing_says_what_to_do_and_the_status_is_1(
+    here, capsys, monkeypatch
+):
+    monkeypatch.setenv("JAVA_HOME", str(here / "none"))
+    status, lines = examined(capsys)
+    assert status == 1
+    assert state(lines["Java"]) == "missing"
+    assert "correct JAVA_HOME or unset it" in lines["Java"]
+
+
+def test_a_full_disk_is_missing(here, capsys, monkeypatch):
+    usage = shutil.disk_usage(here)._replace(free=1000)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage)
+    status, lines = examined(capsys)
+    assert status == 1
+    assert "0.0 GB free" in lines["disk"]
+    assert state(lines["scratch"]) == "warning"
+
+
+def test_downloads_that_are_left_are_named(here, capsys):
+    _, lines = examined(capsys, world="paper")
+    assert state(lines["downloads"]) == "warning"
+    assert "train2014.zip" in lines["downloads"]
+    assert "snakemake downloads" in lines["downloads"]
+
+
+def test_more_devices_than_there_are_is_missing(here, capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = Path("config/tiny.yaml")
+    world = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(world | {"runtime": {"devices": 4}}))
+    status, lines = examined(capsys)
+    assert status == 1
+    assert "no GPU; the world asks for 4" in lines["torch"]
+    cluster()  # a login node has none, its jobs will
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert state(lines["torch"]) == "ok"
+
+
+def test_a_cluster_as_the_profile_says_is_ok(here, capsys):
+    program("pdflatex")
+    cluster(
+        **{
+            "default-resources": {"slurm_partition": "cpu"},
+            "set-resources": {"train": {"slurm_partition": "gpu", "gpu_model": "a100"}},
+        }
+    )
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert status == 0
+    assert {state(line) for line in lines.values()} == {"ok"}
+    assert "cpu, gpu" in lines["partitions"]
+    assert "300 s" in lines["status"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "expected"),
+    [
+        ({"default-resources": {"slurm_partition": "big"}}, "partitions", "no big"),
+        ({"default-resources": ["slurm_partition=big"]}, "partitions", "no big"),
+        ({"set-resources": ["train:slurm_partition=big"]}, "partitions", "no big"),
+        ({"set-resources": {"train": {"gpu_model": "h100"}}}, "GPU models", "no h100"),
+    ],
+)
+def test_what_a_profile_names_and_the_cluster_lacks_is_missing(
+    here, capsys, settings, name, expected
+):
+    cluster(**settings)
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert status == 1
+    assert state(lines[name]) == "missing"
+    assert f"{expected}; the cluster" in lines[name]
+
+
+def test_no_partition_named_is_a_warning_where_there_is_a_default(here, capsys):
+    cluster()
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert (status, state(lines["partitions"])) == (0, "warning")
+    program("sinfo", "echo 'gpu|gpu:a100:4|2|1-00:00:00'")
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert (status, state(lines["partitions"])) == (1, "missing")
+
+
+def test_jobs_that_are_forgotten_too_soon_are_a_warning(here, capsys):
+    cluster(scontrol="echo 'MinJobAge = 30 sec'")
+    _, lines = examined(capsys, "--profile", "slurm")
+    assert state(lines["status"]) == "warning"
+    assert "sacct" in lines["status"]
+
+
+def test_a_machine_without_slurm_and_a_controller_that_is_silent(here, capsys):
+    cluster(sinfo="exit 1")
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert status == 1
+    assert "does not answer" in lines["SLURM"]
+    Path("bin/sbatch").unlink()
+    status, lines = examined(capsys, "--profile", "slurm")
+    assert status == 1
+    assert "no sbatch; run this on a login node" in lines["SLURM"]
+
+
+def test_an_unknown_profile_is_bad_input(here, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--world", "config/tiny.yaml", "--profile", "none"])
+    assert caught.value.code == 2
+    assert "expected a Snakemake profile, found none" in capsys.readouterr().err
+
+
+def test_a_server_for_curves_that_is_down_is_a_warning(here, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    status, lines = examined(capsys)
+    assert (status, state(lines["MLflow"])) == (0, "warning")
+
+
+def test_a_database_that_is_none_is_missing(here, capsys):
+    Path("results/tiny").mkdir(parents=True)
+    Path("results/tiny/mlflow.db").write_text("no database" * 100)
+    status, lines = examined(capsys)
+    assert (status, state(lines["MLflow"])) == (1, "missing")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_results_that_cannot_be_written_are_missing(here, capsys):
+    Path("results").mkdir(mode=0o555)
+    status, lines = examined(capsys)
+    assert (status, state(lines["disk"])) == (1, "missing")

@@ -1,0 +1,120 @@
+"""The commands that people use."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tipcap import __version__
+from tipcap.errors import InputError
+
+World = Annotated[Path, typer.Option(help="The world's file.")]
+
+
+def score(
+    captions: Annotated[
+        Path, typer.Argument(help="COCO result file, or a mapping image: caption.")
+    ],
+    references: Annotated[
+        Path,
+        typer.Option(
+            help="COCO annotations, Karpathy file, or a mapping image: captions."
+        ),
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Second result file, compared image by image."),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write corpus and image scores here."),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Every image with references needs a caption."),
+    ] = False,
+    spice: Annotated[
+        bool,
+        typer.Option("--spice", help="Fetch SPICE's jars (520 MB) if missing."),
+    ] = False,
+    jars: Annotated[
+        Path | None, typer.Option(help="Folder of SPICE's jars to use instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="For SPICE's parser.")] = 2,
+) -> None:
+    """Score a file of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals."""
+    from tipcap.commands.score_file import score_file, user_spice
+
+    tools = user_spice(spice, jars, threads)
+    score_file(
+        captions,
+        references,
+        against,
+        json_file=json_file,
+        strict=strict,
+        spice=tools,
+        seed=seed,
+    )
+
+
+def plan(
+    world: World = Path("config/mini.yaml"),
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    row: Annotated[str | None, typer.Option(help="Only this row of it.")] = None,
+    target: Annotated[
+        bool, typer.Option("--target", help="Print only the file to make.")
+    ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Hours, disk and downloads per table.")
+    ] = False,
+) -> None:
+    """Show what each table needs, what is done, what is left and what that costs."""
+    from tipcap.commands.overview import show_plan, target_of
+    from tipcap.plan import load
+
+    planned = load(world)
+    if target:
+        if table is None:
+            raise InputError("--table: expected a table, found none; name it")
+        typer.echo(target_of(planned, table, row))
+        return
+    if cost:
+        from tipcap.commands.costs import show_costs
+
+        for line in show_costs(planned, table):
+            typer.echo(line)
+        return
+    for line in show_plan(planned, table, row):
+        typer.echo(line)
+
+
+def doctor(
+    world: World = Path("config/mini.yaml"),
+    profile: Annotated[
+        str | None, typer.Option(help="Snakemake profile: slurm looks at the cluster.")
+    ] = None,
+) -> int:
+    """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
+    from tipcap.commands.doctor import examine, line_of
+    from tipcap.plan import load
+
+    findings = []
+    for finding in examine(load(world), profile):
+        findings.append(finding)
+        typer.echo(line_of(finding))
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+def sheet(out: Annotated[Path, typer.Option()], seed: int = 0) -> None:
+    """Draw a sheet of the mini world's pictures with their captions, as PNG."""
+    from tipcap.io.store import replace_file
+    from tipcap.mini.sheet import draw_sheet
+
+    with replace_file(out) as partial:
+        draw_sheet(seed).save(partial, "PNG")
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

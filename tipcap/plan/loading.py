@@ -1,0 +1,85 @@
+"""From the declarations of a world to its plan. Everything that can be wrong in them is an `InputError` here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tipcap.config.claims import load_claims
+from tipcap.config.experiments import Experiments, load_experiments
+from tipcap.config.figures import load_figures, tables_of
+from tipcap.config.tables import Table, load_tables
+from tipcap.config.world import World, load_world
+from tipcap.errors import InputError, unknown_name
+from tipcap.plan.chains import Chains
+from tipcap.plan.graph import Plan
+from tipcap.steps import STEPS
+
+
+def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
+    """Return the plan of a world.
+
+    Args:
+        world_file: its folder also holds `experiments.yaml`, `tables/` and `downloads.csv`.
+        tables: which tables to plan; default: all that the world makes.
+
+    Raises:
+        InputError: anything wrong in the declarations, in one line that names file and place.
+    """
+    path = Path(world_file)
+    world = load_world(path)
+    experiments = load_experiments(path.parent / "experiments.yaml")
+    declared = load_tables(path.parent / "tables")
+    _check_use(experiments, declared)
+    numbered = [name for name in declared if re.fullmatch("[IVX]+", name)]
+    wanted = numbered if world.tables == "all" else list(world.tables)
+    chosen = [*wanted, *world.extra_tables] if tables is None else list(tables)
+    for name in chosen:
+        if name not in declared:
+            raise unknown_name("table", name, declared, str(path))
+    for name in world.table_seeds:
+        if name not in declared:
+            raise unknown_name("table", name, declared, f"{path}: table_seeds")
+    figures, gallery = load_figures(path.parent / "figures.yaml", declared)
+    plan = Plan(
+        world,
+        str(world_file),
+        {name: declared[name] for name in dict.fromkeys(chosen)},
+        tuple(dict.fromkeys(wanted)),
+        gallery,
+        claims=load_claims(path.parent / "claims.yaml", declared),
+    )
+    _check_threads(world, path)
+    builder = Chains(plan, experiments)
+    for name in plan.tables:
+        builder.add_table(plan.tables[name])
+    if tables is None:
+        for figure in figures.values():
+            if tables_of(figure) <= set(wanted):
+                builder.add_figure(figure)
+    return plan
+
+
+def _check_use(experiments: Experiments, tables: Mapping[str, Table]) -> None:
+    used = set()
+    for name, table in tables.items():
+        for row, label in zip(table.rows, table.names, strict=True):
+            if row.experiment is None:
+                continue
+            used.add(row.experiment)
+            if row.experiment not in experiments.rows:
+                raise unknown_name(
+                    "experiment",
+                    row.experiment,
+                    experiments.rows,
+                    f"table {name}, row {label!r}",
+                )
+    if idle := sorted(set(experiments.rows) - used):
+        raise InputError(
+            f"{experiments.where}: expected every experiment in some table, found {idle[0]!r} in none; add a row to a table or remove the experiment"
+        )
+
+
+def _check_threads(world: World, path: Path) -> None:
+    for step in world.runtime.threads:
+        if step not in STEPS:
+            raise unknown_name("step", step, STEPS, f"{path}: runtime.threads")

@@ -1,0 +1,209 @@
+"""What a world is made of, as steps: datasets, pictures, models and embeddings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tipcap.config.downloads import Download, load_downloads
+from tipcap.config.reading import check
+from tipcap.config.world import Dataset
+from tipcap.errors import InputError, unknown_name
+from tipcap.plan.graph import Plan
+from tipcap.specs import Spec
+from tipcap.steps.collect import CollectSpec
+from tipcap.steps.download import DownloadSpec
+from tipcap.steps.draw import DrawSpec
+from tipcap.steps.embed import EmbedSpec
+from tipcap.steps.encoder import EncoderSpec
+from tipcap.steps.language_model import LanguageModelSpec
+from tipcap.steps.prepare import PrepareSpec
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+_SPLITS = {
+    "karpathy": ("train", "val", "test"),
+    "nocaps": ("val",),
+    "yfcc": ("train",),
+    "ss1m": ("train",),
+}
+
+
+def downloads_file(world_file: str) -> Path:
+    """Return the list of files to download of a world."""
+    return Path(world_file).parent / "downloads.csv"
+
+
+class Sources:
+    """Plans the steps behind a world's datasets, encoders and language models."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.world = plan.world
+        self._downloads: Mapping[str, Download] | None = None
+
+    def embed(
+        self, dataset: str, modality: str, split: str, encoder: str, where: str
+    ) -> str:
+        """Return the key of the embeddings of a split's images or captions."""
+        self.check_split(dataset, split, where)
+        parents = {
+            "dataset": self.prepare(dataset, where),
+            "encoder": self.encoder(encoder, where),
+        }
+        if modality == "image":
+            pictures = self._pictures(dataset, where)
+            if not pictures:
+                raise InputError(
+                    f"{self.plan.world_file}: {where}: expected pictures of dataset {dataset!r}, found none declared; name them under `pictures` or choose another dataset"
+                )
+            parents |= pictures
+        fields = {"modality": modality, "split": split}
+        return self.plan.add(check(EmbedSpec, fields, where), parents)
+
+    # Models
+
+    def encoder(self, name: str, where: str) -> str:
+        """Return the key of an encoder."""
+        if name not in self.world.encoders:
+            raise self._unknown("encoder", name, self.world.encoders, where)
+        declared = self.world.encoders[name]
+        spec = EncoderSpec(
+            name=name,
+            source=declared.source,
+            model=declared.model,
+            parameters=declared.parameters,
+        )
+        parents = self._weights(declared.weights)
+        if declared.pairs is not None:
+            parents |= {"pairs": self.prepare(declared.pairs, f"encoder {name!r}")}
+            parents |= self._pictures(declared.pairs, f"encoder {name!r}")
+        return self.plan.add(spec, parents)
+
+    def language_model(self, name: str, where: str) -> str:
+        """Return the key of a language model."""
+        if name not in self.world.language_models:
+            raise self._unknown(
+                "language model", name, self.world.language_models, where
+            )
+        declared = self.world.language_models[name]
+        spec = LanguageModelSpec(
+            name=name, source=declared.source, parameters=declared.parameters
+        )
+        parents = self._weights(declared.weights)
+        if declared.documents is not None:
+            source = self.prepare(declared.documents, f"language model {name!r}")
+            parents["documents"] = source
+        if declared.encoder is not None:
+            parents["encoder"] = self.encoder(
+                declared.encoder, f"language model {name!r}"
+            )
+        return self.plan.add(spec, parents)
+
+    def _weights(self, files: Sequence[str]) -> dict[str, str]:
+        return _numbered("weights", [self.download(file) for file in files])
+
+    # Datasets
+
+    def _dataset(self, name: str, where: str) -> Dataset:
+        if name not in self.world.datasets:
+            raise self._unknown("dataset", name, self.world.datasets, where)
+        return self.world.datasets[name]
+
+    def _unknown(
+        self, kind: str, name: str, known: Iterable[str], where: str
+    ) -> InputError:
+        return unknown_name(kind, name, known, f"{self.plan.world_file}: {where}")
+
+    def prepare(self, name: str, where: str) -> str:
+        """Return the key of a dataset's prepared annotations."""
+        declared = self._dataset(name, where)
+        parents = self._raw(name, where)
+        if declared.raw.pictures == "collect":
+            parents |= self._pictures(name, where)
+        return self.plan.add(self._selection(PrepareSpec, name, declared), parents)
+
+    def _selection(self, spec: type[AnySpec], name: str, declared: Dataset) -> AnySpec:
+        fields = {
+            "dataset": name,
+            "reader": declared.reader,
+            "sample_size": declared.sample_size,
+            "seed": declared.seed,
+        }
+        return check(spec, fields, f"{self.plan.world_file}: datasets.{name}")
+
+    def _raw(self, name: str, where: str) -> dict[str, str]:
+        drawn = self._draw_spec(name, where)
+        if drawn is not None:
+            return {"raw": self.plan.add(drawn, {})}
+        files = self._dataset(name, where).raw.download
+        return _numbered("raw", [self.download(file) for file in files])
+
+    def _draw_spec(self, name: str, where: str) -> DrawSpec | None:
+        declared = self._dataset(name, where)
+        if declared.raw.draw is None:
+            return None
+        fields = {"dataset": name, "reader": declared.reader, **declared.raw.draw}
+        return check(
+            DrawSpec, fields, f"{self.plan.world_file}: datasets.{name}.raw.draw"
+        )
+
+    def _pictures(self, name: str, where: str) -> dict[str, str]:
+        declared = self._dataset(name, where)
+        drawn = self._draw_spec(name, where)
+        if drawn is not None:
+            return {"pictures": self.plan.add(drawn, {})} if drawn.pictures else {}
+        if declared.raw.pictures == "collect":
+            spec = self._selection(CollectSpec, name, declared)
+            return {"pictures": self.plan.add(spec, self._raw(name, where))}
+        files = [self.download(file) for file in declared.raw.pictures]
+        return _numbered("pictures", files)
+
+    def download(self, file: str) -> str:
+        """Return the key of a file of downloads.csv."""
+        listed = downloads_file(self.plan.world_file)
+        if self._downloads is None:
+            self._downloads = load_downloads(listed)
+        if file not in self._downloads:
+            raise unknown_name(
+                "file", file, self._downloads, f"{self.plan.world_file}: {listed}"
+            )
+        declared = self._downloads[file]
+        return self.plan.add(DownloadSpec(**declared.model_dump()), {})
+
+    def _num_items(self, dataset: str, split: str, where: str) -> int | None:
+        """How many images a split has, where the declarations say so."""
+        drawn = self._draw_spec(dataset, where)
+        if drawn is not None:
+            return {
+                "train": drawn.num_train,
+                "val": drawn.num_val,
+                "test": drawn.num_test,
+            }[split]
+        declared = self._dataset(dataset, where)
+        return declared.sample_size if split == "train" else None
+
+    def check_split(self, dataset: str, split: str, where: str) -> None:
+        """Refuse a split that a dataset lacks."""
+        allowed = [
+            name
+            for name in _SPLITS[self._dataset(dataset, where).reader]
+            if self._num_items(dataset, name, where) != 0
+        ]
+        if split not in allowed:
+            raise InputError(
+                f"{self.plan.world_file}: {where}: expected a split of dataset {dataset!r} ({', '.join(allowed)}), found {split!r}; correct the split or the dataset's sizes"
+            )
+
+    def check_count(self, count: Any, dataset: str, split: str, where: str) -> None:
+        """Refuse a number of images that a split does not have, where its size is declared."""
+        there = self._num_items(dataset, split, where)
+        if isinstance(count, int) and there is not None and count > there:
+            raise InputError(
+                f"{self.plan.world_file}: {where}: expected at most {there} images ({dataset} {split}), found {count}; lower count_scale or enlarge the dataset"
+            )
+
+
+def _numbered(role: str, keys: Iterable[str]) -> dict[str, str]:
+    return {
+        role if number == 1 else f"{role}{number}": key
+        for number, key in enumerate(keys, 1)
+    }

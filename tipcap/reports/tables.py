@@ -1,0 +1,115 @@
+"""The table, document and track steps: from score files to what a person reads."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from tipcap import paths
+from tipcap.config.tables import Table
+from tipcap.core.metrics import METRICS
+from tipcap.core.tables import Place, cells, draw_examples
+from tipcap.errors import InputError
+from tipcap.io.annotations import read_annotations
+from tipcap.io.latex import render_document
+from tipcap.io.render import render_table
+from tipcap.io.store import read_json, replace_file, write_json
+from tipcap.plan import Plan, load, part
+
+Scored = list[tuple[str, float]]
+"""Keys of score artefacts and their scores."""
+
+
+def make_table(
+    world: Path, name: str, out: Path, index: Path | None, examples: list[str]
+) -> None:
+    """Write the CSV, cells and LaTeX of a table, or of one row of it, from its index of scores."""
+    number, row = part(name)
+    plan = load(world, [number])
+    table = plan.tables[number]
+    scored = {} if index is None else read_json(index)
+    found: dict[Place, Scored] = {}
+    groups = {group.label: group for group in table.groups}
+    for cell in plan.cells_of(name):
+        for metric in table.metrics_of(groups[cell.group]):
+            if metric in plan.world.absent:
+                continue
+            found[cell.row_index, cell.group, metric] = [
+                (key, _score(scored, key, METRICS[metric].score_name, index))
+                for key in cell.score_keys
+            ]
+    drawn = {}
+    for text in examples:
+        corpus, _, file = text.partition("=")
+        captions = [c for r in read_annotations(Path(file)) for c in r.captions]
+        wanted = next(e for e in table.examples if e.corpus == corpus)
+        drawn[corpus] = draw_examples(captions, wanted.num, seed=table.seed)
+    absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
+    if row is not None:
+        table, found = _one_row(table, found, name, row)
+    render_table(table, cells(table, found, absent), out, drawn, plan.world.note)
+
+
+def _one_row(
+    table: Table, found: Mapping[Place, Scored], name: str, row: int
+) -> tuple[Table, dict[Place, Scored]]:
+    """Return the table that has only this row, under its full name, and the row's scores."""
+    label = (table.names[row], *table.rows[row].label[1:])
+    only = table.rows[row].model_copy(update={"label": label})
+    # a copy of the model would keep the names of the whole table's lines
+    part_of = Table.model_construct(**{**dict(table), "id": name, "rows": (only,)})
+    return part_of, {(0, group, metric): s for (_, group, metric), s in found.items()}
+
+
+def _score(
+    scored: dict[str, dict[str, float]], key: str, metric: str, index: Path | None
+) -> float:
+    try:
+        return scored[key][metric]
+    except KeyError as error:
+        raise InputError(
+            f"{index}: expected {metric} of run {key}, found none; run the score step again"
+        ) from error
+
+
+def make_document(world: Path, out: Path) -> None:
+    """Write one LaTeX document of all tables of a world."""
+    plan = load(world)
+    render_document(out.parent, plan.wanted, out)
+
+
+def track_table(world: Path, name: str, database: Path, out: Path) -> None:
+    """Import the records of a table's runs into the MLflow database, and leave a stamp."""
+    from tipcap.io.tracking_database import ExperimentRecord, import_records
+
+    plan = load(world, [name])
+    records = [
+        ExperimentRecord(label, folders)
+        for label, folders in _experiments(plan, name).items()
+    ]
+    files = [
+        Path(paths.table_file(plan.name, name, suffix))
+        for suffix in ("cells.csv", "tex")
+    ]
+    records.append(ExperimentRecord(f"table {name}", files=files))
+    imported = import_records(Path(paths.RESULTS) / plan.name, database, records)
+    with replace_file(out) as partial:
+        write_json(partial, {"table": name, "experiments": len(records)})
+    print(
+        f"table {name}: {imported.added} runs added to {database}, {imported.present} there already"
+    )
+
+
+def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
+    """Return for each experiment of a table the folders of all steps behind its scores."""
+    found: dict[str, list[Path]] = {}
+    for cell in plan.cells[name]:
+        group = re.sub(r"[^a-z0-9]+", "-", cell.group.lower()).strip("-")
+        for number, key in enumerate(cell.score_keys):
+            suffix = f" run {number}" if len(cell.score_keys) > 1 else ""
+            label = f"table {name}, row {cell.row_index}, {group}: {cell.experiment}{suffix}"
+            found[label] = [
+                Path(paths.folder(plan.name, step.spec.step, step.key))
+                for step in map(plan.steps.__getitem__, plan.ancestors(key))
+                if step.spec.step != "download"  # a file, with no record of its own
+            ]
+    return found

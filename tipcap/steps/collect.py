@@ -1,0 +1,63 @@
+"""The collect step: pictures that are published as a list of addresses."""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+from tipcap.paths import PICTURES
+from tipcap.specs import Count, Name, Reader, Seed, Spec
+from tipcap.step import Request, Step
+
+
+class CollectSpec(Spec):
+    """An archive of pictures that are published as a list of addresses, a seeded sample of them."""
+
+    step: ClassVar[str] = "collect"
+    unread: ClassVar[frozenset[str]] = frozenset({"reader", "sample_size"})
+
+    dataset: Name
+    reader: Reader
+    sample_size: Count | None = None
+    seed: Seed = 0
+
+
+def collect(request: Request, spec: CollectSpec, raw: Path) -> None:
+    """Publish archives of the pictures whose addresses the annotation file lists.
+
+    Raises:
+        InputError: the network is down, pictures could not be reached, or too few exist; what was fetched is kept.
+    """
+    from tipcap.io.annotations import read_candidates
+    from tipcap.io.collect import Collection, collect_pictures
+    from tipcap.io.pictures import write_archive
+    from tipcap.io.record import artefact
+    from tipcap.io.store import locked
+
+    candidates = read_candidates(
+        raw, spec.reader, spec.dataset, spec.sample_size, spec.seed
+    )
+    kept = request.out.with_name(f".{request.out.name}.fetched")
+    with locked(request.out):
+        collection = Collection(kept)
+        with contextlib.closing(collection), artefact(request) as draft:
+            label = f"fetching pictures of {spec.dataset}"
+            num_wanted = spec.sample_size or len(candidates)
+            found = collect_pictures(candidates, num_wanted, collection, label)
+            (draft.folder / PICTURES).mkdir()
+            for archive in sorted({str(r.archive) for r in found.records}):
+                write_archive(
+                    draft.folder / PICTURES / archive,
+                    (
+                        (str(r.member), collection.content(r.image_id))
+                        for r in found.records
+                        if r.archive == archive
+                    ),
+                )
+            draft.counts |= {"images": len(found.records), "gone": len(found.gone)}
+            for reason, count in Counter(found.gone.values()).most_common():
+                print(f"gone: {count} pictures, {reason}")
+        kept.unlink()
+
+
+STEP = Step(CollectSpec, collect, main_file=PICTURES)
