@@ -10,8 +10,10 @@ INSTALLED := .venv/.installed
 # every job that ends makes Snakemake look at all open ones again once per timespan: at its 1 s, 15 % of a processor
 SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) --rerun-incomplete --scheduler greedy \
 	--max-jobs-per-timespan 300/3s
+# files in the order of tests/conftest.py, each whole in one process
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test slurm-test check format golden reference models ui lock clean
+.PHONY: all_tables row plan unlock test test-quick slurm-test check check-types check-rest format golden reference models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -29,17 +31,27 @@ unlock: $(INSTALLED)
 	$(SNAKEMAKE) --unlock
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
+	$(PYTEST) --durations 10
+
+# For daily work: what starts neither Java nor Snakemake.
+test-quick: $(INSTALLED)
+	$(PYTEST) -m "not slow and not slurm and not whole"
 
 # On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
 slurm-test: $(INSTALLED)
 	$(BIN)/python tests/slurm/cluster.py $(BIN)/python -m pytest -m slurm tests/slurm
 
+# mypy without its cache takes as long as all others together, so it runs beside them.
 check: $(INSTALLED)
+	+$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-rest
+
+check-types:
+	$(BIN)/mypy
+
+check-rest:
 	$(BIN)/ruff format --check tipcap tests benchmarks
 	$(BIN)/ruff check tipcap tests benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 

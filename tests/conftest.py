@@ -12,6 +12,13 @@ from hypothesis import settings
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: short ones are left for the end, so that all cores end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 TINY_ENCODER = {
     "embed_dim": 16,
     "context_length": 32,

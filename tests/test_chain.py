@@ -15,6 +15,8 @@ import pytest
 
 from tests.workflow_copy import copy_workflow
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 TABLES = Path("results/tiny/tables")
 RUN_LIMIT_S = 600

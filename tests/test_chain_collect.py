@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
 import yaml
 
 from tests.picture_server import picture_of, picture_server
@@ -12,6 +13,8 @@ from tests.workflow_copy import copy_workflow
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
 from tipcap.plan import load
+
+pytestmark = pytest.mark.slow
 
 NUM_LISTED, SAMPLE = 130, 100
 

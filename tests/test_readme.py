@@ -63,6 +63,7 @@ def test_every_file_and_make_target_the_readme_names_exists():
     assert set(re.findall(r"\bmake ([a-z_-]+)", README)) <= targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["table_II", "table_V", "table_sanity"])
 def test_table_targets_of_the_readme_are_rules(target):
     command = [Path(sys.executable).parent / "snakemake", "--dry-run", "--quiet", "all"]

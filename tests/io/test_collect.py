@@ -242,6 +242,7 @@ def test_nocaps_needs_every_picture(tmp_path, server):
     assert not (tmp_path / "k").exists()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(tmp_path, server):
     """The command itself, killed three times; no picture that was kept is fetched anew."""
     raw = yfcc_file(tmp_path / "raw.jsonl", server, 400)

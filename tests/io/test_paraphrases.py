@@ -146,6 +146,7 @@ def _cut_in_a_new_cache(table, cache, out):
         cut_table(table, ["man guy"], out)
 
 
+@pytest.mark.slow
 def test_jobs_that_make_the_arrays_at_once_agree(table, tmp_path):
     context = multiprocessing.get_context("spawn")
     outs = [tmp_path / f"{job}.gz" for job in range(3)]

@@ -29,6 +29,8 @@ from tipcap.io.tokeniser import one_line, tokenise
 
 pytestmark = pytest.mark.usefixtures("packaged_java")
 
+pytestmark = pytest.mark.slow  # Java's tokeniser and METEOR
+
 WITHOUT_SPICE = tuple(name for name in COMPUTED if name != "SPICE")
 WITHOUT_METEOR = tuple(name for name in WITHOUT_SPICE if name != "METEOR")
 # The notebook of tylin/coco-caption prints three digits of these; pycocoevalcap 1.2 itself gives ten.

@@ -35,6 +35,7 @@ def srun(tmp_path):
     return {**os.environ, **JOB, "PATH": path, "OPTIONS": str(tmp_path / "options")}
 
 
+@pytest.mark.slow
 def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
     """All meet, then find that there is no corpus; a rank that was missing would be waited for."""
     spec = '{"gap": "none", "setting": null, "covariance": "full", "seed": 0}'

@@ -29,6 +29,8 @@ MARK = "# written by tipcap's tests/slurm/cluster.py for "
 NODES = {"c1": 0, "c2": 0, "c3": 0, "g1": 4, "g2": 4}
 """Names of the nodes and how many GPUs each has."""
 PATIENCE_S = 60
+SAVING_S = 6.0
+"""The controller saves what has changed at most five seconds later."""
 PACKAGES = {"slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "munged": "munge"}
 _NULL_DEVICE = os.makedev(1, 3)
 
@@ -67,7 +69,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 MinJobAge=3600
-KillWait=10
+KillWait=5
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=cpu Nodes={cpu_nodes} Default=YES MaxTime=24:00:00 State=UP
@@ -127,17 +129,50 @@ class Cluster:
     def start(self) -> None:
         """Write the configuration, start all daemons, and wait until every node is idle."""
         self._claim_configuration()
-        for part in ("run", "state", "log", "spool", "gpu"):
-            (self.folder / part).mkdir(exist_ok=True)
+        self._make_folders()
         self._write_configuration()
-        self._start_munge()
-        self.start_controller()
+        self._start_daemons()
+
+    def _start_daemons(self) -> None:
+        """Start what does not run, and wait until every node is idle."""
+        if _process(self._run / "munged.pid") is None:
+            self._start_munge()
+        if _process(self._run / "slurmctld.pid") is None:
+            self.start_controller()
         for node in NODES:
-            self._daemon("slurmd", "-N", node)
-        self._wait(
-            lambda: set(self.ask("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"},
-            "nodes to be idle",
-        )
+            if _process(self._run / f"slurmd-{node}.pid") is None:
+                self._daemon("slurmd", "-N", node)
+        self._wait(lambda: set(self.nodes().values()) == {"idle"}, "nodes to be idle")
+
+    def nodes(self) -> dict[str, str]:
+        """Return the state of every node, with the reason where somebody gave one."""
+        lines = self.ask("sinfo", "-h", "-N", "-o", "%N %T %E").splitlines()
+        split = (line.split(maxsplit=1) for line in lines)
+        return {node: state.removesuffix(" none") for node, state in split}
+
+    def heal(self) -> None:
+        """Make the cluster as good as new: all daemons run, every node is idle, no job is left.
+
+        Raises:
+            TimeoutError: it does not become so, not even with its state thrown away.
+        """
+        try:
+            self._end_jobs()
+            for node, state in self.nodes().items():
+                if state != "idle":  # drained, or down
+                    words = ("scontrol", "update", f"NodeName={node}", "State=RESUME")
+                    self.ask(*words)
+            self._start_daemons()
+        except (TimeoutError, subprocess.SubprocessError):
+            self._stop_daemons()
+            for name in ("state", "spool"):
+                shutil.rmtree(self.folder / name)
+            self._make_folders()
+            self._start_daemons()
+
+    def _end_jobs(self) -> None:
+        self.ask("scancel", "--user", "root")
+        self._wait(lambda: not self.ask("squeue", "-h").strip(), "jobs to end")
 
     def start_controller(self) -> None:
         """Start the controller, with what it saved where it ran before."""
@@ -147,7 +182,11 @@ class Cluster:
         )
 
     def kill_controller(self) -> None:
-        """Kill the controller as a crash of its machine would."""
+        """Kill the controller as a crash of its machine would, when it has saved what it was told before.
+
+        One that has not gives the numbers of its last jobs away again, and the nodes drain themselves.
+        """
+        time.sleep(SAVING_S)
         self._end(self._run / "slurmctld.pid", signal.SIGKILL)
 
     def ask(self, *words: str) -> str:
@@ -163,16 +202,18 @@ class Cluster:
     def stop(self) -> None:
         """Cancel all jobs, stop all daemons, and take the configuration away."""
         if _process(self._run / "slurmctld.pid") is not None:
-            self.ask("scancel", "--user", "root")
             with contextlib.suppress(TimeoutError):
-                self._wait(lambda: not self.ask("squeue", "-h").strip(), "jobs to end")
+                self._end_jobs()
+        self._stop_daemons()
+        for path in self._configuration_files():
+            if _mark_of(path) == self._mark:
+                path.unlink()
+
+    def _stop_daemons(self) -> None:
         for file in sorted(self._run.glob("slurm*.pid")):
             self._end(file, signal.SIGTERM)
         self._kill_processes_of_jobs()
         self._end(self._run / "munged.pid", signal.SIGTERM)
-        for path in self._configuration_files():
-            if _mark_of(path) == self._mark:
-                path.unlink()
 
     @property
     def _mark(self) -> str:
@@ -201,12 +242,21 @@ class Cluster:
                 _fail(f"{path}: expected no test cluster, found one in {other.folder}")
             other.stop()  # what a killed run left
 
+    def _make_folders(self) -> None:
+        for part in (
+            "run",
+            "state",
+            "log",
+            "gpu",
+            *(f"spool/{node}" for node in NODES),
+        ):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+
     def _write_configuration(self) -> None:
         ports = _free_ports(1 + len(NODES))
         host = socket.gethostname().split(".")[0]
         nodes, gpus = [], []
         for (node, num_gpus), port in zip(NODES.items(), ports[1:], strict=True):
-            (self.folder / "spool" / node).mkdir()
             generic = f"Gres=gpu:a100:{num_gpus} " if num_gpus else ""
             nodes.append(
                 f"NodeName={node} NodeAddr=127.0.0.1 NodeHostname={host} Port={port} "
@@ -252,11 +302,11 @@ class Cluster:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             if time.monotonic() > deadline:
-                logs = "\n".join(
-                    f"{path.name}: {path.read_text(errors='replace')[-600:]}"
-                    for path in sorted((self.folder / "log").glob("slurm*.log"))
+                log = (self.folder / "log/slurmctld.log").read_text(errors="replace")
+                said = log.splitlines()[-1:]
+                raise TimeoutError(
+                    f"waited {PATIENCE_S} s for {what}; nodes: {self.nodes()}; the controller's log ends with {said}"
                 )
-                raise TimeoutError(f"waited {PATIENCE_S} s for {what}\n{logs}")
             time.sleep(0.1)
 
     def _end(self, pid_file: Path, number: signal.Signals) -> None:

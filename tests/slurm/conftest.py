@@ -1,20 +1,11 @@
 """What the tests on the cluster share."""
 
-import time
+import subprocess
 from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from small_world import (
-    SLURM,
-    Run,
-    World,
-    copy_untrained,
-    make_folder,
-    mini_world,
-)
-
-LOCAL = ("--quiet", "all", "--cores")
+from small_world import SLURM, Run, World, copy_untrained, make_folder
 
 
 def pytest_collection_modifyitems(items):
@@ -23,12 +14,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slurm)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cluster():
-    """The cluster that these tests run in; see `make slurm-test`."""
+    """The cluster that these tests run in, as good as new; see `make slurm-test`."""
     running = Cluster.running()
     if running is None:
         pytest.fail("expected to run inside a test cluster: make slurm-test")
+    try:
+        running.heal()
+    except (TimeoutError, subprocess.SubprocessError) as error:
+        pytest.fail(f"no healthy cluster: {error}", pytrace=False)
     return running
 
 
@@ -36,27 +31,14 @@ def cluster():
 def undisturbed(tmp_path_factory):
     """The small world, made by a local run that nothing disturbed."""
     world = World(make_folder(tmp_path_factory.mktemp("local") / "world"))
-    Run(world, *LOCAL, "1", targets=world.tables).succeeds()
+    Run(world, "--quiet", "all", "--cores", "2", targets=["all_tables"]).succeeds()
     return world
 
 
-@pytest.fixture(scope="session", autouse=True)
-def local_mini(request, tmp_path_factory):
-    """A local run of Table II of the mini world, which begins at once, since other tests mostly wait for SLURM."""
-    if not any("mini" in item.fixturenames for item in request.session.items):
-        yield None
-        return
-    world = mini_world(tmp_path_factory.mktemp("local") / "mini")
-    nice = ("nice", "-n", "19")
-    run = Run(world, *LOCAL, "2", before=nice, targets=world.tables)
-    yield run
-    run.kill()
-
-
 @pytest.fixture
-def mini(tmp_path):
-    """The mini world with nothing made."""
-    return mini_world(tmp_path / "mini")
+def fresh(tmp_path):
+    """The small world with nothing made."""
+    return World(make_folder(tmp_path / "fresh"))
 
 
 @pytest.fixture
@@ -83,9 +65,3 @@ def start(cluster):
     yield begin
     for run in runs:
         run.kill()
-    jobs = {job for run in runs for job in run.submitted}
-    cluster.ask("scancel", *jobs)
-    deadline = time.monotonic() + 60
-    while jobs & set(cluster.ask("squeue", "-h", "-o", "%i").split()):
-        assert time.monotonic() < deadline, "jobs that do not end"
-        time.sleep(0.5)

@@ -18,28 +18,25 @@ from tests.workflow_copy import copy_workflow
 from tipcap import paths
 from tipcap.plan import load
 
+HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 WORLD = "config/small.yaml"
 NAME = "small"
 TABLE = "cluster"
-EPOCHS = 150
-"""Some seconds of training, with a checkpoint after every epoch."""
+WORDS = "words"
+EPOCHS = 40
+"""A second or two of training, with a checkpoint after every epoch."""
 LIMIT_S = 420
 """Nothing here takes longer on two busy cores; what hangs fails."""
-_DECLARED = {
-    "id": TABLE,
-    "caption": "For tests.",
-    "headers": ["Method"],
-    "metrics": ["bleu_4", "meteor", "cider"],
-    "groups": [{"label": "MS-COCO", "set": {"encoder": "rn50x4"}}],
-    "rows": [
-        {"label": ["S1"], "experiment": "s1"},
-        {"label": ["S4"], "experiment": "s4"},
-    ],
-}
+PYTHONPATH = os.pathsep.join(
+    filter(None, [str(HERE / "shim"), os.environ.get("PYTHONPATH")])
+)
+"""For what shall wait at a file `hold`: see `shim/sitecustomize.py`."""
+_TABLES = {TABLE: ("s1", "s4"), WORDS: ("s1-prompt", "retrieval")}
+"""Tables of the small world and their experiments: with these, each kind of step that needs no network."""
 
 
-# as a site fills in the profile: what a node and a partition have; and one that looks often, since jobs are short
+# as a site fills in the profile: what a node and a partition have
 SLURM = (
     *("--profile", "slurm"),
     *("--resources", "gpu=1", "mem_mb=60000", "runtime=1440"),
@@ -51,14 +48,14 @@ SLURM = (
 
 
 class World:
-    """A folder with the workflow, one table of a world, and where their files are."""
+    """A folder with the workflow and the small world, and where their files are."""
 
-    def __init__(self, folder, file=WORLD, table=TABLE):
-        self.folder, self.file = folder, file
+    def __init__(self, folder):
+        self.folder = folder
         with contextlib.chdir(folder):
-            self.plan = load(file)
+            self.plan = load(WORLD)
         self.name = self.plan.name
-        cell = next(c for c in self.plan.cells[table] if c.experiment == "s1")
+        cell = next(c for c in self.plan.cells[TABLE] if c.experiment == "s1")
         score = self.plan.steps[cell.score_keys[0]]
         generate = self.plan.steps[score.parents["captions"]]
         self.train = generate.parents["model"]
@@ -67,9 +64,17 @@ class World:
             self.name, "generate", generate.key, "captions.json"
         )
         self.tables = [
-            paths.table_file(self.name, table, suffix)
+            paths.table_file(self.name, TABLE, suffix)
             for suffix in ("csv", "tex", "cells.csv")
         ]
+
+    def hold(self):
+        """Let a training that starts here wait at its first checkpoint."""
+        (self.folder / "hold").touch()
+
+    def release(self):
+        """Let it go on."""
+        (self.folder / "hold").unlink(missing_ok=True)
 
     @property
     def state(self):
@@ -99,21 +104,21 @@ class World:
             with contextlib.suppress(OSError):
                 words = file.read_bytes().decode(errors="replace").split("\0")
                 ours = (file.parent / "cwd").resolve() == self.folder.resolve()
-                if ours and words[2:3] == ["train"] and self.train in words:
+                if ours and "train" in words[2:4] and self.train in words:
                     return int(file.parent.name)
         return None
 
     def all_results(self):
-        """Bytes of all that steps made, without the records, which hold times."""
+        """Bytes of all that steps made, without records and logs, which hold times."""
         results = self.folder / "results" / self.name
-        skipped = {"meta.json", "metrics.jsonl"}
+        skipped = {"meta.json", "metrics.jsonl", "mlflow.db"}
         return {
             str(path.relative_to(results)): path.read_bytes()
             for path in sorted(results.rglob("*"))
             if path.is_file()
             and path.name not in skipped
             and not path.name.startswith(".")
-            and path.relative_to(results).parts[0] not in ("logs", "parses")
+            and path.relative_to(results).parts[0] not in ("logs", "mlflow-artifacts")
         }
 
 
@@ -121,16 +126,20 @@ def make_folder(folder):
     """Write the declarations, the small world among them, and the workflow into a folder."""
     copy_workflow(folder)
     declared = yaml.safe_load((folder / "config/tiny.yaml").read_text())
-    declared |= {"name": NAME, "tables": [], "extra_tables": [TABLE]}
+    declared |= {"name": NAME, "tables": list(_TABLES), "extra_tables": []}
     declared["sizes"]["train"] |= {"epochs": EPOCHS}
     (folder / WORLD).write_text(yaml.safe_dump(declared))
-    (folder / f"config/tables/{TABLE}.yaml").write_text(yaml.safe_dump(_DECLARED))
+    for name, experiments in _TABLES.items():
+        table = {
+            "id": name,
+            "caption": "For tests.",
+            "headers": ["Method"],
+            "metrics": ["bleu_4", "meteor", "cider"],
+            "groups": [{"label": "MS-COCO", "set": {"encoder": "rn50x4"}}],
+            "rows": [{"label": [one], "experiment": one} for one in experiments],
+        }
+        (folder / f"config/tables/{name}.yaml").write_text(yaml.safe_dump(table))
     return folder
-
-
-def mini_world(folder):
-    """Table II of the mini world, in a fresh folder."""
-    return World(copy_workflow(folder), "config/mini.yaml", "II")
 
 
 def copy_untrained(undisturbed, folder):
@@ -146,14 +155,16 @@ def copy_untrained(undisturbed, folder):
 class Run:
     """A Snakemake that runs in a world: with the words of `SLURM` on the cluster, with others here."""
 
-    def __init__(self, world, *words, before=(), targets=None):
+    def __init__(self, world, *words, targets=None):
         self.world = world
         self.log = world.folder / "snakemake.log"
-        command = [*before, BIN / "snakemake", "--configfile", world.file, *words]
+        command = [sys.executable, str(HERE / "often.py"), "--configfile", WORLD]
+        self.command = [*command, *words, "--", *(targets or [world.model])]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*map(str, command), "--", *(targets or [world.model])],
+                self.command,
                 cwd=world.folder,
+                env={**os.environ, "PYTHONPATH": PYTHONPATH},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -187,13 +198,27 @@ class Run:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def until(self, condition, what, limit_s=180):
+    def until(self, condition, what):
         """Wait until something has happened while it runs."""
-        deadline = time.monotonic() + limit_s
-        while not condition():
+
+        def happened():
+            if condition():
+                return True
             if self.process.poll() is not None:
                 pytest.fail(f"it ended before {what}\n{self.text[-3000:]}")
-            if time.monotonic() > deadline:
-                self.kill()
-                pytest.fail(f"waited {limit_s} s for {what}\n{self.text[-3000:]}")
-            time.sleep(0.1)
+            return False
+
+        wait_for(happened, what, lambda: self.text[-3000:])
+
+    def until_held(self):
+        """Wait until the world's training waits at its first checkpoint."""
+        self.until(self.world.state.exists, "the first checkpoint")
+
+
+def wait_for(condition, what, details, limit_s=180):
+    """Wait until a condition holds; fail with what else is known when it takes too long."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {limit_s} s for {what}\n{details()}")
+        time.sleep(0.1)

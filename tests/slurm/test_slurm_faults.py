@@ -1,14 +1,11 @@
 """What clusters do to jobs: every run still ends with the bytes of an undisturbed one, nothing trained twice."""
 
-import os
 import shlex
-import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
-from small_world import BIN, WORLD
+from small_world import BIN, PYTHONPATH, WORLD, wait_for
 
 from tipcap.plan.commands import arguments
 
@@ -34,7 +31,9 @@ def job_of(run, cluster):
 def first_record(run, cluster):
     """What SLURM has written down of the first job of a run."""
     lines = (cluster.folder / "log/jobs.txt").read_text().splitlines()
-    return next(line for line in lines if f"JobId={run.submitted[0]} " in line)
+    return next(
+        line for line in reversed(lines) if f"JobId={run.submitted[0]} " in line
+    )
 
 
 def unlock(world):
@@ -45,8 +44,9 @@ def unlock(world):
 def test_a_cancelled_training_is_submitted_again_and_goes_on(
     untrained, start, cluster, same
 ):
+    untrained.hold()
     run = start(untrained)
-    run.until(untrained.state.exists, "the first checkpoint")
+    run.until_held()
     cluster.ask("scancel", job_of(run, cluster)[0])
     run.succeeds()
     same(untrained)
@@ -56,8 +56,9 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on(
 def test_after_a_kill_of_snakemake_the_same_command_finishes(
     untrained, start, cluster, same
 ):
+    untrained.hold()
     first = start(untrained)
-    first.until(untrained.state.exists, "the first checkpoint")
+    first.until_held()
     first.kill()
     assert job_of(first, cluster), "the job has ended with it"
     locked = start(untrained)
@@ -72,10 +73,11 @@ def test_after_a_kill_of_snakemake_the_same_command_finishes(
 
 
 def test_a_second_snakemake_in_the_same_folder_is_told_so(untrained, start, same):
+    untrained.hold()
     first = start(untrained)
     first.until(lambda: first.submitted, "the first job")
     second = subprocess.run(
-        first.process.args,
+        first.command,
         cwd=untrained.folder,
         capture_output=True,
         text=True,
@@ -84,13 +86,15 @@ def test_a_second_snakemake_in_the_same_folder_is_told_so(untrained, start, same
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stderr
     assert str(untrained.folder) in second.stderr
+    untrained.release()
     first.succeeds()
     same(untrained)
 
 
 def test_a_training_leaves_a_node_that_went_down(untrained, start, cluster, same):
+    untrained.hold()
     run = start(untrained)
-    run.until(untrained.state.exists, "the first checkpoint")
+    run.until_held()
     node = job_of(run, cluster)[1]
     cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
     try:
@@ -101,9 +105,12 @@ def test_a_training_leaves_a_node_that_went_down(untrained, start, cluster, same
 
 
 def test_a_job_over_its_memory_gets_more(untrained, start, cluster, same):
+    untrained.hold()
     run = start(
         untrained, "--set-resources", "train:mem_mb=200 if attempt == 1 else 3000"
     )
+    run.until(lambda: len(run.submitted) == 2, "the second job")
+    untrained.release()
     run.succeeds()
     same(untrained)
     first = first_record(run, cluster)
@@ -112,33 +119,23 @@ def test_a_job_over_its_memory_gets_more(untrained, start, cluster, same):
     assert len(run.submitted) == 2
 
 
-def limits(minutes, extra):
-    """Options that give the first job of the training a limit, and flags of sbatch."""
-    limit = f"train:runtime={minutes} if attempt == 1 else 20"
-    defaults = ("mem_mb=2000", "runtime=20", f"slurm_extra='{extra}'")
-    return "--set-resources", limit, "--default-resources", *defaults
-
-
-def stuck_training(untrained, run):
-    """Wait for the first checkpoint and stop the training, until SLURM asks it to end and wakes it for that."""
-    run.until(untrained.state.exists, "the first checkpoint")
-    process = untrained.process()
-    assert process is not None
-    os.kill(process, signal.SIGSTOP)
-    return process
+def at_its_limit(run, seconds_left, cluster):
+    """Let the job that trains reach its time limit in some seconds; what a profile can ask for are minutes."""
+    run.until_held()
+    update = ("scontrol", "update", f"JobId={job_of(run, cluster)[0]}")
+    cluster.ask(*update, f"EndTime=now+{seconds_left}seconds")
 
 
 def test_a_training_over_its_time_limit_goes_on_in_another_job_warned_or_not(
     untrained, untrained_too, start, cluster, same
 ):
     """At the limit, and before it where SLURM was asked to say so, the training saves its state."""
-    late = start(untrained, *limits(minutes=1, extra="--nice=0"))
-    stuck_training(untrained, late)
-    warned = start(untrained_too, *limits(minutes=2, extra="--signal=TERM@20"))
-    process = stuck_training(untrained_too, warned)
-    saved = untrained_too.state.stat().st_mtime_ns
-    warned.until(lambda: not Path(f"/proc/{process}").exists(), "the training's end")
-    assert untrained_too.state.stat().st_mtime_ns > saved
+    untrained.hold()
+    untrained_too.hold()
+    late = start(untrained, "--default-resources", "slurm_extra='--nice=0'")
+    warned = start(untrained_too)  # as the profile says: two minutes before the limit
+    at_its_limit(late, 5, cluster)
+    at_its_limit(warned, 90, cluster)
     for world, run, state in (
         (untrained, late, "TIMEOUT"),
         (untrained_too, warned, "FAILED"),
@@ -158,13 +155,15 @@ def slurm_logs(world):
 def test_a_controller_that_crashes_and_comes_back_is_waited_for(
     untrained, start, cluster, same
 ):
+    untrained.hold()
     run = start(untrained)
-    run.until(untrained.state.exists, "the first checkpoint")
+    run.until_held()
     cluster.kill_controller()
     try:
         time.sleep(15)  # longer than the first waits of SLURM's commands
     finally:
         cluster.start_controller()
+    untrained.release()
     run.succeeds()
     same(untrained)
 
@@ -174,22 +173,32 @@ def test_two_trainings_of_one_key_on_two_nodes_take_turns(untrained, cluster, sa
     command = shlex.join(
         [str(BIN / "tipcap"), "step", "train", *words, "--device", "cpu"]
     )
+    untrained.hold()
     jobs = [
         cluster.ask(
             *("sbatch", "--parsable", "--mem", "2000", "--nodelist", node),
             *("--output", f"{untrained.folder}/%j.out"),
+            *("--export", f"ALL,PYTHONPATH={PYTHONPATH}"),
             *("--chdir", str(untrained.folder), "--wrap", command),
         ).strip()
         for node in ("c1", "c2")
     ]
-    states = set()
-    deadline = time.monotonic() + 240
-    while not states or states & {"PENDING", "RUNNING", "COMPLETING"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+
+    def outputs():
+        files = untrained.folder.glob("*.out")
+        return {file.stem: file.read_text() for file in files}
+
+    def waiting():
+        return [job for job in jobs if "waiting for another" in outputs().get(job, "")]
+
+    def states():
         question = ("squeue", "-h", "-t", "all", "-j", ",".join(jobs), "-o", "%T")
-        states = set(cluster.ask(*question).split())
-    outputs = [(untrained.folder / f"{job}.out").read_text() for job in jobs]
-    assert states == {"COMPLETED"}, outputs
-    assert sum("waiting for another process" in output for output in outputs) == 1
+        return cluster.ask(*question).split()
+
+    wait_for(waiting, "one of them to wait for the other", outputs)
+    wait_for(untrained.state.exists, "the other's first checkpoint", outputs)
+    assert states() == ["RUNNING"] * 2
+    untrained.release()
+    wait_for(lambda: states() == ["COMPLETED"] * 2, "the end of both", outputs)
+    assert len(waiting()) == 1
     same(untrained)

@@ -8,6 +8,8 @@ from tipcap.io.spice import Spice
 from tipcap.io.store import write_json
 from tipcap.steps.score import score
 
+pytestmark = pytest.mark.slow  # Java's tokeniser
+
 
 @pytest.fixture
 def world(tmp_path):
