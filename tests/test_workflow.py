@@ -183,6 +183,6 @@ def test_downloads_fetches_files_and_pictures_and_nothing_else():
     commands = commands_of(answer)
     plan = load(ROOT / "config/paper.yaml")
     assert len(plan.downloads()) == len(commands) > 10
-    steps = Counter(command.split()[1] for command in commands)
+    steps = Counter(command.split()[2] for command in commands)
     assert steps.keys() == {"download", "collect"}
     assert steps["collect"] == 2  # NoCaps and YFCC15M
