@@ -22,7 +22,7 @@ localrules:
 
 
 rule all_tables:
-    """All tables of the world, one LaTeX document of them, and their records in the tracking database."""
+    """All tables of the world, one LaTeX document and one frame of them, and their records in the tracking database."""
     default_target: True
     input:
         tables=[
@@ -30,6 +30,7 @@ rule all_tables:
             for table in plan.wanted
             for suffix in ("csv", "tex")
         ],
+        cells=cells(plan.name, "parquet"),
         document=document(plan.name),
         tracked=[tracked(plan.name, table) for table in plan.wanted],
 

@@ -24,6 +24,7 @@ from tipcap.io.scoring import Scores, read_scores, write_scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
 from tipcap.plan.commands import arguments
+from tipcap.plan.reports import cells_arguments
 
 CONFIG = Path(__file__).parents[1] / "config"
 WORLD = Path("config/tiny.yaml")
@@ -57,6 +58,7 @@ def build():
             write_invented_embeddings(plan, role, key)
     for name in plan.wanted:
         write_table(plan, name)
+    main(["step", "cells", *cells_arguments(plan)])
     return plan
 
 

@@ -1,7 +1,10 @@
 """The README's tables of scores, written from the kept tables: `python -m tests.reference` puts them there."""
 
-import csv
 from pathlib import Path
+
+import pandas as pd
+
+from tipcap.io.cells import read_cells
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "reference" / "mini"
@@ -41,28 +44,21 @@ _PROMPTS = {
 }
 
 
-def cells_of(file):
-    """Return the cells of a table by row, group and metric, each as its columns' text."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        return {
-            (cell["row"], cell["group"], cell["metric"]): cell
-            for cell in csv.DictReader(lines)
-        }
-
-
-def _kept(table):
-    return cells_of(KEPT / f"table_{table}.cells.csv")
+def kept(table):
+    """Return the cells of a kept table by row, group and metric."""
+    cells = read_cells(KEPT / f"table_{table}.cells.csv")
+    return cells.set_index(["row", "group", "metric"])
 
 
 def _text(cell, with_paper=False):
     """Value, spread where there is one, the paper's value in brackets where asked for."""
-    if not cell["value"]:
+    if pd.isna(cell["value"]):
         return "N/A"
-    text = f"{float(cell['value']):.1f}"
-    if cell["std"]:
-        text += f" ± {float(cell['std']):.1f}"
-    if with_paper and cell["paper"]:
-        text += f" ({float(cell['paper']):.1f})"
+    text = f"{cell['value']:.1f}"
+    if pd.notna(cell["std"]):
+        text += f" ± {cell['std']:.1f}"
+    if with_paper and pd.notna(cell["paper"]):
+        text += f" ({cell['paper']:.1f})"
     return text
 
 
@@ -72,24 +68,24 @@ def _markdown(header, rows):
 
 
 def _in_domain():
-    cells = _kept("II")
+    cells = kept("II")
     columns = [(c, m) for c in _CORPORA for m in ("bleu_4", "meteor", "cider")]
     header = ["method", "COCO B-4", "M", "C", "Flickr30K B-4", "M", "C"]
     return _markdown(
         header,
         [
-            [shown, *(_text(cells[row, c, m], m == "cider") for c, m in columns)]
+            [shown, *(_text(cells.loc[row, c, m], m == "cider") for c, m in columns)]
             for row, shown in _METHODS.items()
         ],
     )
 
 
 def _bounds():
-    cells = _kept("sanity")
+    cells = kept("sanity")
     return _markdown(
         ["", "COCO", "Flickr30K"],
         [
-            [shown, *(_text(cells[row, corpus, "cider"]) for corpus in _CORPORA)]
+            [shown, *(_text(cells.loc[row, corpus, "cider"]) for corpus in _CORPORA)]
             for row, shown in _BOUNDS.items()
         ],
     )
@@ -97,7 +93,7 @@ def _bounds():
 
 def _by_setting(table, label, rows, with_paper=False):
     """One column per encoder and setting; `label` makes a kept row's name of `rows`' key and the setting."""
-    cells = _kept(table)
+    cells = kept(table)
     first, *others = _SETTINGS
     header = [""]
     for encoder in _ENCODERS:
@@ -109,7 +105,9 @@ def _by_setting(table, label, rows, with_paper=False):
                 shown,
                 *(
                     _text(
-                        cells[label.format(row=row, setting=setting), group, "cider"],
+                        cells.loc[
+                            label.format(row=row, setting=setting), group, "cider"
+                        ],
                         with_paper,
                     )
                     for group in _ENCODERS.values()

@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 
 from tests.readme_tables import KEPT, put_tables
-from tipcap.io.spice import add_parses
+from tipcap.io.spice_parses import add_parses
 from tipcap.paths import SHIPPED_PARSES, table_file
 from tipcap.plan import load
 

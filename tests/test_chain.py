@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.workflow_copy import copy_workflow
@@ -63,6 +64,13 @@ def test_table_ii_holds_computed_numbers_for_every_tipcap_row(made):
     assert all(c["source"] == "run" and c["value"] and c["key"] for c in ours)
     quoted = [c for c in cells if c["row"] == "CapDec" and c["metric"] == "cider"]
     assert {c["source"] for c in quoted} == {"quoted"}
+
+
+def test_the_cells_of_all_tables_lie_in_one_frame(made):
+    frame = pd.read_parquet(made / TABLES / "cells.parquet")
+    own = [rows_of(path) for path in (made / TABLES).glob("table_*.cells.csv")]
+    assert len(frame) == sum(map(len, own)) > 0
+    assert set(frame["table"]) == {cell["table"] for cells in own for cell in cells}
 
 
 def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):

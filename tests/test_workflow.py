@@ -91,6 +91,12 @@ def test_a_table_is_scored_in_one_call(mini_commands):
     )
 
 
+def test_a_table_alone_needs_nothing_of_the_others(mini_commands):
+    steps = {words[1] for words in mini_commands}
+    assert {"table", "track"} <= steps
+    assert not steps & {"cells", "claims", "document", "figure", "report"}
+
+
 def test_wrong_declarations_stop_while_parsing_with_one_line(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     path = tmp_path / "config/tables/table_II.yaml"

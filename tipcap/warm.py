@@ -26,6 +26,8 @@ PATIENCE = 10.0
 """Seconds that a job gets to end by itself before it is killed."""
 _LIBRARIES = {
     **{name: step.libraries for name, step in STEPS.items()},
+    "table": ("tipcap.reports.tables",),
+    "figure": ("tipcap.reports.figures", "seaborn"),
     "track": (
         "tipcap.reports.tables",
         "tipcap.io.tracking:client_class",

@@ -95,7 +95,8 @@ def test_disk_of_a_model_is_the_size_of_its_file(in_all_results):
     """The arithmetic leaves out norms and biases, and the header of the file."""
     import torch
 
-    from tipcap.core.training import TrainingSettings, build_model
+    from tipcap.core.training_model import build_model
+    from tipcap.core.training_settings import TrainingSettings
     from tipcap.core.types import Gaussian
 
     plan = in_all_results

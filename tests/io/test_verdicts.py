@@ -5,11 +5,10 @@ import pytest
 
 from tipcap.config.claims import load_claims
 from tipcap.config.tables import load_tables
-from tipcap.core.claims import Measured, Noise, judge, name_of
+from tipcap.core.claims import Noise, judge, name_of
 from tipcap.core.tables import cells
-from tipcap.errors import InputError
-from tipcap.io.render import render_table
-from tipcap.io.verdicts import FINDING_COLUMNS, read_cells, summary, write_claims
+from tipcap.io.cells import by_name, frame_of
+from tipcap.io.verdicts import FINDING_COLUMNS, summary, write_claims
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -25,8 +24,8 @@ def claims(tables):
 
 
 @pytest.fixture(scope="module")
-def cells_of_x(tables, tmp_path_factory):
-    """Table X as the table step writes it: MS-COCO's images are ahead by 10, then behind by 1."""
+def cells_of_x(tables):
+    """Table X: MS-COCO's images are ahead by 10, then behind by 1."""
     values = {"CLIP RN50x4": (0.8, 0.9), "CLIP ViT-L/14": (1.0, 0.99)}
     scores = {
         (row, group, metric): [(f"{group}.{row}", value[row])]
@@ -34,9 +33,7 @@ def cells_of_x(tables, tmp_path_factory):
         for row in (0, 1)
         for metric in tables["X"].metrics
     }
-    folder = tmp_path_factory.mktemp("tables")
-    render_table(tables["X"], cells(tables["X"], scores), folder)
-    return folder / "table_X.cells.csv"
+    return by_name(frame_of(cells(tables["X"], scores)))
 
 
 @pytest.fixture
@@ -44,23 +41,7 @@ def judged(claims, cells_of_x):
     chosen = {c: p for c, p in claims.items() if c.id == "image-source-comparable"}
     ((pair, _),) = chosen.values()
     noise = {(name_of(pair.left), name_of(pair.right)): Noise(4.0, 16.0, 0.001)}
-    return judge(chosen, read_cells(cells_of_x), noise, is_stand_in=True)
-
-
-def test_cells_are_read_as_they_were_written(cells_of_x):
-    found = read_cells(cells_of_x)
-    assert len(found) == 2 * 2 * 6
-    place = ("X", "MS-COCO", "CLIP RN50x4", "cider")
-    assert found[place] == Measured(90.0, "run", ("CLIP", "RN50x4.1"))
-
-
-def test_something_else_than_cells_is_one_clear_line(tmp_path):
-    with pytest.raises(InputError, match="make the table first"):
-        read_cells(tmp_path / "table_X.cells.csv")
-    file = tmp_path / "other.csv"
-    file.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"expected the columns table,row"):
-        read_cells(file)
+    return judge(chosen, cells_of_x, noise, is_stand_in=True)
 
 
 def test_the_csv_has_one_line_per_pair(judged, tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tipcap.mini.datasets import STYLES
+from tipcap.mini.drawings import COLOURS, KINDS
 from tipcap.mini.phrases import (
     _PLACES,
     SYNONYMS,
@@ -15,7 +16,7 @@ from tipcap.mini.phrases import (
     narrate,
     vocabulary,
 )
-from tipcap.mini.scenes import COLOURS, DOMAINS, KINDS, sample_scene
+from tipcap.mini.scenes import DOMAINS, sample_scene
 
 SEEDS = st.integers(0, 2**32 - 1)
 NOUNS = {word: kind for kind in KINDS for word in SYNONYMS.get(kind, (kind,))}

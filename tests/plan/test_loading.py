@@ -202,7 +202,15 @@ def test_wrong_declarations_are_one_clear_line(science, file, old, put, said):
 
 
 def test_planning_loads_nothing_heavy():
-    heavy = ("torch", "numpy", "pandas", "transformers", "mlflow")
+    heavy = [
+        "torch",
+        "numpy",
+        "pandas",
+        "seaborn",
+        "matplotlib",
+        "transformers",
+        "mlflow",
+    ]
     code = (
         "import sys; from tipcap.plan import load; load('config/paper.yaml');"
         f"print([name for name in {heavy} if name in sys.modules])"

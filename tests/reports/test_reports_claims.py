@@ -10,11 +10,12 @@ from tipcap.cli import main
 from tipcap.io.scoring import Scores, write_scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
-from tipcap.plan.reports import claim_arguments, claim_inputs
+from tipcap.plan.reports import cells_arguments, claim_arguments
 from tipcap.reports.claims import make_claims
 from tipcap.reports.tables import make_table
 
 CONFIG = Path(__file__).parents[2] / "config"
+CELLS = Path("results/tiny/tables/cells.parquet")
 NUM_IMAGES = 40
 
 
@@ -56,7 +57,9 @@ def world(tmp_path, monkeypatch):
             write_scores(folder / "scores.json", scores)
             index[key] = scores.corpus
     write_json(Path("index.json"), index)
-    make_table(path, "X", Path("results/tiny/tables"), Path("index.json"), [])
+    for table, scores in (("I", None), ("X", Path("index.json"))):
+        make_table(path, table, Path("results/tiny/tables"), scores, [])
+    main(["step", "cells", *cells_arguments(plan)])
     return path
 
 
@@ -67,7 +70,6 @@ def rows_of(claim):
 
 def test_claims_are_judged_from_the_files_the_plan_names(world):
     plan = load(world)
-    assert claim_inputs(plan) == ["results/tiny/tables/table_X.cells.csv"]
     main(["step", "claims", *claim_arguments(plan)])
     found = rows_of("image-source-comparable")
     assert {row["verdict"] for row in found} == {"fails"}
@@ -80,9 +82,7 @@ def test_claims_are_judged_from_the_files_the_plan_names(world):
 
 def test_the_interval_is_of_the_mean_over_seeds_on_the_same_images(world):
     """Both sides have the same deviations per image, so paired draws leave exactly the difference."""
-    make_claims(
-        world, [Path("results/tiny/tables/table_X.cells.csv")], Path("results/tiny")
-    )
+    make_claims(world, CELLS, Path("results/tiny"))
     for row in rows_of("image-source-comparable"):
         assert float(row["low"]) == pytest.approx(100)
         assert float(row["high"]) == pytest.approx(100)
@@ -95,9 +95,7 @@ def test_a_metric_that_is_no_mean_over_images_has_no_interval(world):
     chosen = [c for c in declared["claims"] if c["id"] == "image-source-comparable"]
     chosen[0]["metrics"] = ["bleu_4", "rouge_l", "spice"]
     path.write_text(yaml.safe_dump({"tolerance": 0.03, "claims": chosen}))
-    make_claims(
-        world, [Path("results/tiny/tables/table_X.cells.csv")], Path("results/tiny")
-    )
+    make_claims(world, CELLS, Path("results/tiny"))
     found = {row["metric"]: row for row in rows_of("image-source-comparable")}
     assert found["bleu_4"]["verdict"] == "holds"
     assert found["bleu_4"]["low"] == ""
@@ -106,8 +104,7 @@ def test_a_metric_that_is_no_mean_over_images_has_no_interval(world):
 
 
 def test_two_runs_give_equal_bytes(world):
-    cells = [Path("results/tiny/tables/table_X.cells.csv")]
-    make_claims(world, cells, Path("a"))
-    make_claims(world, cells, Path("b"))
+    make_claims(world, CELLS, Path("a"))
+    make_claims(world, CELLS, Path("b"))
     for name in ("claims.csv", "claims.md"):
         assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes()

@@ -83,5 +83,5 @@ def test_a_page_of_a_world_where_nothing_was_made_says_so(tmp_path, monkeypatch)
     shutil.copytree(finished_world.CONFIG, "config")
     main(["step", "report", "--world", "config/tiny.yaml", "--out", "report.html"])
     found = Page(Path("report.html").read_text("utf-8"))
-    assert "results/tiny/tables/table_II.cells.csv" in found.text
+    assert "results/tiny/tables/cells.parquet" in found.text
     assert "No captions yet." in "".join(found.text)

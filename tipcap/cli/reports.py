@@ -17,6 +17,13 @@ def table(
     make_table(world, table, out, scores, list(examples))
 
 
+def cells(cells: Sequence[Path], out: Path) -> None:
+    """Join the cells of all tables into one frame."""
+    from tipcap.io.cells import join_cells
+
+    join_cells(list(cells), out)
+
+
 def document(world: Path, out: Path) -> None:
     """Join all tables into one LaTeX document."""
     from tipcap.reports.tables import make_document
@@ -24,7 +31,7 @@ def document(world: Path, out: Path) -> None:
     make_document(world, out)
 
 
-def claims(world: Path, out: Path, cells: Sequence[Path] = ()) -> None:
+def claims(world: Path, cells: Path, out: Path) -> None:
     """Judge what the paper says of its tables on the cells that were made."""
     from tipcap.reports.claims import make_claims
 
@@ -52,4 +59,4 @@ def track(world: Path, table: str, database: Path, out: Path) -> None:
     track_table(world, table, database, out)
 
 
-REPORTS = (table, document, claims, figure, report, track)
+REPORTS = (table, cells, document, claims, figure, report, track)

@@ -83,15 +83,17 @@ def _report_of(run: Callable[..., None]) -> Callable[..., None]:
 
 def _option(parameter: inspect.Parameter) -> inspect.Parameter:
     """Return a parameter of a step's function as one that the command line understands."""
-    kind = parameter.annotation
+    kind, default = parameter.annotation, parameter.default
     if get_origin(kind) is Sequence:  # several of one role
-        (item,) = get_args(kind)
-        kind = Annotated[list[item] | None, typer.Option()]  # type: ignore[valid-type]
-        return _parameter(parameter.name, kind, default=None)
-    if get_origin(kind) in (list, dict):
+        kind = list[get_args(kind)[0]]  # type: ignore[misc]
+        if default is not inspect.Parameter.empty:
+            kind, default = kind | None, None
+    elif get_origin(kind) in (list, dict):
         kind = str
     return parameter.replace(
-        kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, typer.Option()]
+        kind=inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, typer.Option()],
     )
 
 

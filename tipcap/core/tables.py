@@ -18,41 +18,25 @@ from tipcap.errors import InputError
 Source = Literal["run", "quoted", "n/a"]
 Place = tuple[int, str, str]
 """Of a cell: position in `Table.rows`, label of the group, name of the metric."""
-COLUMNS = (
-    "table",
-    "row",
-    "group",
-    "metric",
-    "value",
-    "std",
-    "paper",
-    "difference",
-    "source",
-    "key",
-)
-"""Of `cells.csv`; the fields of `Cell` that are not among them serve the printing only."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table and where it comes from. Numbers are in the paper's unit (times 100)."""
+    """One number of a table and where it comes from.
+
+    The fields from `table` to `key` are the columns that `io/cells.py` explains; the others serve printing.
+    """
 
     table: str
     row: str
-    """The paper's label (`Table.names`)."""
     group: str
     metric: str
     value: float | None
-    """Ours where the source is `run`, the quoted one where it is `quoted`."""
     std: float | None
-    """Sample standard deviation over the runs; None for a single one."""
     paper: float | None
-    """What the paper prints in this place, quoted numbers too."""
     difference: float | None
-    """Value minus paper, for runs."""
     source: Source
     key: str
-    """Keys of the score artefacts the value is the mean of, joined by a blank."""
     row_index: int
     paper_std: float | None = None
     note: str = ""
@@ -106,7 +90,7 @@ def _cell(
     row = table.rows[index]
     metric = table.metrics_of(group)[column]
     printed = (row.quoted if row.quoted is not None else row.paper).get(group.label)
-    paper, paper_std = _number(printed[column] if printed else None)
+    paper, paper_std = printed_number(printed[column] if printed else None)
     value = std = difference = None
     source: Source = "n/a"
     key = note = ""
@@ -161,7 +145,8 @@ def _mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), std
 
 
-def _number(printed: str | None) -> tuple[float | None, float | None]:
+def printed_number(printed: str | None) -> tuple[float | None, float | None]:
+    """Return value and standard deviation of a number as the paper prints it: `77.27±.15`."""
     if printed is None:
         return None, None
     value, _, std = printed.partition("±")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import httpx
 
+from tipcap.config.downloads import PIP_ADDRESS
 from tipcap.errors import InputError
 from tipcap.io.progress import Progress
+from tipcap.io.wheels import transfer_wheel
 
 _TIMEOUT_S = 60.0
 
@@ -23,7 +25,8 @@ def fetch(
 ) -> str:
     """Fetch a file from the first address that has it, and return its sha256.
 
-    A file that has its final name already is checked and kept.
+    A file that has its final name already is checked and kept. `pip:NAME==VERSION` is the wheel of a
+    package, from the index that pip is configured with.
 
     Args:
         urls: mirrors, in the order they are tried.
@@ -76,7 +79,12 @@ def _attempt(
     headers: Mapping[str, str] | None,
 ) -> tuple[str, str]:
     """Complete `part` from one address; return as `_check`. A wrong file is removed."""
-    _transfer(url, part, num_bytes, headers)
+    package = PIP_ADDRESS.fullmatch(url)
+    if package and sha256:
+        if problem := transfer_wheel(package[1], part, sha256, num_bytes):
+            return "", problem
+    else:
+        _transfer(url, part, num_bytes, headers)
     found, problem = _check(part, sha256, num_bytes)
     if problem:
         part.unlink()

@@ -13,7 +13,6 @@ import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tipcap.errors import InputError
+from tipcap.io.tied import tied
 
 SILENCE_SECONDS = 300.0
 """How long a program may neither read nor write before it is ended. METEOR needs up to 22 s to start
@@ -40,11 +40,6 @@ _BLOCK = 1 << 16
 _FOLDER_PREFIX = "tipcap-java-"
 _OWNER = "owner"
 _UNOWNED_SECONDS = 60.0  # a folder without a lock that is younger is just being made
-# Linux ends the program when this process dies (PR_SET_PDEATHSIG); exec keeps the setting.
-_TIED = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
-)
 _REASON_CHARACTERS = 300
 
 
@@ -217,9 +212,9 @@ def java_program(
     with work_folder() as folder:
         log = folder / "stderr"
         command = [str(java), *_OPTIONS, f"-Djava.io.tmpdir={folder}", *arguments]
-        if cpu_limit is not None and sys.platform == "linux":
+        if cpu_limit is not None:
             # one that reads ends with its input; this one would work on
-            command = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
+            command = tied(command)
         with log.open("wb") as stderr:
             try:
                 process = subprocess.Popen(

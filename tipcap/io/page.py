@@ -5,7 +5,7 @@ No scripts, no requests: pictures are inside the page, and all text is escaped b
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -14,8 +14,13 @@ from PIL import Image
 
 from tipcap.config.tables import Group, Row, Table
 from tipcap.core.claims import CellName, Judgement, Measured
-from tipcap.core.metrics import METRICS
-from tipcap.io.render import DAGGER, DASH, NOT_APPLICABLE, format_number
+from tipcap.io.render import (
+    DAGGER,
+    DASH,
+    NOT_APPLICABLE,
+    column_names,
+    format_number,
+)
 from tipcap.io.store import replace_file
 from tipcap.io.verdicts import describe, summary, worst
 
@@ -186,6 +191,7 @@ def page_table(
             for column in range(len(table.metrics_of(group)))
         ]
         rows.append(PageRow(row.label, cells))
+    names = [name for group in table.groups for name in column_names(table, group)]
     headings = []
     if len(table.groups) > 1:
         headings = [Heading("", len(table.headers))]
@@ -198,7 +204,7 @@ def page_table(
         id=table.id,
         caption=table.caption,
         headings=headings,
-        columns=[*table.headers, *_names(table)],
+        columns=[*table.headers, *names],
         num_labels=len(table.headers),
         rows=rows,
         notes=notes,
@@ -216,12 +222,6 @@ def text_table(table: Table, lines: Sequence[Sequence[str]]) -> PageTable:
         rows=[PageRow(line) for line in others],
         is_text=True,
     )
-
-
-def _names(table: Table) -> Iterator[str]:
-    for group in table.groups:
-        names = [METRICS[metric].column for metric in table.metrics_of(group)]
-        yield from group.columns or names
 
 
 def _cell(

@@ -1,61 +1,50 @@
-"""Figures on disk, by matplotlib: equal numbers give equal bytes, with no screen and no dates.
+"""Figures on disk, by seaborn: equal numbers give equal bytes, with no screen and no dates.
 
-What is drawn is decided elsewhere; here are only axes, lines and files.
+What is drawn is decided elsewhere, how it looks in `io/theme.py`; here are only axes, lines and files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tipcap.io.store import replace_file
+from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, looks, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE: Any = {
-    "svg.hashsalt": "tipcap",
-    "text.parse_math": False,  # captions may hold dollar signs
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 _WITHOUT_DATES: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
-_PNG_DOTS_PER_INCH = 130
+_PNG_DOTS_PER_INCH = 200
 _LEVEL_TICKS = 6  # more labels than these run into each other
-_IMAGE_COLOUR, _TEXT_COLOUR = "tab:blue", "goldenrod"
-_GLOBAL_COLOUR, _LOCAL_COLOUR = "tab:orange", "tab:green"
+_DODGE = 0.12
+"""How far lines over names stand apart, in places."""
 _HISTOGRAM_BINS = 60
-_COLUMN_INCHES, _PICTURE_INCHES, _GAP_INCHES = 2.3, 1.8, 0.1
-_TEXT_LINE_INCHES = 0.15
-_LINE_LENGTH = 32  # characters that fit into a column
+_PICTURES_PER_ROW, _PICTURE_INCHES, _TEXT_LINE_INCHES = 4, 1.8, 0.118
+_LINE_LENGTH = 29  # characters that fit into a column
 
 
-class Line(NamedTuple):
-    """One line of a curve figure; a place without a value is left out."""
+class Point(NamedTuple):
+    """One number of a curve figure."""
 
-    label: str
-    places: Sequence[float]
-    values: Sequence[float | None]
-    deviations: Sequence[float | None]
-
-
-class Axes(NamedTuple):
-    """One pair of axes, ours or the paper's, of one group of a table."""
-
-    title: str
-    lines: Sequence[Line]
+    source: str
+    """Ours or the paper's: a row of axes each."""
+    group: str
+    """Of the table: a column of axes each."""
+    line: str
+    """Its name; empty where the axes have one line."""
+    place: float
+    value: float | None
+    """None is left out."""
+    std: float | None
 
 
 class Captioned(NamedTuple):
@@ -73,7 +62,7 @@ def _drawn(out: Path, width: float, height: float) -> Iterator["Figure"]:
     from matplotlib.figure import Figure
 
     kind = out.suffix[1:]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -87,97 +76,120 @@ def _drawn(out: Path, width: float, height: float) -> Iterator["Figure"]:
 
 
 def draw_curves(
-    columns: Sequence[tuple[Axes, Axes]],
+    points: Sequence[Point],
     out: Path,
     *,
     quantity: str,
     measure: str,
     ticks: Mapping[float, str],
-    is_log: bool,
+    scale: Literal["linear", "log", "names"],
 ) -> None:
-    """Draw one column per group: ours above, the paper's below, over ranges of equal length.
+    """Draw one column of axes per group: ours above, the paper's below, over ranges of equal length.
 
     Args:
-        columns: ours and the paper's, per group.
+        points: what stands in the axes, in their order.
         out: the file.
         quantity: what the places are, below the axes.
         measure: what the values are, beside the axes.
         ticks: place -> its name.
-        is_log: whether places stand at their logarithm.
+        scale: how places stand: at their number or its logarithm, or one beside the other without lines between.
     """
-    with _drawn(out, 3.6 * len(columns) + 0.4, 5.2) as figure:
-        grid = figure.subplots(2, len(columns), squeeze=False, sharex=True)
-        for number, pair in enumerate(columns):
-            span = max(map(_span, pair), default=0.0)
-            for row, axes in enumerate(pair):
-                place = grid[row][number]
-                place.set_title(axes.title)
-                for line in axes.lines:
-                    _draw_line(place, line)
-                if values := _values(axes):
-                    middle = (min(values) + max(values)) / 2
-                    place.set_ylim(middle - 0.65 * span, middle + 0.65 * span)
-                else:
-                    place.text(0.5, 0.5, "not run", transform=place.transAxes)
-                place.set_ylabel(measure)
-                if is_log:
-                    place.set_xscale("log")
-                turned = 30 if len(ticks) > _LEVEL_TICKS else 0
-                place.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
-                place.minorticks_off()
-            grid[1][number].set_xlabel(quantity)
-        if len(columns[0][0].lines) > 1:
-            handles, labels = grid[1][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=1)
+    import seaborn as sns
 
-
-def _draw_line(place: Any, line: Line) -> None:
-    known = [i for i, value in enumerate(line.values) if value is not None]
-    if known:
-        place.errorbar(
-            [line.places[i] for i in known],
-            [line.values[i] for i in known],
-            yerr=[line.deviations[i] or 0.0 for i in known],
-            label=line.label,
-            marker="o",
-            markersize=4,
-            capsize=2,
-        )
-
-
-def _values(axes: Axes) -> list[float]:
-    return [
-        value + sign * (deviation or 0.0)
-        for line in axes.lines
-        for value, deviation in zip(line.values, line.deviations, strict=True)
-        if value is not None
-        for sign in (-1, 1)
+    frame = pd.DataFrame(points)
+    sources, groups, lines = (frame[n].unique() for n in ("source", "group", "line"))
+    # one line needs no name: it has the colour of what its axes show
+    names = "line" if len(lines) > 1 else "group"
+    is_named = scale == "names"
+    if is_named:
+        shift = {n: _DODGE * (k - (len(lines) - 1) / 2) for k, n in enumerate(lines)}
+        frame["place"] += frame["line"].map(shift)
+    # a value less and a value more by the deviation: their mean and sample deviation are the right ones
+    ends = [
+        frame.assign(value=frame["value"] + sign * frame["std"]) for sign in (-1, 1)
     ]
+    shown = pd.concat([frame, *ends]).dropna(subset="value")
+    width = PAGE_INCHES if len(groups) > 1 else COLUMN_INCHES
+    with _drawn(out, width, 3.6 + 0.15 * len(lines)) as figure:
+        grid = figure.subplots(len(sources), len(groups), squeeze=False, sharex=True)
+        for column, group in enumerate(groups):
+            of_group = shown[shown["group"] == group]
+            values = of_group.groupby("source")["value"]
+            reach = max(1.0, (values.max() - values.min()).max())
+            for axes, source in zip(grid[:, column], sources, strict=True):
+                part = of_group[of_group["source"] == source]
+                axes.set_xscale("log" if scale == "log" else "linear")
+                if part.empty:
+                    axes.text(0.5, 0.5, "not run", transform=axes.transAxes)
+                else:
+                    sns.lineplot(
+                        part,
+                        x="place",
+                        y="value",
+                        hue=names,
+                        style=names,
+                        **looks(frame[names].unique()),
+                        dashes=False,
+                        linestyle="none" if is_named else "-",
+                        errorbar="sd",
+                        err_style="bars",
+                        err_kws={"capsize": 2},
+                        ax=axes,
+                    )
+                    middle = (part["value"].min() + part["value"].max()) / 2
+                    axes.set_ylim(middle - 0.65 * reach, middle + 0.65 * reach)
+                axes.set_title(f"{group}: {source}")
+                axes.set(xlabel="", ylabel="" if column else measure)
+                turned = 30 if len(ticks) > _LEVEL_TICKS else 0
+                axes.set_xticks(list(ticks), list(ticks.values()), rotation=turned)
+                axes.minorticks_off()
+            if is_named:
+                axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
+            axes.set_xlabel(quantity)
+        _gather_legends(figure, is_shown=len(lines) > 1, ncols=1)
 
 
-def _span(axes: Axes) -> float:
-    values = _values(axes)
-    return max(max(values) - min(values), 1.0) if values else 1.0
+def _gather_legends(figure: "Figure", *, is_shown: bool = True, ncols: int) -> None:
+    """Put what the legends of all axes say below them, once."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        if legend := axes.get_legend():
+            handles, labels = axes.get_legend_handles_labels()
+            found |= dict(zip(labels, handles, strict=True))
+            legend.remove()
+    if is_shown:
+        handles, labels = list(found.values()), list(found)
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
 
 
 def draw_histograms(
     panels: Sequence[tuple[str, Float[np.ndarray, " _"]]], out: Path
 ) -> None:
     """Draw one histogram per panel over one range; the first, of all dimensions, in its own colour."""
-    low, high = np.quantile(np.concatenate([values for _, values in panels]), [0, 1])
-    with _drawn(out, 2.1 * len(panels), 2.2) as figure:
+    import seaborn as sns
+
+    bounds = [(values.min(), values.max()) for _, values in panels]
+    reach = min(low for low, _ in bounds), max(high for _, high in bounds)
+    colours = looks(["global", "local"])["palette"]
+    with _drawn(out, PAGE_INCHES, 1.6) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
-        for number, (title, values) in enumerate(panels):
-            colour = _LOCAL_COLOUR if number else _GLOBAL_COLOUR
-            places[number].hist(
-                values,
-                bins=_HISTOGRAM_BINS,
-                range=(float(low), float(high)),
-                density=True,
-                color=colour,
+        for number, (axes, (title, values)) in enumerate(
+            zip(places, panels, strict=True)
+        ):
+            # counted here: seaborn would copy a hundred million values
+            density, edges = np.histogram(
+                values, bins=_HISTOGRAM_BINS, range=reach, density=True
             )
-            places[number].set_title(title)
-            places[number].set_yticks([])
+            sns.histplot(
+                x=edges[:-1],
+                weights=density,
+                bins=list(edges),
+                element="step",
+                color=colours["local" if number else "global"],
+                ax=axes,
+            )
+            axes.set(title=title, yticks=[], xlabel="", ylabel="")
+        figure.supxlabel("image minus text embedding", fontsize=8)
 
 
 def draw_points(
@@ -186,20 +198,30 @@ def draw_points(
     ],
     out: Path,
 ) -> None:
-    """Draw one panel of image points (blue) and text points (yellow) per entry."""
-    with _drawn(out, 2.4 * len(panels), 2.9) as figure:
+    """Draw one panel of image points and text points per entry."""
+    import seaborn as sns
+
+    with _drawn(out, PAGE_INCHES, 1.9) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
-        for place, (title, images, texts) in zip(places, panels, strict=True):
-            place.scatter(*images.T, s=4, color=_IMAGE_COLOUR, label="image")
-            place.scatter(*texts.T, s=4, color=_TEXT_COLOUR, label="text")
-            place.set_title(title)
-            place.set_xticks([])
-            place.set_yticks([])
-        handles, labels = places[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        for axes, (title, images, texts) in zip(places, panels, strict=True):
+            points = pd.DataFrame(np.concatenate([images, texts]), columns=["x", "y"])
+            points["of"] = ["image"] * len(images) + ["text"] * len(texts)
+            sns.scatterplot(
+                points,
+                x="x",
+                y="y",
+                hue="of",
+                style="of",
+                **looks(["image", "text"]),
+                s=6,
+                linewidth=0,
+                ax=axes,
+            )
+            axes.set(title=title, xticks=[], yticks=[], xlabel="", ylabel="")
+        _gather_legends(figure, ncols=2)
 
 
-def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 5) -> None:
+def draw_pictures(entries: Sequence[Captioned], out: Path) -> None:
     """Draw pictures with their lines of text below, a few in each row."""
     import textwrap
 
@@ -211,36 +233,18 @@ def draw_pictures(entries: Sequence[Captioned], out: Path, per_row: int = 5) -> 
         )
         for entry in entries
     ]
-    rows = [
-        range(len(entries))[i : i + per_row] for i in range(0, len(entries), per_row)
-    ]
-    heights = [
-        _PICTURE_INCHES
-        + _TEXT_LINE_INCHES * (2 + max(texts[i].count("\n") for i in row))
-        for row in rows
-    ]
-    width, height = per_row * _COLUMN_INCHES, sum(heights)
-    with _drawn(out, width, height) as figure:
-        figure.set_layout_engine("none")
-        top = height
-        for row, row_height in zip(rows, heights, strict=True):
-            for column, i in enumerate(row):
-                left = column * _COLUMN_INCHES + _GAP_INCHES
-                place = figure.add_axes(
-                    (
-                        left / width,
-                        (top - _PICTURE_INCHES) / height,
-                        _PICTURE_INCHES / width,
-                        (_PICTURE_INCHES - _GAP_INCHES) / height,
-                    )
-                )
-                place.imshow(entries[i].picture.convert("RGB"))
-                place.axis("off")
-                figure.text(
-                    left / width,
-                    (top - _PICTURE_INCHES - _GAP_INCHES) / height,
-                    texts[i],
-                    va="top",
-                    fontsize=8,
-                )
-            top -= row_height
+    counts = [text.count("\n") + 2 for text in texts]
+    starts = range(0, len(texts), _PICTURES_PER_ROW)
+    lines = sum(max(counts[start : start + _PICTURES_PER_ROW]) for start in starts)
+    height = _PICTURE_INCHES * len(starts) + _TEXT_LINE_INCHES * lines
+    with _drawn(out, PAGE_INCHES, height) as figure:
+        grid = figure.subplots(len(starts), _PICTURES_PER_ROW, squeeze=False)
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[], frame_on=False, anchor="N")
+        for axes, entry, text in zip(grid.flat, entries, texts, strict=False):
+            side = max(entry.picture.size)
+            picture = entry.picture.convert("RGB")
+            axes.imshow(
+                ImageOps.pad(picture, (side, side), color="white", centering=(0, 1))
+            )
+            axes.set_xlabel(text, loc="left", fontsize=7)

@@ -1,15 +1,16 @@
-"""Files of captions and references: the workflow's, and as other projects write them for `tipcap score`.
+"""Files of captions and references: the workflow's, and as other projects write them.
 
-There image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
+Image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tipcap.errors import InputError
 
+Image = TypeVar("Image", int, str)
 _KARPATHY_IDS: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
     lambda image: image["cocoid"],
     lambda image: image["filename"],
@@ -26,8 +27,8 @@ class References(NamedTuple):
     num_left_out: int
 
 
-def read_result_file(path: Path) -> dict[str, str]:
-    """Return the caption of every image.
+def read_captions(path: Path) -> dict[str, str]:
+    """Return the caption of every image, whose id is given as text.
 
     Args:
         path: the COCO result format, `[{"image_id": 1, "caption": "..."}]`, or `{"1": "..."}`.
@@ -35,46 +36,64 @@ def read_result_file(path: Path) -> dict[str, str]:
     Raises:
         InputError: another form, no captions, or two captions of one image.
     """
-    found = _captions(path, (int, str), "a number or name of an image")
-    return {str(image): caption for image, caption in found}
-
-
-def read_captions(path: Path) -> dict[int, str]:
-    """Return the caption of every image of a result file of the workflow, whose image ids are numbers.
-
-    Raises:
-        InputError: as `read_result_file`, or an image id that is no whole number.
-    """
-    return dict(_captions(path, (int,), "the whole number of an image"))
-
-
-def _captions(
-    path: Path, kinds: tuple[type, ...], expected: str
-) -> list[tuple[Any, str]]:
-    """Return images and captions; the images are of one of the kinds, and differ as text too."""
-    content = _read(path)
-    pairs: list[tuple[Any, Any]]
-    if isinstance(content, _Object):
-        pairs = list(content.pairs)
-    elif isinstance(content, list):
-        pairs = [_entry(path, number, one) for number, one in enumerate(content)]
-    else:
-        raise _other_form(path, "a list of captions or a mapping", content)
-    known: set[str] = set()
-    for image, caption in pairs:
+    found: dict[str, str] = {}
+    for image, caption in _pairs(path):
         # a type of its own: True is no number
-        if type(image) not in kinds or not isinstance(caption, str):
+        if type(image) not in (int, str) or not isinstance(caption, str):
             raise InputError(
-                f"{path}: expected {expected} and a text caption, found {str((image, caption))[:80]}; correct this entry"
+                f"{path}: expected a number or name of an image and a text caption, found {str((image, caption))[:80]}; correct this entry"
             )
-        if str(image) in known:
+        if str(image) in found:
             raise InputError(
                 f"{path}: expected one caption per image, found two of image {image}; remove one"
             )
-        known.add(str(image))
-    if not pairs:
+        found[str(image)] = caption
+    if not found:
         raise InputError(f"{path}: expected captions, found none; generate them first")
-    return pairs
+    return found
+
+
+def match_images(
+    source: Path, images: Iterable[str], known: Iterable[Image]
+) -> dict[str, Image]:
+    """Return for each captioned image, given as text, which of the known ones it is.
+
+    Args:
+        source: the file that names the known images.
+        images: those that have a caption.
+        known: ids as the source gives them, which differ as text.
+
+    Raises:
+        InputError: an image that is none of them.
+    """
+    by_text = {str(image): image for image in known}
+    wanted = list(images)
+    if missing := [image for image in wanted if image not in by_text]:
+        raise InputError(
+            f"{source}: expected every captioned image, found none of {len(missing)} (image {missing[0]}{', ...' if missing[1:] else ''}); check that captions and images are of one dataset"
+        )
+    return {image: by_text[image] for image in wanted}
+
+
+def captions_of(path: Path, source: Path, known: Iterable[Image]) -> dict[Image, str]:
+    """Return the captions of a file by the ids of the images of a source.
+
+    Raises:
+        InputError: as `read_captions` and `match_images`.
+    """
+    captions = read_captions(path)
+    matched = match_images(source, captions, known)
+    return {matched[image]: caption for image, caption in captions.items()}
+
+
+def _pairs(path: Path) -> list[tuple[Any, Any]]:
+    """Return what a file says: an image and its caption, unchecked, as often as it says so."""
+    content = _read(path)
+    if isinstance(content, _Object):
+        return list(content.pairs)
+    if isinstance(content, list):
+        return [_entry(path, number, one) for number, one in enumerate(content)]
+    raise _other_form(path, "a list of captions or a mapping", content)
 
 
 def read_references(path: Path, images: Collection[str]) -> References:
@@ -102,12 +121,8 @@ def read_references(path: Path, images: Collection[str]) -> References:
         raise _other_form(
             path, "COCO annotations or a Karpathy file", content
         ) from error
-    missing = [image for image in images if not found.get(image)]
-    if missing:
-        raise InputError(
-            f"{path}: expected references of every captioned image, found none of {len(missing)} (image {missing[0]}{', ...' if missing[1:] else ''}); check that captions and references are of one dataset"
-        )
-    kept = {image: texts for image, texts in found.items() if image in images}
+    matched = match_images(path, images, [i for i, texts in found.items() if texts])
+    kept = {image: texts for image, texts in found.items() if image in matched}
     return References(kept, len(found) - len(kept))
 
 

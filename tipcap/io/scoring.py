@@ -2,37 +2,25 @@
 
 Its Python scorers and its jars do the work; what surrounds them is ours: all captions of a call are
 tokenised at once, one METEOR serves all runs, references are prepared once per set, captions cannot
-break the line protocols, and nothing waits for ever. SPICE has a module of its own.
+break the line protocols, and nothing waits for ever. METEOR, SPICE and the tokeniser have modules of their own.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pycocoevalcap
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer.ptbtokenizer import (
-    PUNCTUATIONS,
-    STANFORD_CORENLP_3_4_1_JAR,
-)
 
 from tipcap.core.bootstrap import CorpusScore, bleu_of, mean_of, meteor_of
 from tipcap.core.metrics import METRICS
 from tipcap.core.ngrams import MAX_ORDER, CaptionCounts
 from tipcap.errors import InputError, unknown_name
-from tipcap.io.java import (
-    QUICK,
-    SILENCE_SECONDS,
-    JavaProgram,
-    java_program,
-    work_folder,
-)
-from tipcap.io.paraphrases import cut_table
+from tipcap.io.java import SILENCE_SECONDS
+from tipcap.io.meteor import Meteor, open_meteor
 from tipcap.io.progress import Progress
 from tipcap.io.reference_sets import (
     ReferenceSet,
@@ -43,17 +31,11 @@ from tipcap.io.reference_sets import (
 )
 from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
+from tipcap.io.tokeniser import one_line, tokenise
 
 COMPUTED = tuple(metric.score_name for metric in METRICS.values())
 """Metrics that can be asked for, by their names in `scores.json`."""
 _BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
-_JARS = Path(next(iter(pycocoevalcap.__path__)))
-_METEOR = _JARS / "meteor" / "meteor-1.5.jar"
-_PARAPHRASES = _JARS / "meteor" / "data" / "paraphrase-en.gz"
-_MANY_COMPARISONS = 20_000
-"""From here on METEOR computes long enough for thorough compilation to pay (measured)."""
-_NORMALISED = re.compile(r"[a-z0-9 ]*")
-_CONTROL = dict.fromkeys((*range(32), 127), " ")
 
 
 class Run(NamedTuple):
@@ -120,10 +102,10 @@ def score_runs(
             number = sum(len(run.captions) for run in runs)
             theirs = (one.tokens.values() for one in references.values())
             texts = chain(tokens.values(), *chain(*theirs))
-            meteor = stack.enter_context(_meteor(texts, number, silence))
+            meteor = stack.enter_context(open_meteor(texts, number, silence))
         for run in runs:
             candidates = {
-                i: [tokens[_one_line(run.captions[i])]] for i in sorted(run.captions)
+                i: [tokens[one_line(run.captions[i])]] for i in sorted(run.captions)
             }
             scores[run.key] = _score(candidates, references[run.key], wanted, meteor)
             if progress is not None:
@@ -144,7 +126,7 @@ def _with_spice(
 ) -> dict[str, Scores]:
     """Add SPICE to the scores of every run; all runs go to the scorer at once, whose start is long."""
     candidates = {
-        run.key: [tokens[_one_line(run.captions[i])] for i in sorted(run.captions)]
+        run.key: [tokens[one_line(run.captions[i])] for i in sorted(run.captions)]
         for run in runs
     }
     values = iter(
@@ -184,54 +166,6 @@ def resampled(scores: Scores) -> dict[str, CorpusScore]:
         else:
             found[name] = mean_of([image[name] for image in scores.images.values()])
     return found
-
-
-def tokenise(
-    captions: Iterable[str], *, silence: float = SILENCE_SECONDS
-) -> dict[str, str]:
-    """Return the tokens of every distinct caption, by the caption on one line (see `_one_line`).
-
-    Stanford's Penn Treebank tokeniser, lower case, without punctuation, as pycocoevalcap calls it.
-
-    Differs: line separators and control characters count as spaces; in pycocoevalcap they shift all
-    later captions by one.
-
-    Raises:
-        InputError: Java cannot run, or the tokeniser returns another number of lines.
-    """
-    lines = sorted({_one_line(caption) for caption in captions})
-    arguments = [
-        QUICK,
-        "-Xmx1G",
-        "-cp",
-        str(_JARS / "tokenizer" / STANFORD_CORENLP_3_4_1_JAR),
-        "edu.stanford.nlp.process.PTBTokenizer",
-        *("-preserveLines", "-lowerCase", "-encoding", "UTF-8"),
-    ]
-    tokenised = _one_by_one("PTB tokeniser", arguments, lines, silence)
-    return {
-        line: " ".join(w for w in words.rstrip().split(" ") if w not in PUNCTUATIONS)
-        for line, words in zip(lines, tokenised, strict=True)
-    }
-
-
-def _one_by_one(
-    name: str, arguments: Sequence[str], lines: Sequence[str], silence: float
-) -> list[str]:
-    """What a Java program makes of captions, a line for each."""
-    with java_program(name, arguments, silence=silence) as program:
-        found = program.finish(lines)
-    if len(found) != len(lines):
-        raise InputError(
-            f"{name}: expected {len(lines)} lines, one per caption, found {len(found)}; "
-            "look for unusual characters in the captions"
-        )
-    return found
-
-
-def _one_line(caption: str) -> str:
-    """The caption without line separators and control characters, single spaces between words."""
-    return " ".join(caption.translate(_CONTROL).split())
 
 
 def _check_metrics(metrics: Iterable[str]) -> frozenset[str]:
@@ -309,7 +243,7 @@ def _prepare(
     for key, references in missing.items():
         sets[key] = count_reference_set(
             {
-                i: [tokens[_one_line(t)] for t in references[i]]
+                i: [tokens[one_line(t)] for t in references[i]]
                 for i in sorted(references)
             }
         )
@@ -322,7 +256,7 @@ def _score(
     candidates: dict[int, list[str]],
     references: ReferenceSet,
     wanted: frozenset[str],
-    meteor: "_Meteor | None",
+    meteor: Meteor | None,
 ) -> Scores:
     """Scores of one run without SPICE; each scorer gives a corpus score and one score per image."""
     found: dict[str, tuple[Any, Any]] = {}
@@ -363,75 +297,6 @@ def _counted_for_bleu(row: list[int]) -> dict[str, object]:
     words, closest, *numbers = row
     guess, correct = numbers[:MAX_ORDER], numbers[MAX_ORDER:]
     return {"testlen": words, "reflen": [closest], "guess": guess, "correct": correct}
-
-
-@contextmanager
-def _meteor(
-    captions: Iterable[str], number: int, silence: float
-) -> Iterator["_Meteor"]:
-    """Yield a METEOR that can compare these tokenised captions, for about this number of comparisons.
-
-    Differs: each caption is normalised once, before it, and it reads the paraphrases that occur in them
-    only. Either changes no digit.
-    """
-    lines = _normalise(captions, silence)
-    with work_folder() as folder:
-        table = cut_table(_PARAPHRASES, lines.values(), folder / "paraphrases.gz")
-        arguments = [QUICK] if number < _MANY_COMPARISONS else []
-        arguments += ["-Xmx2G", "-jar", str(_METEOR), "-", "-", "-stdio", "-l", "en"]
-        arguments += ["-lower", "-a", str(table)]
-        with java_program("METEOR", arguments, silence=silence) as program:
-            yield _Meteor(program, lines)
-
-
-def _normalise(captions: Iterable[str], silence: float) -> dict[str, str]:
-    """Every distinct caption as METEOR's `-norm` makes it; letters and digits stay as they are."""
-    lines = {caption: caption for caption in captions}
-    unusual = [line for line in lines if not _NORMALISED.fullmatch(line)]
-    if unusual:
-        main = ["edu.cmu.meteor.util.Normalizer", "en", "true"]
-        arguments = [QUICK, "-Xmx1G", "-cp", str(_METEOR), *main]
-        found = _one_by_one("METEOR's normaliser", arguments, unusual, silence)
-        lines |= zip(unusual, found, strict=True)
-    return lines
-
-
-class _Meteor:
-    """METEOR for any number of runs; equal pairs of caption and references are compared once."""
-
-    def __init__(self, program: JavaProgram, lines: Mapping[str, str]) -> None:
-        self._program, self._lines = program, lines
-        self._statistics: dict[tuple[str, str], str] = {}
-
-    def score(
-        self, candidates: Sequence[str], references: Sequence[Sequence[str]]
-    ) -> tuple[float, list[float], list[tuple[float, ...]]]:
-        """Return the corpus score, the images' scores, and the statistics behind both."""
-        pairs = [
-            (" ||| ".join(map(self._lines.__getitem__, texts)), self._lines[candidate])
-            for candidate, texts in zip(candidates, references, strict=True)
-        ]
-        unknown = [p for p in dict.fromkeys(pairs) if p not in self._statistics]
-        lines = [
-            f"SCORE ||| {reference} ||| {candidate}" for reference, candidate in unknown
-        ]
-        answers = self._program.ask(lines, len(unknown))
-        self._statistics |= zip(unknown, map(str.strip, answers), strict=True)
-        question = "".join(f" ||| {self._statistics[pair]}" for pair in pairs)
-        numbers = self._program.ask([f"EVAL{question}"], len(pairs) + 1)
-        try:
-            *images, corpus = map(float, numbers)
-            statistics = [
-                tuple(map(float, self._statistics[pair].split())) for pair in pairs
-            ]
-        except ValueError as error:
-            raise InputError(
-                f"METEOR: expected {len(pairs) + 1} numbers, found other text ({error}); run again"
-            ) from error
-        return corpus, images, statistics
-
-    def close(self) -> None:
-        self._program.finish()
 
 
 def write_scores(path: Path, scores: Scores) -> None:

@@ -27,10 +27,19 @@ if TYPE_CHECKING:
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def _space_error(path: Path, reason: object) -> InputError:
-    return InputError(
-        f"{path}: expected room to write, found none ({reason}); free disk space and run again, nothing was overwritten"
-    )
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Turn what says that a disk is full, or a quota met, into one `InputError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = isinstance(error, OSError) and error.errno in _NO_SPACE
+        if full or any(f"os error {number}" in str(error) for number in _NO_SPACE):
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"{path}: expected room to write, found none ({reason}); free disk space and run again, nothing was overwritten"
+            ) from error
+        raise
 
 
 def user_cache() -> Path:
@@ -46,15 +55,12 @@ def user_cache() -> Path:
 def publish(out: Path) -> Iterator[Path]:
     """Yield an empty folder whose files are moved to `out` when the block ends without an error.
 
-    Files of the same names in `out` are replaced one by one, `meta.json` last. A folder that an
-    earlier, killed process left behind is removed first.
+    Files of the same names in `out` are replaced one by one, `meta.json` last.
 
     Raises:
         InputError: no space left on the device, or a quota was met.
     """
-    partial = _partial(out)
-    try:
-        partial.mkdir()
+    with _room_for(out), partial_folder(out) as partial:
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
@@ -68,14 +74,18 @@ def publish(out: Path) -> Iterator[Path]:
             if target.is_dir():
                 shutil.rmtree(target)
             entry.replace(target)
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise _space_error(out, error.strerror) from error
-        raise
-    except SafetensorError as error:
-        if "os error 28" in str(error) or "os error 27" in str(error):
-            raise _space_error(out, error) from error
-        raise
+
+
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that vanishes with the block.
+
+    A folder that an earlier, killed process left behind is removed first.
+    """
+    partial = _partial(path)
+    try:
+        partial.mkdir()
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -122,18 +132,11 @@ def replace_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to it when the block ends without an error."""
     partial = _partial(path)
     try:
-        yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise _space_error(path, error.strerror) from error
-        raise
-    except SafetensorError as error:
-        if "os error 28" in str(error) or "os error 27" in str(error):
-            raise _space_error(path, error) from error
-        raise
+        with _room_for(path):
+            yield partial
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

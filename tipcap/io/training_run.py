@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tipcap.core.ranks import Ranks, any_rank
 from tipcap.core.selection import rows_of_images, sample_images
-from tipcap.core.training import (
+from tipcap.core.training import train
+from tipcap.core.training_model import TrainingState
+from tipcap.core.training_settings import (
     Gap,
     TrainingArrays,
     TrainingSettings,
-    TrainingState,
     num_steps,
-    train,
 )
 from tipcap.core.types import Embeddings, LanguageModel
 from tipcap.errors import InputError

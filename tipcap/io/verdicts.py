@@ -1,21 +1,14 @@
-"""Claims on disk: `cells.csv` read back, and the verdicts as CSV (one line per pair) and Markdown."""
+"""Verdicts on disk: CSV with one line per pair, and Markdown."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from tipcap.config.tables import Place
-from tipcap.core.claims import (
-    CellName,
-    Finding,
-    Judgement,
-    Measured,
-    holds_in_the_paper,
-)
+from tipcap.core.claims import Finding, Judgement, holds_in_the_paper
 from tipcap.core.metrics import METRICS
-from tipcap.core.tables import COLUMNS
-from tipcap.errors import InputError
+from tipcap.io.cells import csv_text
 from tipcap.io.store import replace_file
 
 FINDING_COLUMNS = (
@@ -37,7 +30,6 @@ FINDING_COLUMNS = (
     "p_value",
     "verdict",
 )
-_DIGITS = 4
 _EXPLANATION = """\
 Each sentence is tested on pairs of cells; it holds where all its pairs do. The margin is the smallest one: by how much
 the first cell is above the second, or how far their distance stays below what counts as about equal. The paper's own
@@ -47,46 +39,17 @@ them (95 % interval of the paired bootstrap over images leaves out zero); what a
 """
 
 
-def read_cells(path: Path) -> dict[CellName, Measured]:
-    """Return the cells of one table by table, row, group and metric.
-
-    Raises:
-        InputError: the file is missing or is no `cells.csv`.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected the cells of a table, found no file; make the table first"
-        ) from error
-    if reader.fieldnames != list(COLUMNS):
-        raise InputError(
-            f"{path}: expected the columns {','.join(COLUMNS)}, found {reader.fieldnames}; make the table again"
-        )
-    return {
-        (line["table"], line["row"], line["group"], line["metric"]): Measured(
-            float(line["value"]) if line["value"] else None,
-            line["source"],  # type: ignore[arg-type]
-            tuple(line["key"].split()),
-            float(line["std"]) if line["std"] else None,
-        )
-        for line in lines
-    }
-
-
 def write_claims(
     judgements: Sequence[Judgement], out_dir: Path, title: str, note: str
 ) -> list[Path]:
     """Write `claims.csv` and `claims.md` and return their paths."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FINDING_COLUMNS)
-    for judgement in judgements:
-        writer.writerows(_line(judgement, finding) for finding in judgement.findings)
+    lines = [
+        _line(judgement, finding)
+        for judgement in judgements
+        for finding in judgement.findings
+    ]
     contents = {
-        "claims.csv": text.getvalue(),
+        "claims.csv": csv_text(pd.DataFrame(lines, columns=list(FINDING_COLUMNS))),
         "claims.md": "\n".join(_markdown(judgements, title, note)) + "\n",
     }
     for name, content in contents.items():
@@ -95,10 +58,9 @@ def write_claims(
     return [out_dir / name for name in contents]
 
 
-def _line(judgement: Judgement, finding: Finding) -> list[str]:
+def _line(judgement: Judgement, finding: Finding) -> list[str | float | None]:
     claim, pair, noise = judgement.claim, finding.pair, finding.noise
-    numbers: list[float | None] = [*finding.ours, finding.margin]
-    numbers += [None] * 3 if noise is None else [noise.low, noise.high, noise.p_value]
+    paper_holds = "yes" if holds_in_the_paper(finding) else "no"
     return [
         claim.id,
         claim.section,
@@ -106,17 +68,14 @@ def _line(judgement: Judgement, finding: Finding) -> list[str]:
         pair.left.metric,
         place_name(pair.left.place),
         place_name(pair.right.place),
-        *map(_number, (*finding.paper, finding.paper_margin)),
-        ""
-        if finding.paper_margin is None
-        else ("yes" if holds_in_the_paper(finding) else "no"),
-        *map(_number, numbers),
+        *finding.paper,
+        finding.paper_margin,
+        "" if finding.paper_margin is None else paper_holds,
+        *finding.ours,
+        finding.margin,
+        *((None,) * 3 if noise is None else noise),
         finding.verdict,
     ]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}"
 
 
 def place_name(place: Place) -> str:

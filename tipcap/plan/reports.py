@@ -70,26 +70,21 @@ def table_arguments(plan: Plan, table: str) -> list[str]:
     return [*tokens, "--out", paths.tables_folder(plan.name)]
 
 
-def claim_inputs(plan: Plan) -> list[str]:
-    """Return the cells that claims speak of, as far as `all_tables` of this world makes them."""
-    named = {
-        cell.place.table.id
-        for pairs in plan.claims.values()
-        for pair in pairs
-        for cell in (pair.left, pair.right)
-    }
-    return [
-        paths.table_file(plan.name, table, "cells.csv")
-        for table in plan.wanted
-        if table in named
-    ]
+def cells_inputs(plan: Plan) -> list[str]:
+    """Return the cells of all tables of `all_tables`."""
+    return [paths.table_file(plan.name, table, "cells.csv") for table in plan.wanted]
+
+
+def cells_arguments(plan: Plan) -> list[str]:
+    """Return the command line that joins them after `tipcap step cells`."""
+    tokens = [token for file in cells_inputs(plan) for token in ("--cells", file)]
+    return [*tokens, "--out", paths.tables_folder(plan.name)]
 
 
 def claim_arguments(plan: Plan) -> list[str]:
     """Return the command line that judges the claims after `tipcap step claims`."""
     tokens = ["--world", plan.world_file]
-    for file in claim_inputs(plan):
-        tokens += ["--cells", file]
+    tokens += ["--cells", paths.cells(plan.name, "parquet")]
     return [*tokens, "--out", str(Path(paths.claims(plan.name, "md")).parent)]
 
 
@@ -132,8 +127,11 @@ def figure_arguments(plan: Plan, name: str) -> list[str]:
 def report_inputs(plan: Plan) -> dict[str, list[str]]:
     """Return the files that the report shows, by role."""
     return {
+        "cells": [paths.cells(plan.name, "parquet")],
         "tables": [
-            paths.table_file(plan.name, table, "cells.csv") for table in plan.wanted
+            paths.table_file(plan.name, table, "csv")
+            for table in plan.wanted
+            if plan.tables[table].kind != "scores"
         ],
         "claims": [paths.claims(plan.name, "csv")],
         "figures": [figure_file(plan, name) for name in plan.figures],

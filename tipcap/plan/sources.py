@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tipcap.config.downloads import Download, load_downloads
 from tipcap.config.reading import check
 from tipcap.config.world import Dataset
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.graph import Plan
 from tipcap.specs import Spec
 from tipcap.steps.collect import CollectSpec
-from tipcap.steps.download import DownloadSpec, load_downloads
+from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
 from tipcap.steps.encoder import EncoderSpec
@@ -70,7 +71,7 @@ class Sources:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.world = plan.world
-        self._downloads: Mapping[str, DownloadSpec] | None = None
+        self._downloads: Mapping[str, Download] | None = None
 
     def embed(
         self, dataset: str, modality: str, split: str, encoder: str, where: str
@@ -208,7 +209,8 @@ class Sources:
             raise unknown_name(
                 "file", file, self._downloads, f"{self.plan.world_file}: {listed}"
             )
-        return self.plan.add(self._downloads[file], {})
+        declared = self._downloads[file]
+        return self.plan.add(DownloadSpec(**declared.model_dump()), {})
 
     def _num_items(self, dataset: str, split: str, where: str) -> int | None:
         """How many images a split has, where the declarations say so."""

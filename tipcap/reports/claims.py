@@ -8,8 +8,9 @@ from tipcap import paths
 from tipcap.config.claims import Pair
 from tipcap.core.claims import CellName, Judgement, Measured, Noise, judge, name_of
 from tipcap.core.metrics import METRICS
+from tipcap.io.cells import by_name, read_cells
 from tipcap.io.scoring import Scores, read_scores
-from tipcap.io.verdicts import read_cells, write_claims
+from tipcap.io.verdicts import write_claims
 from tipcap.plan import Plan, load
 
 if TYPE_CHECKING:
@@ -20,18 +21,16 @@ _MEAN_TOLERANCE = 1e-9
 """Up to this, in double precision, a corpus score is the mean of its images' scores."""
 
 
-def make_claims(world: Path, cells: Sequence[Path], out: Path) -> None:
-    """Write `claims.csv` and `claims.md` from the cells of the tables that were made."""
+def make_claims(world: Path, cells: Path, out: Path) -> None:
+    """Write `claims.csv` and `claims.md` from the cells of all tables."""
     plan = load(world)
+    measured = by_name(read_cells(cells))
     title = f"What the paper says of its tables, tested in world {plan.name}"
-    write_claims(judged(plan, cells), out, title, plan.world.note)
+    write_claims(judged(plan, measured), out, title, plan.world.note)
 
 
-def judged(plan: Plan, cells: Sequence[Path]) -> list[Judgement]:
+def judged(plan: Plan, measured: Mapping[CellName, Measured]) -> list[Judgement]:
     """Return all claims with their verdicts, from the cells of tables and the scores behind them."""
-    measured: dict[CellName, Measured] = {}
-    for path in cells:
-        measured |= read_cells(path)
     pairs = [pair for found in plan.claims.values() for pair in found]
     noise = _noise(plan, pairs, measured)
     return judge(plan.claims, measured, noise, is_stand_in=plan.world.is_stand_in)

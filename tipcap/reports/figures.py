@@ -15,23 +15,24 @@ from tipcap.config.figures import (
     number_in,
     rows_of,
 )
-from tipcap.config.tables import Group, Table
+from tipcap.config.tables import Table
 from tipcap.core.claims import CellName, Measured
 from tipcap.core.metrics import METRICS
+from tipcap.core.tables import printed_number
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
+from tipcap.io.cells import by_name, read_cells
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.plots import (
-    Axes,
     Captioned,
-    Line,
+    Point,
     draw_curves,
     draw_histograms,
     draw_pictures,
     draw_points,
 )
+from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_json
-from tipcap.io.verdicts import read_cells
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import figure_file, figure_inputs, shown
 
@@ -78,24 +79,18 @@ def draw_figure(plan: Plan, name: str, out: Path) -> None:
 def _draw_curve(plan: Plan, figure: Curve, out: Path) -> None:
     table = plan.tables[figure.table]
     (file,) = figure_inputs(plan, figure.id)["cells"]
-    measured = read_cells(Path(file))
     rows = rows_of(figure, table)
     places = _places(figure, table, rows)
-    columns = [
-        (
-            Axes(f"{group.label}: {plan.name} world", lines[0]),
-            Axes(f"{group.label}: paper", lines[1]),
-        )
-        for group in table.groups
-        for lines in [_lines(figure, table, group, rows, places, measured)]
-    ]
+    points = list(
+        _points(plan.name, figure, table, places, by_name(read_cells(Path(file))))
+    )
     draw_curves(
-        columns,
+        points,
         out,
         quantity=figure.quantity,
         measure=METRICS[figure.metric].title,
         ticks={places[row]: table.rows[row].label[0] for row in rows},
-        is_log=figure.scale == "log",
+        scale=figure.scale,
     )
 
 
@@ -109,41 +104,29 @@ def _places(figure: Curve, table: Table, rows: Sequence[int]) -> dict[int, float
     return dict(zip(rows, found, strict=True))
 
 
-def _lines(
+def _points(
+    world: str,
     figure: Curve,
     table: Table,
-    group: Group,
-    rows: Sequence[int],
     places: Mapping[int, float],
     measured: Mapping[CellName, Measured],
-) -> tuple[list[Line], list[Line]]:
-    """Return our lines and the paper's of one group, one line per heading."""
-    section, series = "", dict[str, list[int]]()
-    for index, row in enumerate(table.rows):
-        section = section if row.section is None else row.section
-        if index in rows:
-            series.setdefault(section, []).append(index)
-    ours, paper = [], []
-    for label, members in series.items():
-        found = [
-            measured.get((table.id, table.names[row], group.label, figure.metric))
-            for row in members
-        ]
-        printed = [table.printed(row, group, figure.metric) for row in members]
-        at = [places[row] for row in members]
-        values = [None if one is None else one.value for one in found]
-        spread = [None if one is None else one.std for one in found]
-        ours.append(Line(label, at, values, spread))
-        numbers = [_printed(text) for text in printed]
-        paper.append(Line(label, at, [n[0] for n in numbers], [n[1] for n in numbers]))
-    return ours, paper
-
-
-def _printed(text: str | None) -> tuple[float | None, float | None]:
-    if text is None:
-        return None, None
-    value, _, deviation = text.partition("±")
-    return float(value), float(deviation) if deviation else None
+) -> Iterator[Point]:
+    """Yield our points and the paper's of every group, one line per heading."""
+    for group in table.groups:
+        section = ""
+        for index, row in enumerate(table.rows):
+            section = section if row.section is None else row.section
+            if index not in places:
+                continue
+            name = (table.id, table.names[index], group.label, figure.metric)
+            ours = measured.get(name)
+            paper = printed_number(table.printed(index, group, figure.metric))
+            place = places[index]
+            for source, value, std in (
+                (f"{world} world", ours and ours.value, ours and ours.std),
+                ("paper", *paper),
+            ):
+                yield Point(source, group.label, section, place, value, std)
 
 
 # Embeddings
@@ -195,7 +178,7 @@ def neighbourhoods(
         texts = pairs.texts[chosen] + _added(pairs, panel, len(chosen), figure.seed)
         distance = (images.mean(0) - texts.mean(0)).norm().item()
         points = _tsne(torch.cat([images, texts]), figure.seed)
-        title = f"{panel.title}  means {distance:.2f} apart"
+        title = f"{panel.title}\nmeans {distance:.2f} apart"
         found.append((title, points[: len(chosen)], points[len(chosen) :]))
     return found
 
@@ -284,11 +267,10 @@ def _texts(files: Mapping[str, Sequence[str]], part: str) -> dict[int, str]:
             "figure: expected a run with prompts, found one without; choose part caption"
         )
     file = files["rough" if part == "rough" else "captions"][0]
-    entries = read_json(Path(file))
     if part != "words":
-        return {entry["image_id"]: entry["caption"] for entry in entries}
+        return {int(image): text for image, text in read_captions(Path(file)).items()}
     return {
         entry["image_id"]: f"An image contains {', '.join(entry['words'])}."
-        for entry in entries
+        for entry in read_json(Path(file))
         if entry.get("words")
     }

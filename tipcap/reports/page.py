@@ -8,6 +8,7 @@ from pathlib import Path
 from tipcap import __version__, paths
 from tipcap.config.figures import Strip, Text
 from tipcap.config.tables import Address, Table
+from tipcap.io.cells import by_name, read_cells
 from tipcap.io.page import (
     Cost,
     GalleryEntry,
@@ -21,9 +22,8 @@ from tipcap.io.page import (
     write_page,
 )
 from tipcap.io.store import read_json
-from tipcap.io.verdicts import read_cells
 from tipcap.plan import Plan, load
-from tipcap.plan.reports import claim_inputs, figure_file, shown
+from tipcap.plan.reports import figure_file, shown
 from tipcap.reports.claims import judged
 from tipcap.reports.figures import captioned
 
@@ -41,10 +41,18 @@ def write_report(plan: Plan, out: Path) -> None:
         note=plan.world.note,
         gallery_table=plan.gallery.table,
     )
+    cells = Path(paths.cells(plan.name, "parquet"))
+    measured = by_name(read_cells(cells)) if cells.is_file() else {}
+    made = {table for table, *_ in measured}
     for name in plan.wanted:
-        page.tables.append(_table(plan, plan.tables[name], page.runs))
-    there = [Path(file) for file in claim_inputs(plan) if Path(file).is_file()]
-    page.judgements = judged(plan, there)
+        table = plan.tables[name]
+        if table.kind != "scores":
+            page.tables.append(_text_table(plan, table))
+        elif name in made:
+            page.tables.append(page_table(table, measured, page.runs))
+        else:
+            page.tables.append(PageTable(name, table.caption, missing=str(cells)))
+    page.judgements = judged(plan, measured)
     for name, figure in plan.figures.items():
         file = Path(figure_file(plan, name))
         source = inside(file) if file.is_file() else None
@@ -55,13 +63,10 @@ def write_report(plan: Plan, out: Path) -> None:
     write_page(page, out)
 
 
-def _table(plan: Plan, table: Table, runs: list[str]) -> PageTable:
-    suffix = "cells.csv" if table.kind == "scores" else "csv"
-    file = Path(paths.table_file(plan.name, table.id, suffix))
+def _text_table(plan: Plan, table: Table) -> PageTable:
+    file = Path(paths.table_file(plan.name, table.id, "csv"))
     if not file.is_file():
         return PageTable(table.id, table.caption, missing=str(file))
-    if table.kind == "scores":
-        return page_table(table, read_cells(file), runs)
     with file.open(encoding="utf-8", newline="") as lines:
         return text_table(table, list(csv.reader(lines)))
 

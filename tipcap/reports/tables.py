@@ -10,7 +10,8 @@ from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Place, cells, draw_examples
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
-from tipcap.io.render import render_document, render_table
+from tipcap.io.latex import render_document
+from tipcap.io.render import render_table
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.plan import Plan, load, part
 
@@ -78,7 +79,7 @@ def make_document(world: Path, out: Path) -> None:
 
 def track_table(world: Path, name: str, database: Path, out: Path) -> None:
     """Import the records of a table's runs into the MLflow database, and leave a stamp."""
-    from tipcap.io.tracking import ExperimentRecord, import_records
+    from tipcap.io.tracking_database import ExperimentRecord, import_records
 
     plan = load(world, [name])
     records = [

@@ -1,12 +1,10 @@
 """The download step: one file of downloads.csv."""
 
-import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tipcap.config.reading import check
-from tipcap.errors import InputError, unknown_name
+from tipcap.config.downloads import load_downloads
+from tipcap.errors import unknown_name
 from tipcap.specs import Spec
 from tipcap.step import Request, Step
 
@@ -22,40 +20,6 @@ class DownloadSpec(Spec):
     urls: tuple[str, ...] = ()
     sha256: str | None = None
     bytes: int | None = None
-
-
-def load_downloads(path: Path) -> Mapping[str, DownloadSpec]:
-    """Return the files of downloads.csv by name; several addresses are parted by a bar.
-
-    Raises:
-        InputError: no such file, other columns, or two rows of one name.
-    """
-    columns = ["file", "urls", "sha256", "bytes", "licence", "note"]
-    found: dict[str, DownloadSpec] = {}
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a list of files to download, found none; a world that downloads needs it"
-        ) from error
-    reader = csv.DictReader(text.splitlines())
-    if reader.fieldnames != columns:
-        raise InputError(
-            f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
-        )
-    for row in reader:
-        where = f"{path}: line {reader.line_num}"
-        if row["file"] in found:
-            raise InputError(
-                f"{where}: expected each file once, found {row['file']!r} twice; remove one, mirrors go into urls"
-            )
-        known = {
-            name: row[name] or None for name in ("sha256", "bytes")
-        }  # empty: not known
-        urls = tuple(url.strip() for url in row["urls"].split("|") if url.strip())
-        fields = {"file": row["file"], "urls": urls, **known}
-        found[row["file"]] = check(DownloadSpec, fields, where)
-    return found
 
 
 def download(request: Request, spec: DownloadSpec, downloads: Path) -> None:

@@ -67,7 +67,7 @@ def generate(
     )
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
-    from tipcap.io.result_files import read_captions
+    from tipcap.io.result_files import captions_of
     from tipcap.io.tokens import encode_prompts, load_tokenizer
 
     if spec.prompts == "simulated":
@@ -90,7 +90,7 @@ def generate(
         owners = embeddings.image_id.tolist()
         prompts, words = None, None
         if rough is not None and nouns is not None and rough_nouns is not None:
-            said = read_captions(rough)
+            said = captions_of(rough, images, owners)
             words = _simulated_words(spec, dataset, nouns, rough_nouns, said, owners)
             prompts, too_long = encode_prompts(
                 tokenizer,

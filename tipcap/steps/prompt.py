@@ -24,7 +24,7 @@ from tipcap.steps.train import TrainSpec
 if TYPE_CHECKING:
     from tipcap.core.prompts import TrainingPrompts
     from tipcap.core.ranks import Ranks
-    from tipcap.core.training import TrainingSettings
+    from tipcap.core.training_settings import TrainingSettings
 
 _CAPTIONS_PER_BATCH = 1024
 
@@ -70,7 +70,9 @@ def train_with_prompts(
     from tipcap.core.prompts import prompted_captions
     from tipcap.core.ranks import own_rows, shared_texts
     from tipcap.core.selection import sample_captions
-    from tipcap.core.training import TrainingArrays, build_model, mapped_embeddings
+    from tipcap.core.training_losses import mapped_embeddings
+    from tipcap.core.training_model import build_model
+    from tipcap.core.training_settings import TrainingArrays
     from tipcap.core.types import Gaussian
     from tipcap.io.captioning import caption_embeddings, load_captioner, prompt_room
     from tipcap.io.embeddings import corpus_captions, read_embeddings
@@ -170,7 +172,7 @@ def _stage_1(model: Path) -> TrainSpec:
 
 def _settings(spec: PromptSpec, before: TrainSpec) -> "TrainingSettings":
     """The captioner of stage 1, trained as the specification of stage 2 says, without warm-up."""
-    from tipcap.core.training import settings_from
+    from tipcap.core.training_settings import settings_from
 
     return replace(
         settings_from(before.model_dump()),

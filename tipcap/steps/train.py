@@ -69,7 +69,7 @@ def train_captioner(
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
-    from tipcap.core.training import TrainingArrays, settings_from
+    from tipcap.core.training_settings import TrainingArrays, settings_from
     from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import corpus_captions, read_embeddings
     from tipcap.io.language_model import load_language_model

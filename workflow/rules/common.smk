@@ -15,6 +15,7 @@ from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
+    cells,
     claims,
     document,
     page,
@@ -25,8 +26,9 @@ from tipcap.paths import (
 from tipcap.plan import load
 from tipcap.plan.commands import arguments, inputs, launcher, threads
 from tipcap.plan.reports import (
+    cells_arguments,
+    cells_inputs,
     claim_arguments,
-    claim_inputs,
     document_arguments,
     figure_arguments,
     figure_file,

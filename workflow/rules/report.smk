@@ -1,7 +1,8 @@
 """Tables, the document of all tables, and the records for MLflow.
 
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
-gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TABLE.json,
+gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/cells.{parquet,csv} of all of them,
+       tables/all_tables.tex, tracked/TABLE.json,
        claims.{md,csv}, figures/FIGURE.{svg,png}, report.html; target table_TABLE for each
        table
 """
@@ -9,6 +10,7 @@ gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/all_tables.tex, tracked/TA
 
 localrules:
     table,
+    cells,
     document,
     track,
     claims,
@@ -34,6 +36,25 @@ rule table:
         "table {wildcards.table}"
     shell:
         "tipcap step table {params.arguments:q} > {log:q} 2>&1"
+
+
+rule cells:
+    """Join the cells of the world's tables into one frame, for pandas."""
+    input:
+        tables=cells_inputs(plan),
+    output:
+        parquet=cells(plan.name, "parquet"),
+        csv=cells(plan.name, "csv"),
+    log:
+        f"{LOGS}/cells.log",
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=cells_arguments(plan),
+    message:
+        "cells of all tables"
+    shell:
+        "tipcap step cells {params.arguments:q} > {log:q} 2>&1"
 
 
 rule document:
@@ -75,7 +96,7 @@ rule track:
 rule claims:
     """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
     input:
-        cells=claim_inputs(plan),
+        cells=cells(plan.name, "parquet"),
     output:
         markdown=claims(plan.name, "md"),
         csv=claims(plan.name, "csv"),

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from test_captioner import TinyLanguageModel
+from test_training import SETTINGS, arrays_of, same, settings_of, unit_rows
+
+from tipcap.core.captioner import Captioner
+from tipcap.core.training import train
+from tipcap.core.training_model import TrainingState
+from tipcap.errors import InputError
+from tipcap.io.store import read_tensors, write_tensors
+
+
+def test_state_survives_a_file(tmp_path):
+    state = train(SETTINGS["setting 4"], arrays_of(), TinyLanguageModel())
+    write_tensors(tmp_path / "state.safetensors", state.to_tensors())
+    stored = read_tensors(tmp_path / "state.safetensors")
+    assert same(TrainingState.from_tensors(stored), state)
+
+
+def test_frozen_language_model_keeps_its_weights_and_stores_no_gradients():
+    language_model = TinyLanguageModel()
+    before = [p.clone() for p in language_model.parameters()]
+    train(settings_of(), arrays_of(), language_model)
+    for parameter, old in zip(language_model.parameters(), before, strict=True):
+        assert parameter.grad is None
+        assert not parameter.requires_grad
+        assert torch.equal(parameter, old)
+
+
+def test_trainable_language_model_is_part_of_the_saved_model():
+    language_model = TinyLanguageModel()
+    state = train(SETTINGS["trainable language model"], arrays_of(), language_model)
+    saved = state.model["language_model.tokens"]
+    assert torch.equal(saved, language_model.tokens)
+    assert not torch.equal(saved, TinyLanguageModel().tokens)
+
+
+def test_language_model_moves_at_its_share_of_the_learning_rate():
+    moved = {}
+    for share in (1.0, 0.25):
+        language_model = TinyLanguageModel()
+        settings = settings_of(
+            language_model_trainable=True,
+            language_model_rate=share,
+            weight_decay=0.0,
+            epochs=1,
+            batch_size=20,
+        )
+        state = train(settings, arrays_of(), language_model)
+        moved[share] = (
+            state.model["language_model.mix"] - TinyLanguageModel().mix.detach(),
+            state.model["captioner.projector.constants"],
+        )
+    torch.testing.assert_close(
+        moved[0.25][0], 0.25 * moved[1.0][0], rtol=1e-2, atol=1e-7
+    )
+    assert torch.equal(moved[0.25][1], moved[1.0][1])
+
+
+def test_trained_gap_starts_at_the_size_of_an_embeddings_entries():
+    arrays = arrays_of(texts=unit_rows(20, 16), images=unit_rows(9, 16, seed=5))
+    settings = settings_of("trained", setting=3, learning_rate=0.0)
+    records = []
+    train(settings, arrays, TinyLanguageModel(), on_step=records.append)
+    assert records[0]["gap_std"] == pytest.approx(0.25, rel=1e-4)
+
+
+def test_saved_model_gives_the_captioner_for_inference():
+    state = train(SETTINGS["setting 1"], arrays_of(), TinyLanguageModel())
+    captioner = Captioner.from_tensors(
+        {
+            name.removeprefix("captioner."): tensor
+            for name, tensor in state.model.items()
+            if name.startswith("captioner.")
+        }
+    )
+    assert captioner.prefix(unit_rows(3)).shape == (3, 4, 16)
+
+
+def test_weights_and_states_of_another_model_are_refused_in_one_line():
+    state = train(settings_of(), arrays_of(), TinyLanguageModel())
+    longer = settings_of(prefix_length=5)
+    for given in ({"state": state}, {"weights": state.model}):
+        with pytest.raises(InputError, match="found others") as error:
+            train(longer, arrays_of(), TinyLanguageModel(), **given)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="delete the checkpoint"):
+        TrainingState.from_tensors({"vectors": torch.zeros(1)})

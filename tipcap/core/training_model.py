@@ -1,0 +1,210 @@
+"""What a training changes: the model, its optimiser, and the state that both go on from."""
+
+import math
+from collections.abc import Mapping as Tensors
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tipcap.core.captioner import Captioner
+from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
+from tipcap.core.ranks import Ranks, average_gradients
+from tipcap.core.training_settings import TrainingSettings, random_stream
+from tipcap.core.types import Gaussian
+from tipcap.errors import InputError
+
+_LANGUAGE_MODEL = "language_model."
+
+
+class TrainingState(NamedTuple):
+    """Everything a training needs to go on after `step` updates."""
+
+    step: int
+    model: dict[str, Tensor]
+    """Weights of mapping and captioner, and of the language model if it is trained."""
+    first_moment: dict[str, Tensor]
+    second_moment: dict[str, Tensor]
+    generators: dict[str, Tensor]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return the state as one dictionary of tensors, for a file."""
+        tensors = {"step": torch.tensor(self.step)}
+        for group in self._fields[1:]:
+            for name, tensor in getattr(self, group).items():
+                tensors[f"{group}/{name}"] = tensor
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: Tensors[str, Tensor]) -> "TrainingState":
+        """Return the state that `to_tensors` gave.
+
+        Raises:
+            InputError: the tensors are not those of a state.
+        """
+        groups: dict[str, dict[str, Tensor]] = {name: {} for name in cls._fields[1:]}
+        try:
+            for key in tensors.keys() - {"step"}:
+                group, name = key.split("/", 1)
+                groups[group][name] = tensors[key]
+            return cls(int(tensors["step"]), **groups)
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"training state: expected the tensors of one, found something else ({error}); delete the checkpoint and train from the start"
+            ) from error
+
+
+class TipcapModel(nn.Module):
+    """What a training changes and saves: the mapping (if any) and the captioner.
+
+    Paper: Fig. 2. The mapping is kept with the model because its modality gap is a result; inference
+    needs the captioner only.
+    """
+
+    def __init__(self, mapping: Mapping | None, captioner: Captioner) -> None:
+        super().__init__()
+        self.mapping = mapping
+        self.captioner = captioner
+
+
+def build_model(
+    settings: TrainingSettings,
+    embed_dim: int,
+    lm_dim: int,
+    gaussian: Gaussian | None = None,
+) -> TipcapModel:
+    """Return the model at the start of a training; equal seeds give equal weights.
+
+    Raises:
+        InputError: the gap needs something that was not given.
+    """
+    mapping: Mapping | None = None
+    if settings.gap == "trained":
+        initial_std = settings.initial_std
+        if initial_std is None:
+            initial_std = 1 / math.sqrt(embed_dim)
+        mapping = TrainableMapping(
+            embed_dim, initial_std, settings.covariance, settings.renormalise
+        )
+    elif settings.gap == "fixed":
+        if settings.noise_std is None:
+            raise InputError(
+                "training: expected noise_std for gap 'fixed', found none; set it"
+            )
+        noise = isotropic_gaussian(embed_dim, settings.noise_std)
+        mapping = Mapping(noise, settings.renormalise)
+    elif settings.gap == "estimated":
+        if gaussian is None or len(gaussian.mean) != embed_dim:
+            found = "none" if gaussian is None else f"{len(gaussian.mean)} dimensions"
+            raise InputError(
+                f"training: expected an estimated modality gap of {embed_dim} dimensions, found {found}; run the estimate step with the same encoder"
+            )
+        mapping = Mapping(gaussian, settings.renormalise)
+    captioner = Captioner(
+        embed_dim,
+        lm_dim,
+        settings.prefix_length,
+        settings.num_layers,
+        settings.reverse_mapping,
+        generator=random_stream(settings.seed, "weights"),
+    )
+    return TipcapModel(mapping, captioner)
+
+
+class Trained:
+    """The parameters that are trained, by name, with their optimiser."""
+
+    def __init__(
+        self, model: TipcapModel, language_model: nn.Module, settings: TrainingSettings
+    ) -> None:
+        self.model = model
+        self.language_model = (
+            language_model if settings.language_model_trainable else None
+        )
+        if settings.stage == 2:
+            for frozen in (model.mapping, model.captioner.reverse_mapping):
+                if frozen is not None:
+                    frozen.requires_grad_(False)
+        named = dict(model.named_parameters())
+        if self.language_model is not None:
+            for name, parameter in language_model.named_parameters():
+                named[_LANGUAGE_MODEL + name] = parameter
+        self.parameters = {k: p for k, p in named.items() if p.requires_grad}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            is_language_model = name.startswith(_LANGUAGE_MODEL)
+            share = settings.language_model_rate if is_language_model else 1.0
+            groups.setdefault(share, []).append(parameter)
+        self.optimiser = torch.optim.AdamW(
+            [{"params": group, "share": share} for share, group in groups.items()],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def update(self, loss: Tensor, rate: float, ranks: Ranks) -> None:
+        """Make one step down the gradient of the mean loss of the ranks."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(ranks, self.parameters.values())
+        self.optimiser.step()
+
+    def state(self, step: int, streams: dict[str, torch.Generator]) -> TrainingState:
+        """Return a copy of everything."""
+        moments = {
+            name: self.optimiser.state[parameter]
+            for name, parameter in self.parameters.items()
+            if parameter in self.optimiser.state
+        }
+        model = dict(self.model.state_dict())
+        if self.language_model is not None:
+            for name, tensor in self.language_model.state_dict().items():
+                model[_LANGUAGE_MODEL + name] = tensor
+        return TrainingState(
+            step,
+            {name: tensor.detach().clone() for name, tensor in model.items()},
+            {name: moment["exp_avg"].clone() for name, moment in moments.items()},
+            {name: moment["exp_avg_sq"].clone() for name, moment in moments.items()},
+            {name: stream.get_state() for name, stream in streams.items()},
+        )
+
+    def load_weights(self, weights: Tensors[str, Tensor]) -> None:
+        """Take over saved weights.
+
+        Raises:
+            InputError: they are of another model.
+        """
+        own = {k: v for k, v in weights.items() if not k.startswith(_LANGUAGE_MODEL)}
+        try:
+            self.model.load_state_dict(own)
+            if self.language_model is not None:
+                self.language_model.load_state_dict(
+                    {
+                        name.removeprefix(_LANGUAGE_MODEL): tensor
+                        for name, tensor in weights.items()
+                        if name.startswith(_LANGUAGE_MODEL)
+                    }
+                )
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"training: expected weights of the model in the settings, found others ({reason}); use the model these settings made"
+            ) from error
+
+    def restore(self, state: TrainingState) -> None:
+        """Go back to a state."""
+        self.load_weights(state.model)
+        if state.step == 0:
+            return
+        if state.first_moment.keys() != self.parameters.keys():
+            raise InputError(
+                "training state: expected the moments of all trained weights, found others; delete the checkpoint and train from the start"
+            )
+        for name, parameter in self.parameters.items():
+            self.optimiser.state[parameter] = {
+                "step": torch.tensor(float(state.step), device=parameter.device),
+                "exp_avg": state.first_moment[name].to(parameter.device).clone(),
+                "exp_avg_sq": state.second_moment[name].to(parameter.device).clone(),
+            }

@@ -1,0 +1,136 @@
+"""All cells of tables as one long DataFrame, written beside the tables and read by all that comes after them.
+
+    pd.read_parquet("results/mini/tables/cells.parquet")
+
+One line per table, row, group and metric, in the order of the tables; a table's own part is
+`table_<id>.cells.csv`. Text is never missing, only empty; a number that is not there is NaN.
+
+| column | |
+|---|---|
+| table | the table's number |
+| row, group | the paper's label of the row (`Table.names`) and of the group of columns |
+| metric | as in `config/tables/` |
+| value | in the paper's unit (times 100): the mean over the runs, or the quoted number |
+| std | sample standard deviation over the runs; none for a single one |
+| paper | what the paper prints in this place, quoted numbers too |
+| difference | value minus paper, for runs |
+| source | `run`, `quoted` or `n/a` |
+| key | keys of the scores the value is the mean of, joined by a blank |
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tipcap.core.claims import CellName, Measured
+from tipcap.core.tables import Cell
+from tipcap.errors import InputError
+from tipcap.io.store import replace_file
+
+Cells = pd.DataFrame
+"""With the columns of `COLUMNS`, in this order."""
+COLUMNS = {
+    "table": "str",
+    "row": "str",
+    "group": "str",
+    "metric": "str",
+    "value": "float64",
+    "std": "float64",
+    "paper": "float64",
+    "difference": "float64",
+    "source": "str",
+    "key": "str",
+}
+"""Column -> its type."""
+_NUMBERS = [name for name, kind in COLUMNS.items() if kind == "float64"]
+_DIGITS = 4
+"""Enough for differences, few enough to be the same on every machine."""
+
+
+def frame_of(cells: Sequence[Cell]) -> Cells:
+    """Return cells as they came from `core.tables.cells`, in one frame."""
+    lines = [vars(cell) for cell in cells]
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV; numbers have four digits after the point."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format=_rounded)
+
+
+def _rounded(value: Any) -> str:
+    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}"
+
+
+def join_cells(tables: Iterable[Path], out_dir: Path) -> list[Path]:
+    """Write `cells.parquet` and `cells.csv` of tables' cells and return their paths.
+
+    Args:
+        tables: a `table_<id>.cells.csv` each, in their order.
+        out_dir: made if missing.
+
+    Raises:
+        InputError: as `read_cells`.
+    """
+    frame = pd.concat(map(read_cells, tables), ignore_index=True)
+    parquet, text = out_dir / "cells.parquet", out_dir / "cells.csv"
+    with replace_file(parquet) as partial:
+        frame.to_parquet(partial, index=False)
+    with replace_file(text) as partial:
+        partial.write_text(csv_text(frame), "utf-8", newline="\n")
+    return [parquet, text]
+
+
+def read_cells(path: Path) -> Cells:
+    """Return the cells of one table (`table_<id>.cells.csv`) or of all (`cells.parquet` or `cells.csv`).
+
+    Raises:
+        InputError: the file is missing or holds something else.
+    """
+    try:
+        frame = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected the cells of a table, found no file; make the table first"
+        ) from error
+    except ValueError as error:  # pandas' and pyarrow's errors are such
+        raise InputError(
+            f"{path}: expected cells, found something else ({error}); make the table again"
+        ) from error
+    if list(frame.columns) != list(COLUMNS):
+        raise InputError(
+            f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(map(str, frame.columns))}; make the table again"
+        )
+    return frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        path,
+        dtype=COLUMNS,
+        keep_default_na=False,  # a label may be N/A
+        na_values=dict.fromkeys(_NUMBERS, ""),
+    )
+
+
+def by_name(cells: Cells) -> dict[CellName, Measured]:
+    """Return what was measured in each place."""
+    return {
+        (line["table"], line["row"], line["group"], line["metric"]): Measured(
+            _known(line["value"]),
+            line["source"],
+            tuple(line["key"].split()),
+            _known(line["std"]),
+        )
+        for line in cells.to_dict("records")
+    }
+
+
+def _known(number: float) -> float | None:
+    return None if pd.isna(number) else number
