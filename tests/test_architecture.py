@@ -43,6 +43,7 @@ TESTED_ELSEWHERE = {
     "io/processes.py": "steps/test_several_devices.py",
     "io/training_run.py": "steps/test_train.py",
     "launch.py": "test_warm.py",
+    "plan/checks.py": "plan/test_loading.py",
     "reports/tables.py": "test_chain.py",
     "steps/collect.py": "io/test_collect.py",
     "steps/download.py": "io/test_download.py",

@@ -170,7 +170,7 @@ def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
     commands = commands_of(answer)
     trainings = [command for command in commands if " train --spec " in command]
     assert trainings
-    launcher = "tipcap spread --devices 2 --nodes 1 --threads 2 -- train "
+    launcher = "tipcap step spread --devices 2 --nodes 1 --threads 2 -- train "
     assert all(command.startswith(launcher) for command in trainings)
     others = set(commands) - set(trainings)
     assert others

@@ -96,7 +96,7 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
     if not (folder / SPICE).exists():
         if jars is not None:
             raise InputError(
-                f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap spice` filled"
+                f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap step spice` filled"
             )
         listed = spice_wheel()
         if not wanted:

@@ -9,6 +9,7 @@ from tipcap.config.reading import check
 from tipcap.config.tables import Run, Table
 from tipcap.errors import InputError, unknown_name
 from tipcap.paths import SPICE_WHEEL
+from tipcap.plan.checks import check_projection, check_training
 from tipcap.plan.graph import Cell, Plan
 from tipcap.plan.sources import Sources
 from tipcap.specs import Spec
@@ -148,7 +149,7 @@ class Chains:
     def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         dataset, split = chosen.dataset, experiment.generate.get("split", "test")
         wanted = self._spec(GenerateSpec, "generate", experiment, where)
-        self._check_projection(wanted, chosen, where)
+        check_projection(wanted, chosen, f"{self.experiments.where}: {where}")
         parents = {"dataset": self.sources.prepare(dataset, where)}
         self.sources.check_split(dataset, split, where)
         if chosen.method == "random":
@@ -188,20 +189,6 @@ class Chains:
             "rough_nouns": self._nouns(kind, None, captions=rough),
         }
         return self.plan.add(wanted, parents)
-
-    def _check_projection(self, spec: GenerateSpec, chosen: Chosen, where: str) -> None:
-        spot = f"{self.experiments.where}: {where}: generate"
-        if spec.projection == "memory":
-            if chosen.method != "captioner":
-                raise InputError(
-                    f"{spot}: expected projection 'memory' with a captioner, found method {chosen.method!r}; remove one of them"
-                )
-            return
-        names = ("memory_size", "memory_temperature", "memory_seed")
-        if stray := [name for name in names if name in spec.model_fields_set]:
-            raise InputError(
-                f"{spot}: expected {stray[0]} with projection 'memory' only, found it without; add `projection: memory` or remove it"
-            )
 
     def _prompt(self, experiment: Experiment, model: str, where: str) -> str:
         spec = self._spec(PromptSpec, "prompt", experiment, where)
@@ -260,46 +247,9 @@ class Chains:
             num_images=num_images,
             **changed,
         )
-        self._check_training(spec, experiment, where)
+        spot = f"{self.experiments.where}: {where}"
+        check_training(spec, experiment, self.world, spot)
         return self.plan.add(spec, parents)
-
-    def _check_training(
-        self, spec: TrainSpec, experiment: Experiment, where: str
-    ) -> None:
-        """Refuse fields that contradict each other or would change nothing but the key."""
-        tuned = spec.language_model_trainable
-        source = self.world.language_models[experiment.language_model].source
-        for is_wrong, expected, found in (
-            (
-                (spec.gap == "fixed") != (spec.noise_std is not None),
-                "noise_std with gap 'fixed' and with no other",
-                f"noise_std {spec.noise_std} with gap {spec.gap!r}",
-            ),
-            (
-                spec.renormalise and spec.gap in ("none", "paired"),
-                "renormalise where something is added to the embeddings",
-                f"it with gap {spec.gap!r}",
-            ),
-            (
-                spec.language_model_rate != 1.0 and not tuned,
-                "language_model_rate with language_model_trainable",
-                "a frozen language model",
-            ),
-            (
-                source == "scratch" and not tuned,
-                "language_model_trainable with a language model from scratch",
-                f"{experiment.language_model!r} frozen",
-            ),
-            (
-                tuned and experiment.prompt is not None,
-                "a frozen language model with a `prompt` block",
-                "language_model_trainable",
-            ),
-        ):
-            if is_wrong:
-                raise InputError(
-                    f"{self.experiments.where}: {where}: train: expected {expected}, found {found}; correct the row"
-                )
 
     def _estimate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         encoder, web = experiment.encoder, experiment.setting == 2
