@@ -90,6 +90,7 @@ def with_a_step(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_step_is_one_module_and_one_rule(with_a_step):
     named = "from tipcap.plan import load; from tipcap.steps.count_words import CountWordsSpec; plan = load('config/tiny.yaml'); prepared = next(k for k, s in plan.steps.items() if s.spec.step == 'prepare' and s.spec.dataset == 'coco'); print(plan.add(CountWordsSpec(split='train', at_most=7), {'dataset': prepared}))"
     (with_a_step.folder / "named.py").write_text(named)

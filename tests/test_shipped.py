@@ -10,7 +10,7 @@ from PIL import Image
 
 from tipcap import paths
 from tipcap.core.gaussian import gap_figures
-from tipcap.io import pictures, pretraining
+from tipcap.io import pretraining
 from tipcap.io.encoder import load_encoder
 from tipcap.mini.datasets import draw_items
 from tipcap.mini.pretrain import normalise_pixels, train_encoder, train_language_model
@@ -79,9 +79,9 @@ def drawn(plan, tmp_path_factory):
         return out / "annotations.json"
 
     with pytest.MonkeyPatch.context() as patch:
-        made = Drawn()
-        patch.setattr(pictures, "write_pictures", made.write)
-        patch.setattr(pretraining, "PictureArchives", lambda archives: made)
+        pictures = Drawn()
+        patch.setattr("tipcap.io.pictures.write_pictures", pictures.write)
+        patch.setattr(pretraining, "PictureArchives", lambda archives: pictures)
         yield make
 
 

@@ -38,6 +38,7 @@ class Step:
       where not every specification reads it, `Sequence[Path] = ()` for several;
     - `checkpoints: Path`, a folder of its own that outlives a kill, where it has one;
     - `downloads: Path`, the world's downloads.csv;
+    - `folder: Path | None`, what the world's file names in the place of a step's artefact;
     - `device: str`, the name of PyTorch's device, where it can use a GPU;
     - `threads: int`, where it shares out its threads itself. PyTorch's are set for those that compute with it."""
     main_file: str | None
@@ -74,7 +75,7 @@ class Step:
     @property
     def roles(self) -> Mapping[str, inspect.Parameter]:
         """The files that it reads, by role."""
-        own = ("checkpoints", "downloads", "device", "threads")
+        own = ("checkpoints", "downloads", "folder", "device", "threads")
         return {name: one for name, one in self.options.items() if name not in own}
 
     @property

@@ -138,6 +138,24 @@ def test_nothing_pretends(paper, capsys):
     assert "estimated: " in line
 
 
+def test_what_is_not_known_of_a_model_of_the_hub_is_said(tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    world = tmp_path / "config/paper.yaml"
+    text = world.read_text()
+    start, end = text.index("    source: hub\n"), text.index("  decap:\n")
+    declared = "    source: hub\n    model: facebook/opt-125m\n"
+    world.write_text(text[:start] + declared + text[end:])
+    lines = list(show_costs(load(world), "II"))
+    (unknown,) = [line for line in lines if "sizes are not known" in line]
+    assert "the model facebook/opt-125m" in unknown
+    (reckoned,) = [line for line in lines if line.startswith("reckoned as if")]
+    assert "gpt2-" in reckoned
+    assert not any(
+        line.startswith("reckoned")
+        for line in show_costs(load(CONFIG / "paper.yaml"), "II")
+    )
+
+
 def test_sizes_of_the_real_datasets_are_those_of_the_worlds_that_read_them(paper):
     with costs.DATASET_SIZES.open(newline="") as file:
         rows = {(row["dataset"], row["split"]): row for row in csv.DictReader(file)}

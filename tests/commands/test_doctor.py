@@ -102,6 +102,19 @@ def test_downloads_that_are_left_are_named(here, capsys):
     assert "snakemake downloads" in lines["downloads"]
 
 
+def test_a_model_of_the_hub_is_named_until_it_is_there(here, capsys):
+    world = here / "config/mini.yaml"
+    text = world.read_text()
+    start, end = (
+        text.index("    source: trained\n    documents"),
+        text.index("  decap:\n"),
+    )
+    declared = "    source: hub\n    model: facebook/opt-125m\n"
+    world.write_text(text[:start] + declared + text[end:])
+    _, lines = examined(capsys, world="mini")
+    assert "the model facebook/opt-125m" in lines["downloads"]
+
+
 def test_more_devices_than_there_are_is_missing(here, capsys, monkeypatch):
     import torch
 

@@ -61,6 +61,22 @@ def test_a_language_model_has_one_origin(refused):
     assert "`encoder` for one from scratch" in said
 
 
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ("source: hub", "`model` or `weights` for one of the hub"),
+        ("source: hub, model: a/b, weights: [x]", "`model` or `weights` for one"),
+        ("source: folder", "`model` for one in a folder"),
+        ("source: folder, model: x, revision: v2", "`revision` beside the `model`"),
+        ("source: trained, model: x", "`documents` alone"),
+    ],
+)
+def test_a_published_language_model_is_named_once(refused, declared, reason):
+    said = refused("  decap:\n", f"  other: {{{declared}}}\n  decap:\n")
+    assert "language_models.other" in said
+    assert reason in said
+
+
 def test_seeds_of_a_table_are_at_least_one(refused):
     assert "table_seeds.II" in refused("metrics:", "table_seeds: {II: []}\nmetrics:")
 

@@ -47,3 +47,97 @@ def test_a_decoder_from_scratch_writes_the_encoders_tokens(paper, mini):
         assert tokens[tokens.index("--encoder") + 1].startswith("results/")
         assert not any(scratch.key in file for file in plan.models())
     assert len(mini.models()) == 3
+
+
+DECAP = {
+    "source": "scratch",
+    "encoder": "rn50x4",
+    "parameters": {
+        "architecture": {"n_layer": 1, "n_embd": 16, "n_head": 2},
+        "seed": 0,
+    },
+}
+
+
+def with_model(science, **declared):
+    """The plan of Table II of a world with another language model."""
+    models = {"gpt2": declared, "decap": DECAP}
+    return load(science.world(language_models=models), ["II"])
+
+
+def model_of(plan):
+    (found,) = [
+        step
+        for step in plan.steps.values()
+        if step.spec.step == "language_model" and step.spec.source != "scratch"
+    ]
+    return found
+
+
+def test_a_model_of_the_hub_is_fetched_with_the_downloads_and_taken_in(science):
+    plan = with_model(science, source="hub", model="facebook/opt-125m")
+    (fetched,) = keys_of(plan, "fetch")
+    assert fetched.startswith("facebook-opt-125m-")
+    assert fetched in plan.downloads()
+    tokens = arguments(plan, "language_model", model_of(plan).key)
+    files = tokens[tokens.index("--published") + 1]
+    assert files == f"results/mini/fetch/{fetched}/files"
+    assert files in plan.download_files()
+    assert "--folder" not in tokens
+
+
+def test_another_model_or_revision_is_another_run_of_what_reads_it_alone(science):
+    hub = {"source": "hub", "model": "facebook/opt-125m"}
+    plans = [
+        with_model(science, **hub),
+        with_model(science, **hub, revision="main"),
+        with_model(science, **hub, revision="v2"),
+        with_model(science, source="hub", model="openai-community/gpt2-medium"),
+    ]
+    trained = [keys_of(plan, "train") for plan in plans]
+    assert trained[0] == trained[1]
+    shared = trained[0] & trained[2] & trained[3]
+    own = {
+        key
+        for key in trained[0]
+        if plans[0].steps[key].parents["language_model"] == model_of(plans[0]).key
+    }
+    assert own
+    assert shared == trained[0] - own
+    assert all(keys_of(plan, "embed") == keys_of(plans[0], "embed") for plan in plans)
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    folder = tmp_path / "anywhere" / "model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(5_000_000))
+    return folder
+
+
+def test_a_folder_is_known_by_what_is_in_it_wherever_it_lies(science, model_folder):
+    plan = with_model(science, source="folder", model=str(model_folder))
+    first = model_of(plan)
+    tokens = arguments(plan, "language_model", first.key)
+    assert tokens[tokens.index("--folder") + 1] == str(model_folder)
+    assert str(model_folder.parent) not in tokens[tokens.index("--spec") + 1]
+    assert not keys_of(plan, "fetch")
+    moved = model_folder.rename(model_folder.with_name("moved"))
+    again = with_model(science, source="folder", model=str(moved))
+    assert model_of(again).key == first.key
+    weights = moved / "model.safetensors"
+    weights.write_bytes(bytes(4_999_999) + b"x")  # trained a little longer
+    other = with_model(science, source="folder", model=str(moved))
+    assert model_of(other).key != first.key
+
+
+def test_a_folder_that_does_not_exist_is_refused_at_once(science, tmp_path):
+    with pytest.raises(InputError, match=r"language_models\.gpt2: .* none at .*absent"):
+        with_model(science, source="folder", model=str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("name", ["facebook/opt 125m", "a/b/c", "https://hub/x", ""])
+def test_what_is_no_name_of_the_hub_is_refused_at_once(science, name):
+    with pytest.raises(InputError, match="gpt2"):
+        with_model(science, source="hub", model=name)

@@ -17,6 +17,7 @@ from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
 from tipcap.steps.encoder import EncoderSpec
 from tipcap.steps.estimate import EstimateSpec
+from tipcap.steps.fetch import FetchSpec
 from tipcap.steps.generate import GenerateSpec
 from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.nouns import NounsSpec
@@ -136,11 +137,16 @@ class _Ledger:
         used: dict[Rate, None] = {}
         without: dict[str, int] = {}
         unknown: list[str] = []
+        others: dict[str, None] = {}
         for key in keys:
             step = self._plan.steps[key]
+            if "language_model" in step.parents and self._is_other(step):
+                others[self._parent(step, "language_model").key] = None
             if isinstance(step.spec, DownloadSpec):
                 if step.spec.bytes is None:
                     unknown.append(step.spec.file)
+            elif isinstance(step.spec, FetchSpec):
+                unknown.append(f"the model {step.spec.model}")
             elif (rate := self._rate_of(step)) is not None:
                 used[rate] = None
             else:
@@ -151,6 +157,8 @@ class _Ledger:
         if without:
             listed = ", ".join(f"{number} {kind}" for kind, number in without.items())
             yield f"not in the hours, because no figure is known: {listed}"
+        if others:
+            yield f"reckoned as if they were GPT-2 small, because no figure of them is known: {', '.join(others)}"
         if unknown:
             yield f"not in disk and downloads, because their sizes are not known: {', '.join(unknown)}"
         yield "not counted: CPUs that are held beside a GPU, checkpoints of running trainings, texts and tables"
@@ -249,6 +257,12 @@ class _Ledger:
         if spec.language_model_trainable:
             weights += 12 * lm_dim**2 * sizes["n_layer"] if sizes else _GPT2_WEIGHTS
         return int(weights)
+
+    def _is_other(self, step: PlannedStep) -> bool:
+        """Whether a step uses a published language model that is not the paper's."""
+        model = self._parent(step, "language_model")
+        assert isinstance(model.spec, LanguageModelSpec)
+        return model.spec.source == "folder" or "published" in model.parents
 
     def _parent(self, step: PlannedStep, role: str) -> PlannedStep:
         return self._plan.steps[step.parents[role]]

@@ -21,6 +21,7 @@ from tipcap.errors import InputError
 from tipcap.io.java import find_java
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
+from tipcap.steps.fetch import FetchSpec
 
 _SECONDS = 20
 """What a program may take to answer. SLURM's clients try for nine seconds to reach their controller."""
@@ -202,6 +203,7 @@ def _downloads(plan: Plan) -> Finding:
         )
     specs = [plan.steps[key].spec for key in steps]
     names = [spec.file for spec in specs if isinstance(spec, DownloadSpec)]
+    names += [f"the model {s.model}" for s in specs if isinstance(s, FetchSpec)]
     remedy = "run `snakemake downloads` where there is a network, before compute nodes that have none need them"
     return Finding("downloads", "warning", f"to be fetched: {', '.join(names)}", remedy)
 

@@ -69,25 +69,37 @@ class EncoderSource(_Declared):
 
 
 class LanguageModelSource(_Declared):
-    """A GPT-2 of this world."""
+    """A language model of this world."""
 
-    source: Literal["trained", "hub", "scratch"]
+    source: Literal["trained", "hub", "folder", "scratch"]
+    model: str | None = None
+    """Published: its name on the Hugging Face hub. Folder: its path, from where Snakemake is started."""
+    revision: str = "main"
+    """Of the hub's model: a branch, tag or commit."""
     documents: Name | None = None
     """Trained: the dataset whose captions it reads."""
     weights: tuple[str, ...] = ()
-    """Published: files in downloads.csv."""
+    """Published: files in downloads.csv, instead of `model`."""
     encoder: Name | None = None
     """From scratch: the encoder whose tokens it writes."""
     parameters: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> "LanguageModelSource":
-        needed = {"trained": "documents", "hub": "weights", "scratch": "encoder"}
-        given = [name for name in needed.values() if getattr(self, name)]
-        if given != [needed[self.source]]:
+        allowed = {
+            "trained": ("documents",),
+            "hub": ("model", "weights"),
+            "folder": ("model",),
+            "scratch": ("encoder",),
+        }
+        names = ("model", "documents", "weights", "encoder")
+        given = [name for name in names if getattr(self, name)]
+        if len(given) != 1 or given[0] not in allowed[self.source]:
             raise ValueError(
-                "`documents` alone for a trained model, `weights` for a published one, `encoder` for one from scratch"
+                "`documents` alone for a trained model, `model` or `weights` for one of the hub, `model` for one in a folder, `encoder` for one from scratch"
             )
+        if self.revision != "main" and (self.source != "hub" or not self.model):
+            raise ValueError("`revision` beside the `model` of a hub only")
         return self
 
 

@@ -1,7 +1,7 @@
 """Fetching files: mirrors in order, resumed where a transfer broke off, named only when the checksum is right."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,13 @@ _TIMEOUT_S = 60.0
 
 
 def fetch(
-    urls: Sequence[str], target: Path, sha256: str | None, num_bytes: int | None
+    urls: Sequence[str],
+    target: Path,
+    sha256: str | None,
+    num_bytes: int | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    remedy: str | None = None,
 ) -> str:
     """Fetch a file from the first address that has it, and return its sha256.
 
@@ -27,6 +33,8 @@ def fetch(
         target: final name; the transfer goes on in `.<name>.part` beside it across calls.
         sha256: expected checksum; None where it is not known.
         num_bytes: expected size; None where it is not known.
+        headers: sent along with every request.
+        remedy: what else to do where nobody has the file; by default, about downloads.csv.
 
     Raises:
         InputError: no mirror gave the expected bytes, with what each one gave; or another file is there.
@@ -45,9 +53,9 @@ def fetch(
     for url in urls:
         resumed = part.exists()
         try:
-            found, problem = _attempt(url, part, sha256, num_bytes)
+            found, problem = _attempt(url, part, sha256, num_bytes, headers)
             if problem and resumed:  # the fault may lie in what was here before
-                found, problem = _attempt(url, part, sha256, num_bytes)
+                found, problem = _attempt(url, part, sha256, num_bytes, headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = str(error).partition("\n")[0]
             failures.append(f"{url}: {type(error).__name__} {reason}".strip())
@@ -57,13 +65,18 @@ def fetch(
             return found
         failures.append(f"{url}: {problem}")
     reasons = "; ".join(failures) if failures else "no address is known"
-    raise InputError(
-        f"{target.name}: expected {expected}, found {reasons}; fetch the file by hand to {target} or add a mirror to downloads.csv"
+    remedy = (
+        remedy or f"fetch the file by hand to {target} or add a mirror to downloads.csv"
     )
+    raise InputError(f"{target.name}: expected {expected}, found {reasons}; {remedy}")
 
 
 def _attempt(
-    url: str, part: Path, sha256: str | None, num_bytes: int | None
+    url: str,
+    part: Path,
+    sha256: str | None,
+    num_bytes: int | None,
+    headers: Mapping[str, str] | None,
 ) -> tuple[str, str]:
     """Complete `part` from one address; return as `_check`. A wrong file is removed."""
     package = PIP_ADDRESS.fullmatch(url)
@@ -71,7 +84,7 @@ def _attempt(
         if problem := transfer_wheel(package[1], part, sha256, num_bytes):
             return "", problem
     else:
-        _transfer(url, part, num_bytes)
+        _transfer(url, part, num_bytes, headers)
     found, problem = _check(part, sha256, num_bytes)
     if problem:
         part.unlink()
@@ -89,12 +102,14 @@ def _check(file: Path, sha256: str | None, num_bytes: int | None) -> tuple[str, 
     return found, ""
 
 
-def _transfer(url: str, part: Path, num_bytes: int | None) -> None:
+def _transfer(
+    url: str, part: Path, num_bytes: int | None, given: Mapping[str, str] | None
+) -> None:
     have = part.stat().st_size if part.exists() else 0
     if num_bytes is not None and have == num_bytes:
         return
     # compressed on the way, a transfer could not be resumed at a byte of the file
-    headers = {"Accept-Encoding": "identity"}
+    headers = {**(given or {}), "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     with httpx.stream(

@@ -6,7 +6,7 @@ from typing import Any
 from tipcap import paths
 from tipcap.keys import canonical
 from tipcap.plan.graph import Plan
-from tipcap.plan.sources import downloads_file
+from tipcap.plan.sources import downloads_file, model_folder
 from tipcap.steps import STEPS
 
 
@@ -30,7 +30,7 @@ def arguments(plan: Plan, step: str, key: str) -> list[str]:
     """Return the command line of a step after `tipcap step STEP`, runtime choices left out.
 
     `--spec` (JSON), `--key`, `--parents` (JSON, role -> key), one `--ROLE PATH` per file read,
-    `--out FOLDER`; where the step has them also `--checkpoints FOLDER`, `--downloads FILE`.
+    `--out FOLDER`; where the step has them also `--checkpoints FOLDER`, `--downloads FILE`, `--folder FOLDER`.
     """
     here = plan.step(step, key)
     tokens = ["--spec", canonical(here.spec), "--key", key]
@@ -41,6 +41,8 @@ def arguments(plan: Plan, step: str, key: str) -> list[str]:
     options = STEPS[step].options
     if "downloads" in options:
         tokens += ["--downloads", str(downloads_file(plan.world_file))]
+    if "folder" in options and (given := model_folder(plan, here.spec)):
+        tokens += ["--folder", given]
     if "checkpoints" in options:
         tokens += ["--checkpoints", paths.checkpoints(plan.name, key)]
     return [*tokens, "--out", paths.folder(plan.name, step, key)]

@@ -1,5 +1,6 @@
 """What a world is made of, as steps: datasets, pictures, models and embeddings."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +16,12 @@ from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
 from tipcap.steps.encoder import EncoderSpec
+from tipcap.steps.fetch import FetchSpec
 from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.prepare import PrepareSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
+_END_BYTES = 1 << 20  # of each file, at its beginning and its end
 _SPLITS = {
     "karpathy": ("train", "val", "test"),
     "nocaps": ("val",),
@@ -30,6 +33,36 @@ _SPLITS = {
 def downloads_file(world_file: str) -> Path:
     """Return the list of files to download of a world."""
     return Path(world_file).parent / "downloads.csv"
+
+
+def model_folder(plan: Plan, spec: Spec) -> str | None:
+    """Return the folder that a world's file names for a language model, if it names one."""
+    if not isinstance(spec, LanguageModelSpec) or spec.source != "folder":
+        return None
+    return plan.world.language_models[spec.name].model
+
+
+def content_of(folder: Path, where: str) -> str:
+    """Return what tells a model's files from others', the same wherever the folder lies.
+
+    Weights are told by their size and ends, so that parsing stays fast: a training changes both ends.
+
+    Raises:
+        InputError: there is no such folder, or no `config.json` in it.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{where}: expected a folder with a model's config.json, found none at {folder}; correct `model`, a path from where Snakemake is started"
+        )
+    digest = hashlib.sha256()
+    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(_END_BYTES))
+            opened.seek(max(0, size - _END_BYTES))
+            digest.update(opened.read())
+    return digest.hexdigest()[:16]
 
 
 class Sources:
@@ -85,10 +118,20 @@ class Sources:
                 "language model", name, self.world.language_models, where
             )
         declared = self.world.language_models[name]
+        place = f"{self.plan.world_file}: language_models.{name}"
+        content = None
+        if declared.source == "folder":
+            content = content_of(Path(str(declared.model)), place)
         spec = LanguageModelSpec(
-            name=name, source=declared.source, parameters=declared.parameters
+            name=name,
+            source=declared.source,
+            content=content,
+            parameters=declared.parameters,
         )
         parents = self._weights(declared.weights)
+        if declared.source == "hub" and declared.model is not None:
+            fields = {"model": declared.model, "revision": declared.revision}
+            parents["published"] = self.plan.add(check(FetchSpec, fields, place), {})
         if declared.documents is not None:
             source = self.prepare(declared.documents, f"language model {name!r}")
             parents["documents"] = source

@@ -1,4 +1,4 @@
-"""The language-model step: published weights taken in, the mini world's small ones trained, or drawn ones."""
+"""The language-model step: a published model taken in, the mini world's small one trained, or one drawn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,16 @@ from tipcap.step import Request, Step
 
 
 class LanguageModelSpec(Spec):
-    """A GPT-2: the published weights, a small one trained on this world's text, or an untrained one."""
+    """A language model: a published one, a small one trained on this world's text, or an untrained one."""
 
     step: ClassVar[str] = "language_model"
-    unread: ClassVar[frozenset[str]] = frozenset({"source"})
+    unread: ClassVar[frozenset[str]] = frozenset({"source", "content"})
 
     name: Name
-    source: Literal["trained", "hub", "scratch"]
+    source: Literal["trained", "hub", "folder", "scratch"]
     """`scratch`: drawn weights, for a captioner that trains its language model from the start."""
+    content: str | None = None
+    """Folder: what tells its files from others', wherever they lie."""
     parameters: dict[str, Any] = {}  # noqa: RUF012 - a model copies its defaults
 
 
@@ -28,14 +30,24 @@ def make_language_model(
     weights: Sequence[Path] = (),
     documents: Path | None = None,
     encoder: Path | None = None,
+    published: Path | None = None,
+    *,
+    folder: Path | None = None,
 ) -> None:
     """Publish a language model's folder as Hugging Face lays it out: `config.json`, `model.safetensors`, `tokenizer.json`."""
-    from tipcap.io import pretraining
+    from tipcap.io import hub, pretraining
     from tipcap.io.record import artefact, take_shipped
 
     if take_shipped(request):
         return
     with artefact(request) as draft:
+        if (given := published or folder) is not None:
+            draft.counts |= hub.take_model(given, draft.folder)
+            return
+        if spec.source == "folder":
+            raise InputError(
+                f"language model {spec.name}: expected --folder, found none; name the folder of its files"
+            )
         if spec.source == "hub":
             pretraining.take_hub_files(draft.folder, spec.name, weights)
             return

@@ -1,8 +1,30 @@
 """The two pretrained models.
 
-reads: downloaded weights, or prepared pairs and documents of a drawn world
-gives: encoder/KEY/ and language_model/KEY/ with model.safetensors, config.json
+reads: downloaded weights, the Hugging Face hub, or prepared pairs and documents of a drawn world
+gives: fetch/KEY/files; encoder/KEY/ and language_model/KEY/ with model.safetensors, config.json
 """
+
+
+localrules:
+    fetch,
+
+
+rule fetch:
+    """Fetch the files of a language model from the Hugging Face hub."""
+    output:
+        files=directory(artefact(plan.name, "fetch", "{key}", "files")),
+        meta=artefact(plan.name, "fetch", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/fetch/{{key}}.log",
+    retries: 3
+    conda:
+        "../../environment.yml"
+    params:
+        arguments=arguments_of("fetch"),
+    message:
+        "fetch {wildcards.key}"
+    shell:
+        "tipcap step fetch {params.arguments:q} > {log:q} 2>&1"
 
 
 rule encoder:

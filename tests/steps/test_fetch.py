@@ -1,0 +1,44 @@
+import json
+
+import pytest
+from hub_server import COMMIT, MODEL, hub_server
+
+from tipcap.errors import InputError
+from tipcap.step import Request
+from tipcap.steps.fetch import FetchSpec, fetch
+
+
+def fetched(out, revision="main"):
+    spec = FetchSpec(model=MODEL, revision=revision)
+    fetch(Request("fetch", out.name, {}, spec.model_dump(), out), spec)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    files = {"config.json": b"{}", "model.safetensors": bytes(5000)}
+    with hub_server(files) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def test_a_fetched_model_says_which_commit_it_is(hub, tmp_path):
+    fetched(tmp_path / "small-1a2b")
+    record = json.loads((tmp_path / "small-1a2b/meta.json").read_text())
+    assert record["counts"] == {"commit": COMMIT, "bytes": 5002}
+    found = {p.name: p.read_bytes() for p in (tmp_path / "small-1a2b/files").iterdir()}
+    assert found == hub.files
+
+
+def test_nothing_is_published_before_all_is_there_and_nothing_is_fetched_twice(
+    hub, tmp_path
+):
+    hub.cut["model.safetensors"] = 3000
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        fetched(tmp_path / "small-1a2b")
+    assert not (tmp_path / "small-1a2b").exists()
+    hub.is_down = False
+    hub.asked.clear()
+    fetched(tmp_path / "small-1a2b")
+    asked = [one for one in hub.asked if one[0] in hub.files]
+    assert asked == [("model.safetensors", "bytes=3000-")]
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["small-1a2b"]

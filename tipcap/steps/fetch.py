@@ -1,0 +1,40 @@
+"""The fetch step: the files of a language model from the Hugging Face hub."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import StringConstraints
+
+from tipcap.specs import Spec
+from tipcap.step import Request, Step
+
+FILES = "files"
+HubName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+
+
+class FetchSpec(Spec):
+    """A language model of the hub. The record says which commit its revision meant."""
+
+    step: ClassVar[str] = "fetch"
+
+    model: HubName
+    revision: str = "main"
+
+
+def fetch(request: Request, spec: FetchSpec) -> None:
+    """Publish a folder of the model's files; a fetching that was cut off goes on where it was.
+
+    Raises:
+        InputError: no such model or revision, a guarded model, or no network; what was fetched is kept.
+    """
+    from tipcap.io.hub import fetch_snapshot
+    from tipcap.io.record import artefact
+    from tipcap.io.store import locked
+
+    kept = request.out.with_name(f".{request.out.name}.fetched")
+    with locked(request.out), artefact(request) as draft:
+        found = fetch_snapshot(spec.model, spec.revision, kept)
+        kept.rename(draft.folder / FILES)
+        draft.counts |= {"commit": found.commit, "bytes": found.num_bytes}
+
+
+STEP = Step(FetchSpec, fetch, main_file=FILES)
