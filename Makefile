@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick slurm-test check check-types check-rest format golden reference models ui lock clean
+.PHONY: all_tables row plan unlock test test-quick test-whole slurm-test check check-types check-rest format golden reference models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -37,6 +37,10 @@ test: check
 test-quick: $(INSTALLED)
 	$(PYTEST) -m "not slow and not slurm and not whole"
 
+# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars.
+test-whole: $(INSTALLED)
+	$(BIN)/python -m pytest -m whole
+
 # On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
 slurm-test: $(INSTALLED)
 	$(BIN)/python tests/slurm/cluster.py $(BIN)/python -m pytest -m slurm tests/slurm
@@ -45,10 +49,10 @@ slurm-test: $(INSTALLED)
 check: $(INSTALLED)
 	+$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-rest
 
-check-types:
+check-types: $(INSTALLED)
 	$(BIN)/mypy
 
-check-rest:
+check-rest: $(INSTALLED)
 	$(BIN)/ruff format --check tipcap tests benchmarks
 	$(BIN)/ruff check tipcap tests benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow

@@ -1,6 +1,7 @@
 """The README's promises: its maps point at what exists, its commands are targets, environments agree."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_every_file_and_make_target_the_readme_names_exists():
         re.findall(r"^([a-z_-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     )
     assert set(re.findall(r"\bmake ([a-z_-]+)", README)) <= targets
+
+
+def test_the_jobs_of_the_paper_are_as_many_as_the_readme_says():
+    jobs = json.loads((ROOT / "tests/golden/paper_jobs.json").read_text())
+    section = README.split("## The cost of the full run")[1].split("\n## ")[0]
+    for kind, said in (
+        ("total", r"(\d+) jobs"),
+        ("train", r"(\d+) distinct trainings"),
+        ("generate", r"(\d+)\s+generations"),
+        ("estimate", r"(\d+)\s+estimates"),
+        ("prompt", r"(\d+)\s+second-stage trainings"),
+    ):
+        assert int(re.search(said, section)[1]) == jobs[kind], kind
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tipcap.plan import load
+from tipcap.step import NO_ROLES
 from tipcap.steps import STEPS
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
 
-OWN = {"checkpoints", "downloads", "device", "threads"}
 each_step = pytest.mark.parametrize("step", STEPS.values(), ids=lambda step: step.name)
 
 
@@ -24,7 +24,7 @@ def test_what_a_step_reads_is_files(step):
     if step.is_keyed:
         kinds = {one.annotation for one in step.roles.values()}
         assert kinds <= {Path, Path | None, Sequence[Path]}
-        assert not set(step.roles) & OWN
+        assert not set(step.roles) & NO_ROLES
 
 
 @each_step

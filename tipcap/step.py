@@ -12,6 +12,9 @@ from typing import Any
 
 from tipcap.specs import Spec
 
+NO_ROLES = frozenset({"checkpoints", "downloads", "folder", "device", "threads"})
+"""Parameters of a step's function that are no file of a parent."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -51,6 +54,8 @@ class Step:
     """Whether later steps read its whole folder. Such an artefact may ship with the repository."""
     has_record: bool = True
     """Whether `meta.json` lies beside the main file."""
+    uses_network: bool = False
+    """Whether it fetches something: its rule runs where Snakemake does, and target `downloads` beforehand."""
     torch_threads: bool = False
     """Whether it computes with PyTorch, which then is set up for results that repeat."""
     libraries: tuple[str, ...] = ()
@@ -75,8 +80,7 @@ class Step:
     @property
     def roles(self) -> Mapping[str, inspect.Parameter]:
         """The files that it reads, by role."""
-        own = ("checkpoints", "downloads", "folder", "device", "threads")
-        return {name: one for name, one in self.options.items() if name not in own}
+        return {k: one for k, one in self.options.items() if k not in NO_ROLES}
 
     @property
     def needed(self) -> frozenset[str]:

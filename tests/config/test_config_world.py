@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,15 @@ def test_a_world_that_extends_another_differs_in_what_it_names_only():
     named = {"name", "tables", "extra_tables", "table_seeds", "metrics", "absent"}
     assert whole.model_dump(exclude=named) == base.model_dump(exclude=named)
     assert (whole.name, whole.tables, whole.absent) == ("mini-full", "all", {})
+
+
+def test_a_world_that_extends_another_adds_a_model_by_one_line(tmp_path):
+    shutil.copy(CONFIG / "paper.yaml", tmp_path)
+    lines = "extends: paper.yaml\nname: opt\nlanguage_models: {gpt2: {source: hub, model: facebook/opt-125m}}\n"
+    (tmp_path / "opt.yaml").write_text(lines)
+    models = load_world(tmp_path / "opt.yaml").language_models
+    assert models["gpt2"].model == "facebook/opt-125m"
+    assert models["decap"].source == "scratch"
 
 
 def test_a_world_extends_one_that_stands_alone(tmp_path):

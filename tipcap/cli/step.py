@@ -39,27 +39,21 @@ def _command_of(step: Step) -> Callable[..., None]:
     """Return the command of a step."""
 
     def command(**given: Any) -> None:
-        values = {name: _parsed(name, given[name], step.options) for name in given}
-        threads = given["threads"]
+        own = {k: _parsed(k, given[k], step.options) for k in step.options}
+        first: tuple[Any, ...] = ()
+        if step.is_keyed:
+            text = _json(given["spec"], "--spec", dict)
+            spec = check(step.spec, text, f"tipcap step {_name_of(step)} --spec")
+            parents = _json(given["parents"], "--parents", dict)
+            fields = spec.model_dump(mode="json")
+            request = Request(step.name, given["key"], parents, fields, given["out"])
+            first = (request, spec)
         if step.torch_threads:
             from tipcap.io.processes import set_up_torch
 
-            device = set_up_torch(threads, given.get("device", "cpu"))
-            values |= {"device": device} if "device" in step.options else {}
-        own = {name: values[name] for name in step.options}
-        if not step.is_keyed:
-            step.run(**own)
-            return
-        spec = check(
-            step.spec,
-            _json(given["spec"], "--spec", dict),
-            f"tipcap step {_name_of(step)} --spec",
-        )
-        parents = _json(given["parents"], "--parents", dict)
-        fields = spec.model_dump(mode="json")
-        step.run(
-            Request(step.name, given["key"], parents, fields, given["out"]), spec, **own
-        )
+            device = set_up_torch(given["threads"], given.get("device", "cpu"))
+            own |= {"device": device} if "device" in own else {}
+        step.run(*first, **own)
 
     options = {name: _option(one) for name, one in step.options.items()}
     options |= {"threads": _parameter("threads", _THREADS, default=1)}

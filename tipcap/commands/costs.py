@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tipcap.commands.overview import is_done, needed_by
 from tipcap.errors import InputError
 from tipcap.plan import Plan, PlannedStep
+from tipcap.steps import STEPS
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
@@ -30,7 +31,6 @@ from tipcap.steps.train import TrainSpec
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 STEP_COSTS = _BENCHMARKS / "step_costs.csv"
 DATASET_SIZES = _BENCHMARKS / "dataset_sizes.csv"
-_ON_GPU = ("embed", "train", "prompt", "generate")
 _PUBLISHED_WIDTH = {"RN50x4-quickgelu": 640, "ViT-L-14-quickgelu": 768}
 _GPT2_WIDTH, _GPT2_WEIGHTS = 768, 124_439_808
 _BYTES = 4  # of a number in single precision
@@ -178,7 +178,8 @@ class _Ledger:
 
     def _rate_of(self, step: PlannedStep) -> Rate | None:
         kind = step.spec.step
-        is_gpu = kind in _ON_GPU and self._plan.world.runtime.device != "cpu"
+        can_use_gpu = "device" in STEPS[kind].options
+        is_gpu = can_use_gpu and self._plan.world.runtime.device != "cpu"
         return self._rates.get((kind, self._case(step), "gpu" if is_gpu else "cpu"))
 
     def _case(self, step: PlannedStep) -> str:

@@ -201,6 +201,8 @@ class World(_Declared):
 def load_world(path: Path) -> World:
     """Return a world; with `extends: FILE`, what the file beside it says and this one does not.
 
+    Datasets, encoders and language models are those of both files, by name.
+
     Raises:
         InputError: a misspelt or wrong field, with its place in the file.
     """
@@ -211,5 +213,10 @@ def load_world(path: Path) -> World:
             raise InputError(
                 f"{path}: extends: expected a world that stands alone, found {base!r}, which extends another; name that one"
             )
-        fields = {**below, **fields}
+        named = {
+            part: {**below.get(part, {}), **fields[part]}
+            for part in ("datasets", "encoders", "language_models")
+            if isinstance(fields.get(part), dict)
+        }
+        fields = {**below, **fields, **named}
     return check(World, fields, str(path))

@@ -124,8 +124,7 @@ class Plan:
         parents = {key for step in self.steps.values() for key in step.parents.values()}
         ends = [key for key in self.steps if key not in parents]
         behind = dict.fromkeys(key for end in ends for key in self.ancestors(end))
-        steps = ("download", "collect", "fetch")
-        return [key for key in behind if self.steps[key].spec.step in steps]
+        return [k for k in behind if STEPS[self.steps[k].spec.step].uses_network]
 
     def download_files(self) -> list[str]:
         """Return the files, and folders of collected pictures or of models, of `downloads`."""

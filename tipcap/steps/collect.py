@@ -60,4 +60,4 @@ def collect(request: Request, spec: CollectSpec, raw: Path) -> None:
         kept.unlink()
 
 
-STEP = Step(CollectSpec, collect, main_file=PICTURES)
+STEP = Step(CollectSpec, collect, main_file=PICTURES, uses_network=True)

@@ -40,4 +40,4 @@ def download(request: Request, spec: DownloadSpec, downloads: Path) -> None:
     print(f"{spec.file}: sha256 {found}")
 
 
-STEP = Step(DownloadSpec, download, main_file=None, has_record=False)
+STEP = Step(DownloadSpec, download, main_file=None, has_record=False, uses_network=True)

@@ -37,4 +37,4 @@ def fetch(request: Request, spec: FetchSpec) -> None:
         draft.counts |= {"commit": found.commit, "bytes": found.num_bytes}
 
 
-STEP = Step(FetchSpec, fetch, main_file=FILES)
+STEP = Step(FetchSpec, fetch, main_file=FILES, uses_network=True)

@@ -43,6 +43,8 @@ rule retrieve:
         meta=artefact(plan.name, "retrieve", "{key}", "meta.json"),
     log:
         f"{LOGS}/retrieve/{{key}}.log",
+    group:
+        group_of("retrieve")
     conda:
         "../../environment.yml"
     threads: threads(plan, "retrieve")

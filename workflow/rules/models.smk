@@ -1,7 +1,8 @@
 """The two pretrained models.
 
 reads: downloaded weights, the Hugging Face hub, or prepared pairs and documents of a drawn world
-gives: fetch/KEY/files; encoder/KEY/ and language_model/KEY/ with model.safetensors, config.json
+gives: fetch/KEY/files; encoder/KEY/ and language_model/KEY/ with model.safetensors, config.json, and
+       language_model/KEY/tokenizer.json
 """
 
 
@@ -52,7 +53,7 @@ rule encoder:
 
 
 rule language_model:
-    """Make the language model: convert published weights, or train a small one on documents."""
+    """Make the language model: take in a published one or a folder, train a small one on documents, or draw one."""
     input:
         unpack(inputs_of("language_model")),
     output:
