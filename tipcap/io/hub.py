@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.download import fetch
 from tipcap.io.language_model import open_language_model
 from tipcap.io.libraries import transformers_module
-from tipcap.io.tokens import load_tokenizer, one_line
+from tipcap.io.tokens import load_tokenizer
 
 _SMALL = re.compile(
     r"(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
@@ -73,7 +73,7 @@ def fetch_snapshot(model: str, revision: str, folder: Path) -> Snapshot:
         ) from error
     except Exception as error:  # whatever the network and the library come up with
         raise InputError(
-            f"{where}: expected an answer, found {type(error).__name__} ({one_line(error)}); {_REMEDY}"
+            f"{where}: expected an answer, found {type(error).__name__} ({reason_of(error)}); {_REMEDY}"
         ) from error
     files = {file.rfilename: file for file in known.siblings or []}
     wanted = wanted_files(files)
@@ -136,7 +136,7 @@ def take_model(source: Path, folder: Path) -> dict[str, Any]:
         tokenizer.save_pretrained(folder)
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{source}: expected a tokeniser, found none that transformers opens ({one_line(error)}); choose another language model, or add its tokenizer.json"
+            f"{source}: expected a tokeniser, found none that transformers opens ({reason_of(error)}); choose another language model, or add its tokenizer.json"
         ) from error
     if not (folder / "tokenizer.json").exists():
         raise InputError(

@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tipcap.core.types import Cache
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.attention import register_attention
 from tipcap.io.libraries import transformers_module
-from tipcap.io.tokens import load_tokenizer, one_line, read_config
+from tipcap.io.tokens import load_tokenizer, read_config
 from tipcap.paths import WEIGHTS
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -223,7 +223,7 @@ def build_language_model(
             )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"language model: expected a decoder-only architecture of transformers, found {settings} ({one_line(error)}); correct the architecture"
+            f"language model: expected a decoder-only architecture of transformers, found {settings} ({reason_of(error)}); correct the architecture"
         ) from error
     return check_language_model(
         model, end_of_text, f"language model ({config.model_type})"
@@ -277,7 +277,7 @@ def open_language_model(folder: Path, end_of_text: int) -> CausalLanguageModel:
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{folder / WEIGHTS}: expected the weights of a {config.model_type} (config.json), found others ({one_line(error)}); make or fetch the folder again"
+            f"{folder / WEIGHTS}: expected the weights of a {config.model_type} (config.json), found others ({reason_of(error)}); make or fetch the folder again"
         ) from error
     # a tensor of another shape is listed with both shapes
     other = {entry[0] for entry in found["mismatched_keys"]}
@@ -311,7 +311,7 @@ def check_language_model(
     except InputError:
         raise
     except Exception as error:  # a model of another kind fails in its own way
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InputError(_refusal(name, reason)) from error
     if reason is not None:
         raise InputError(_refusal(name, reason))

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from tipcap.core.types import TokenBatch
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_json
 
@@ -51,13 +51,8 @@ def read_config(folder: Path) -> Any:
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{file}: expected the configuration of a model that transformers has, found another ({one_line(error)}); choose another language model, or make or fetch the folder again"
+            f"{file}: expected the configuration of a model that transformers has, found another ({reason_of(error)}); choose another language model, or make or fetch the folder again"
         ) from error
-
-
-def one_line(error: Exception) -> str:
-    """Return the beginning of an exception's text without line breaks."""
-    return " ".join(str(error).split())[:200]
 
 
 def load_tokenizer(folder: Path) -> CaptionTokenizer:
@@ -77,7 +72,7 @@ def load_tokenizer(folder: Path) -> CaptionTokenizer:
         backend = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{file}: expected a tokeniser, found something else ({one_line(error)}); make or fetch the folder again"
+            f"{file}: expected a tokeniser, found something else ({reason_of(error)}); make or fetch the folder again"
         ) from error
     num_tokens = config.get_text_config(decoder=True).vocab_size
     if backend.get_vocab_size() > num_tokens:
