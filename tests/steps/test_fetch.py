@@ -42,3 +42,17 @@ def test_nothing_is_published_before_all_is_there_and_nothing_is_fetched_twice(
     asked = [one for one in hub.asked if one[0] in hub.files]
     assert asked == [("model.safetensors", "bytes=3000-")]
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["small-1a2b"]
+
+
+def test_a_fetching_never_mixes_two_commits(hub, tmp_path):
+    hub.cut["model.safetensors"] = 3000
+    with pytest.raises(InputError):
+        fetched(tmp_path / "small-1a2b")
+    hub.is_down, hub.commit = False, "f00d" * 10
+    hub.files |= {"config.json": b"[]", "model.safetensors": bytes(range(250)) * 20}
+    fetched(tmp_path / "small-1a2b")
+    record = json.loads((tmp_path / "small-1a2b/meta.json").read_text())
+    assert record["counts"]["commit"] == hub.commit
+    found = {p.name: p.read_bytes() for p in (tmp_path / "small-1a2b/files").iterdir()}
+    assert found == hub.files
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["small-1a2b"]

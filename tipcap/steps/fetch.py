@@ -1,5 +1,6 @@
 """The fetch step: the files of a language model from the Hugging Face hub."""
 
+import shutil
 from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints
@@ -33,7 +34,9 @@ def fetch(request: Request, spec: FetchSpec) -> None:
     kept = request.out.with_name(f".{request.out.name}.fetched")
     with locked(request.out), artefact(request) as draft:
         found = fetch_snapshot(spec.model, spec.revision, kept)
-        kept.rename(draft.folder / FILES)
+        found.folder.rename(draft.folder / FILES)
+        # what was begun of another commit, before the revision meant this one
+        shutil.rmtree(kept)
         draft.counts |= {"commit": found.commit, "bytes": found.num_bytes}
 
 
