@@ -289,6 +289,10 @@ def test_a_tokeniser_in_an_older_form_becomes_a_fast_one(tmp_path, published):
             "expected a folder with a language model",
         ),
         (
+            lambda folder: transformers_module().ViTConfig().save_pretrained(folder),
+            r"\(vit\): expected a causal language model",
+        ),
+        (
             lambda folder: (folder / "config.json").unlink(),
             r"config\.json: expected a file",
         ),

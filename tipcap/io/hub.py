@@ -15,7 +15,7 @@ from tipcap.io.download import fetch
 from tipcap.io.language_model import open_language_model
 from tipcap.io.libraries import transformers_module
 from tipcap.io.model_files import wanted_files
-from tipcap.io.tokens import load_tokenizer
+from tipcap.io.tokens import load_tokenizer, read_config
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _REMEDY = "run this again where there is a network, or fetch the model by hand and name its folder (source: folder)"
@@ -137,10 +137,10 @@ def take_model(source: Path, folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{source}: expected a folder with a language model, found none; correct `model` in the world's file"
         )
-    transformers = transformers_module()
     shutil.copyfile(_existing(source / "config.json"), folder / "config.json")
+    read_config(folder)  # before the tokeniser, which another kind of model may lack
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers_module().AutoTokenizer.from_pretrained(
             source, local_files_only=True, trust_remote_code=False
         )
         tokenizer.save_pretrained(folder)

@@ -34,10 +34,11 @@ class CaptionTokenizer:
 
 
 def read_config(folder: Path) -> Any:
-    """Return transformers' configuration of a folder's model.
+    """Return transformers' configuration of a folder's causal language model.
 
     Raises:
-        InputError: `config.json` is missing, damaged, or not of a model that transformers knows.
+        InputError: `config.json` is missing, damaged, not of a model that transformers knows, or of one
+            that is no decoder-only language model.
     """
     file = folder / "config.json"
     config = read_json(file)
@@ -45,14 +46,25 @@ def read_config(folder: Path) -> Any:
         raise InputError(
             f"{file}: expected a JSON object, found {type(config).__name__}; make or fetch the folder again"
         )
+    transformers = transformers_module()
     try:
-        return transformers_module().AutoConfig.from_pretrained(
+        config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
             f"{file}: expected the configuration of a model that transformers has, found another ({reason_of(error)}); choose another language model, or make or fetch the folder again"
         ) from error
+    name = f"{folder} ({config.model_type})"
+    if config.is_encoder_decoder:
+        raise InputError(
+            f"{name}: expected a decoder-only language model, found an encoder-decoder; choose another language model"
+        )
+    if type(config) not in transformers.AutoModelForCausalLM._model_mapping:
+        raise InputError(
+            f"{name}: expected a causal language model, found a model that transformers has no such class for; choose another language model"
+        )
+    return config
 
 
 def load_tokenizer(folder: Path) -> CaptionTokenizer:
