@@ -2,6 +2,8 @@ import json
 
 import pytest
 from hub_server import COMMIT, MODEL, hub_server
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from pydantic import ValidationError
 
 from tipcap.errors import InputError
 from tipcap.step import Request
@@ -11,6 +13,29 @@ from tipcap.steps.fetch import FetchSpec, fetch
 def fetched(out, revision="main"):
     spec = FetchSpec(model=MODEL, revision=revision)
     fetch(Request("fetch", out.name, {}, spec.model_dump(), out), spec)
+
+
+NAMES = ["gpt2", "facebook/opt-125m", "a/b", "a.b/c_d-e", "_a/b_", "a" * 96, "a/" * 2]
+NAMES += [
+    *("..", ".", "../x", "a/..", "a/.b", "-a/b", "a/b-", "a..b", "a--b", "a/b.git")
+]
+NAMES += [
+    *("ü/x", "é", "a/b/c", "/a", "a/", "", "a b", "a\n", "a" * 97, "a/b?c", "a\\b")
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_those_that_the_hub_takes(name):
+    expected = actual = True
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        expected = False
+    try:
+        FetchSpec(model=name)
+    except ValidationError:
+        actual = False
+    assert actual == expected
 
 
 @pytest.fixture

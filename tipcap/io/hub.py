@@ -47,7 +47,7 @@ def fetch_snapshot(model: str, revision: str, kept: Path) -> Snapshot:
             no network.
     """
     import huggingface_hub
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
     where = shown_address(f"{endpoint or 'https://huggingface.co'}/{model}")
