@@ -14,7 +14,7 @@ GUARDED = "some-people/guarded"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """One model with one commit, and others that nobody may have."""
+    """One model with one commit at a time, and others that nobody may have."""
 
     def do_GET(self):
         path = self.path.partition("?")[0].strip("/")
@@ -29,12 +29,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer_json(known)
         elif "guarded" in path:
             self._refuse(403, "GatedRepo")
-        elif path.startswith((f"{api}revision/main", f"{api}revision/{COMMIT}")):
+        elif self.server.token not in (None, self.headers.get("Authorization")):
+            self._refuse(401, "RepoNotFound")
+        elif path in (f"{api}revision/main", f"{api}revision/{self.server.commit}"):
             siblings = [
                 {"rfilename": name, "size": len(content), **_large(name, content)}
                 for name, content in (self.server.files | self.server.listed).items()
             ]
-            self._answer_json({"id": MODEL, "sha": COMMIT, "siblings": siblings})
+            self._answer_json(
+                {"id": MODEL, "sha": self.server.commit, "siblings": siblings}
+            )
         elif path.startswith(api):
             self._refuse(404, "RevisionNotFound")
         elif path.startswith(model):
@@ -43,6 +47,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(401, "RepoNotFound")
 
     def _send_file(self, name):
+        if name in self.server.sent_on:
+            self.send_response(302)
+            self.send_header("Location", self.server.sent_on[name])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         content = self.server.files[name]
         first, status = 0, 200
         if wanted := self.headers.get("Range"):
@@ -96,7 +106,8 @@ def _large(name, content):
 @contextlib.contextmanager
 def hub_server(files):
     """Yield the server; `url` is its address, `cut[NAME] = BYTES` breaks a transfer off and takes the hub down;
-    `listed[NAME]` is what it says of a file instead of the truth."""
+    `listed[NAME]` is what it says of a file instead of the truth; `sent_on[NAME]` is where else a file lies;
+    `token` is what has to be shown, if anything."""
     noted = {
         "files": files,
         "listed": {},
@@ -104,6 +115,9 @@ def hub_server(files):
         "tokens": set(),
         "cut": {},
         "is_down": False,
+        "sent_on": {},
+        "token": None,
+        "commit": COMMIT,
         "lock": threading.Lock(),
     }
     with serving(_Handler, **noted) as server:

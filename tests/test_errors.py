@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from tipcap.errors import InputError, unknown_name
+from tipcap.errors import InputError, reason_of, unknown_name
 
 
 def test_a_misspelt_name_is_answered_with_the_closest_ones():
@@ -22,6 +22,11 @@ def test_a_name_like_no_other_is_answered_with_the_known_ones():
 def test_the_answer_stays_one_line_with_a_thousand_known_names():
     error = unknown_name("key", "zzz", [f"k{i:05d}" for i in range(1000)], "here")
     assert len(str(error)) < 300
+
+
+def test_the_reason_of_a_librarys_error_is_one_short_line():
+    assert reason_of(ValueError("a\r\n  b" + "c" * 1000)) == "a b" + "c" * 197
+    assert reason_of(ValueError("  first\n\tsecond ")) == "first second"
 
 
 def test_bad_input_is_a_value_error():

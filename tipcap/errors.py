@@ -1,4 +1,4 @@
-"""The one error a user can cause, suggestions for misspelt names, and the end that somebody asked for.
+"""The one error a user can cause, what goes into its line, and the end that somebody asked for.
 
 Whatever a person or a file got wrong is raised as `InputError`; the command line prints it as one
 line and exits with status 2. Anything else is a defect and keeps its traceback.
@@ -14,6 +14,11 @@ class InputError(ValueError):
 
 class Stopped(Exception):
     """A step was asked to end and did, with its work saved: the same command goes on from there."""
+
+
+def reason_of(error: BaseException, length: int = 200) -> str:
+    """Return the beginning of an exception's text on one line."""
+    return " ".join(str(error).split())[:length]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> InputError:

@@ -54,6 +54,11 @@ def reference_sets(world: str) -> str:
     return f"{RESULTS}/{world}/reference_sets"
 
 
+def model_digests(world: str) -> str:
+    """Return the file of what is known of folders of language models, which Snakemake does not know of."""
+    return f"{RESULTS}/{world}/model_digests.json"
+
+
 def score_index(world: str, table: str) -> str:
     """Return the file with the corpus scores of all runs of a table, by score key."""
     return f"{RESULTS}/{world}/scores/{table}.json"

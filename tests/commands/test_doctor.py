@@ -204,6 +204,16 @@ def test_a_server_for_curves_that_is_down_is_a_warning(here, capsys, monkeypatch
     assert (status, state(lines["MLflow"])) == (0, "warning")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "127.0.0.1:port"])
+def test_a_password_in_the_servers_address_is_not_shown(
+    here, capsys, monkeypatch, host
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret-t0ken@{host}")
+    status, lines = examined(capsys)
+    assert (status, state(lines["MLflow"])) == (0, "warning")
+    assert "s3cret" not in str(lines)
+
+
 def test_a_database_that_is_none_is_missing(here, capsys):
     Path("results/tiny").mkdir(parents=True)
     Path("results/tiny/mlflow.db").write_text("no database" * 100)

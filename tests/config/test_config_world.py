@@ -70,12 +70,22 @@ def test_a_language_model_has_one_origin(refused):
         ("source: folder", "`model` for one in a folder"),
         ("source: folder, model: x, revision: v2", "`revision` beside the `model`"),
         ("source: trained, model: x", "`documents` alone"),
+        ("source: hub, model: a/b, parameters: {seed: 0}", "no `parameters` beside"),
+        ("source: hub, weights: [x], parameters: {seed: 0}", "no `parameters` beside"),
+        ("source: folder, model: x, parameters: {seed: 0}", "no `parameters` beside"),
     ],
 )
 def test_a_published_language_model_is_named_once(refused, declared, reason):
     said = refused("  decap:\n", f"  other: {{{declared}}}\n  decap:\n")
     assert "language_models.other" in said
     assert reason in said
+
+
+def test_a_published_encoder_has_no_parameters(refused):
+    published = "{source: openai, model: x, weights: [x], parameters: {seed: 0}}"
+    said = refused("encoders:\n", f"encoders:\n  other: {published}\n")
+    assert "encoders.other" in said
+    assert "no `parameters` beside a published model" in said
 
 
 def test_seeds_of_a_table_are_at_least_one(refused):

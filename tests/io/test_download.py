@@ -13,6 +13,7 @@ from tipcap.steps.download import DownloadSpec, download
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 WRONG = CONTENT[::-1]
+SECRET = "s3cret-t0ken"
 HALF = len(CONTENT) // 2
 
 
@@ -20,12 +21,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """Mirrors that are good, wrong, gone, and one whose first transfer breaks off half way."""
 
     def do_GET(self):
-        name = self.path.strip("/")
+        name = self.path.partition("?")[0].strip("/")
         self.server.asked.append((name, self.headers.get("Range")))
         self.server.encodings.add(self.headers.get("Accept-Encoding"))
         count = Counter(asked for asked, _ in self.server.asked)[name]
         if name == "gone":
             self.send_error(404)
+            return
+        if name == "signed":
+            self.send_response(302)
+            self.send_header("Location", f"/gone?Signature={SECRET}")
+            self.end_headers()
             return
         content = WRONG if name.startswith("wrong") else CONTENT
         first, status = 0, 200
@@ -132,11 +138,21 @@ def test_when_all_mirrors_fail_one_line_says_what_each_gave(url, target):
     message = str(caught.value)
     assert "404" in message
     assert hashlib.sha256(WRONG).hexdigest() in message
+    urls[urls.index("http://127.0.0.1:port/")] = "http://..."
     assert all(f"{address}: " in message for address in urls)
     assert SHA256 in message
     assert str(target) in message
     assert "\n" not in message
     assert names(target) == []
+
+
+@pytest.mark.parametrize("name", ["signed", "breaks", "wrong", f"gone?key={SECRET}"])
+def test_secrets_in_addresses_are_not_shown(url, target, name, capfd):
+    address = url(name).replace("//", f"//me:{SECRET}@")
+    with pytest.raises(InputError) as caught:
+        fetch([address, f"http://me:{SECRET}@127.0.0.1:9/"], target, SHA256, None)
+    assert url(name).partition("?")[0] in str(caught.value)
+    assert SECRET not in str(caught.value) + "".join(capfd.readouterr())
 
 
 def test_a_file_without_addresses_has_to_be_put_there_by_hand(target):

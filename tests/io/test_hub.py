@@ -8,7 +8,7 @@ from hub_server import COMMIT, GUARDED, MODEL, hub_server
 from language_models import FAMILIES, write_language_model
 
 from tipcap.errors import InputError
-from tipcap.io.hub import fetch_snapshot, take_model, wanted_files
+from tipcap.io.hub import fetch_snapshot, take_model
 from tipcap.io.language_model import load_language_model
 from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_tensors
@@ -23,6 +23,7 @@ FILES = {
     "onnx/model.onnx": b"the same in a third form",
     "README.md": b"words",
 }
+LARGE = "model.safetensors"
 FETCHED = {"config.json", "tokenizer.json", "model.safetensors"}
 
 
@@ -39,45 +40,125 @@ def contents(folder):
 
 
 def test_configuration_tokeniser_and_weights_are_fetched_in_one_form(hub, tmp_path):
-    found = fetch_snapshot(MODEL, "main", tmp_path / "files")
-    assert contents(tmp_path / "files") == {name: FILES[name] for name in FETCHED}
-    assert found == (COMMIT, sum(len(FILES[name]) for name in FETCHED))
+    found = fetch_snapshot(MODEL, "main", tmp_path)
+    assert contents(found.folder) == {name: FILES[name] for name in FETCHED}
+    size = sum(len(FILES[name]) for name in FETCHED)
+    assert found == (COMMIT, size, tmp_path / COMMIT)
 
 
 def test_files_are_those_of_the_commit_that_the_revision_meant(hub, tmp_path):
-    assert fetch_snapshot(MODEL, COMMIT, tmp_path / "files").commit == COMMIT
+    assert fetch_snapshot(MODEL, COMMIT, tmp_path).commit == COMMIT
 
 
 def test_a_fetching_that_was_cut_off_goes_on_where_it_was(hub, tmp_path):
     hub.cut["model.safetensors"] = 300_000
     with pytest.raises(InputError, match="run this again") as error:
-        fetch_snapshot(MODEL, "main", tmp_path / "files")
+        fetch_snapshot(MODEL, "main", tmp_path)
     assert "\n" not in str(error.value)
-    assert set(contents(tmp_path / "files")) == {
+    assert set(contents(tmp_path / COMMIT)) == {
         "config.json",
         ".model.safetensors.part",
     }
     hub.is_down = False
     hub.asked.clear()
-    fetch_snapshot(MODEL, "main", tmp_path / "files")
-    assert contents(tmp_path / "files") == {name: FILES[name] for name in FETCHED}
+    fetch_snapshot(MODEL, "main", tmp_path)
+    assert contents(tmp_path / COMMIT) == {name: FILES[name] for name in FETCHED}
     assert hub.asked[1:] == [
         ("model.safetensors", "bytes=300000-"),
         ("tokenizer.json", None),
     ]
 
 
+def test_a_fetching_that_goes_on_after_another_commit_is_of_that_one_alone(
+    hub, tmp_path
+):
+    hub.cut["model.safetensors"] = 300_000
+    with pytest.raises(InputError):
+        fetch_snapshot(MODEL, "main", tmp_path)
+    hub.is_down, hub.commit = False, COMMIT[::-1].replace("o", "0")
+    hub.files |= {"config.json": b"[]", "model.safetensors": WEIGHTS[::-1]}
+    found = fetch_snapshot(MODEL, "main", tmp_path)
+    assert found.commit == hub.commit
+    assert contents(found.folder) == {name: hub.files[name] for name in FETCHED}
+
+
+def test_a_commit_that_is_no_name_of_a_folder_is_refused(hub, tmp_path):
+    hub.commit = "../elsewhere"
+    with pytest.raises(InputError, match="expected a commit, found"):
+        fetch_snapshot(MODEL, "main", tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_other_folders_are_not_fetched(hub, tmp_path):
+    for name in ("../../up.model", "original/tokenizer.model", "LICENSE/../../up"):
+        hub.listed[name] = b"not asked for"
+    fetch_snapshot(MODEL, "main", tmp_path / "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert set(contents(tmp_path / "kept" / COMMIT)) == FETCHED
+
+
 def test_weights_that_are_not_those_the_hub_lists_are_not_taken(hub, tmp_path):
     hub.listed["model.safetensors"] = WEIGHTS[::-1]
     with pytest.raises(InputError, match=r"model\.safetensors: expected sha256"):
-        fetch_snapshot(MODEL, "main", tmp_path / "files")
-    assert not (tmp_path / "files/model.safetensors").exists()
+        fetch_snapshot(MODEL, "main", tmp_path)
+    assert not (tmp_path / COMMIT / "model.safetensors").exists()
 
 
-def test_the_users_token_is_shown(hub, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_not_a_token")
-    fetch_snapshot(MODEL, "main", tmp_path / "files")
-    assert hub.tokens == {"Bearer hf_not_a_token"}
+TOKEN = "Bearer hf_not_a_token"
+
+
+@pytest.fixture
+def with_token(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN.partition(" ")[2])
+
+
+@pytest.mark.usefixtures("with_token")
+def test_the_users_token_is_shown_for_what_nobody_has_without(hub, tmp_path):
+    hub.token = TOKEN
+    fetch_snapshot(MODEL, "main", tmp_path)
+    assert hub.tokens == {None, TOKEN}
+
+
+@pytest.mark.usefixtures("with_token")
+def test_the_users_token_is_not_shown_for_what_anybody_may_have(hub, tmp_path):
+    fetch_snapshot(MODEL, "main", tmp_path)
+    assert hub.tokens == {None}
+
+
+@pytest.mark.usefixtures("with_token")
+def test_a_token_that_the_user_keeps_back_is_not_shown(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+    hub.token = TOKEN
+    with pytest.raises(InputError, match="none without HF_TOKEN"):
+        fetch_snapshot(MODEL, "main", tmp_path)
+    assert hub.tokens == {None}
+
+
+@pytest.mark.usefixtures("with_token")
+def test_the_users_token_is_not_shown_to_where_the_hub_sends_on(hub, tmp_path):
+    hub.token = TOKEN
+    with hub_server(dict(FILES)) as other:
+        hub.sent_on["model.safetensors"] = f"{other.url}/{MODEL}/resolve/c/{LARGE}"
+        fetch_snapshot(MODEL, "main", tmp_path)
+    assert other.asked == [(LARGE, None)]
+    assert other.tokens == {None}
+
+
+def test_secrets_in_addresses_are_shown_to_nobody(hub, tmp_path, monkeypatch, capfd):
+    address = hub.url.replace("//", "//me:s3cret@")
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    hub.sent_on["tokenizer.json"] = "/gone?Signature=s3cret"
+    said = ""
+    for model in (MODEL, "some-people/none", GUARDED):
+        with pytest.raises(InputError) as error:
+            fetch_snapshot(model, "main", tmp_path)
+        said += str(error.value)
+    hub.is_down = True
+    with pytest.raises(InputError, match="expected an answer") as error:
+        fetch_snapshot(MODEL, "main", tmp_path)
+    out, err = capfd.readouterr()
+    assert f"{hub.url}/{MODEL}: 3 files" in out
+    assert "s3cret" not in said + str(error.value) + out + err
 
 
 @pytest.mark.parametrize(
@@ -113,28 +194,6 @@ def test_no_network_is_one_line(tmp_path, monkeypatch):
     ) as error:
         fetch_snapshot(MODEL, "main", tmp_path / "files")
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["pytorch_model.bin"], ["pytorch_model.bin"]),
-        (
-            ["model.safetensors.index.json", "model-00001-of-00002.safetensors"],
-            ["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
-        ),
-        (
-            ["model.safetensors", "flax_model.msgpack", "tf_model.h5"],
-            ["model.safetensors"],
-        ),
-        (["consolidated.safetensors"], None),
-        (["flax_model.msgpack"], None),
-    ],
-)
-def test_weights_are_fetched_in_the_safest_form_there_is(names, expected):
-    small = ["config.json", "merges.txt", "tokenizer.model", "vocab.json"]
-    found = wanted_files([*names, *small, "handler.py"])
-    assert found == ([] if expected is None else sorted([*expected, *small]))
 
 
 @pytest.fixture
@@ -228,6 +287,10 @@ def test_a_tokeniser_in_an_older_form_becomes_a_fast_one(tmp_path, published):
         (
             lambda folder: shutil.rmtree(folder),
             "expected a folder with a language model",
+        ),
+        (
+            lambda folder: transformers_module().ViTConfig().save_pretrained(folder),
+            r"\(vit\): expected a causal language model",
         ),
         (
             lambda folder: (folder / "config.json").unlink(),

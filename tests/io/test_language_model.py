@@ -287,6 +287,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
         ({"model_type": "t5", "d_model": 16}, "decoder-only architecture .*t5"),
         ({"model_type": "gpt99"}, "decoder-only architecture .*gpt99"),
         ({"n_embd": 15, "n_head": 4}, "decoder-only architecture .*divisible"),
+        ({"n_embd": 12, "n_head": 2, "n_layer": 1}, "a multiple of 8 .*found 12"),
         ({"model_type": "bloom", "hidden_size": 16, "n_head": 2}, "max_position"),
     ],
 )

@@ -16,6 +16,7 @@ from processes import processes_with, survives
 from tipcap.errors import InputError
 from tipcap.io.java import find_java
 from tipcap.io.progress import Progress
+from tipcap.io.ptb import one_line, tokenise
 from tipcap.io.scoring import (
     COMPUTED,
     Run,
@@ -25,7 +26,6 @@ from tipcap.io.scoring import (
     score_runs,
     write_scores,
 )
-from tipcap.io.tokeniser import one_line, tokenise
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("packaged_java")]
 

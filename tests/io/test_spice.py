@@ -15,9 +15,9 @@ from processes import survives
 from tipcap.commands.score_file import user_spice
 from tipcap.errors import InputError
 from tipcap.io import spice as module
+from tipcap.io.ptb import one_line, tokenise
 from tipcap.io.spice import MAX_WORDS, Spice, SpiceTools
 from tipcap.io.spice_parses import add_parses, read_parses
-from tipcap.io.tokeniser import one_line, tokenise
 from tipcap.paths import SHIPPED_PARSES
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ import torch
 
 from tipcap.errors import InputError
 from tipcap.io.encoder import END_OF_TEXT
+from tipcap.io.libraries import transformers_module
 from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.tokens import decode, encode_captions, encode_prompts, load_tokenizer
 
@@ -144,6 +145,14 @@ def test_files_that_do_not_belong_together_are_one_line(
 ):
     with pytest.raises(InputError, match=message) as error:
         load_tokenizer(write_files(tmp_path, config, naming))
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_of_pictures_is_one_line(tmp_path):
+    write_files(tmp_path)
+    transformers_module().ViTConfig().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"\(vit\): expected a causal") as error:
+        load_tokenizer(tmp_path)
     assert "\n" not in str(error.value)
 
 

@@ -112,6 +112,17 @@ def test_a_server_that_is_down_never_raises_and_is_mentioned_once(
     assert addresses[kind] in caplog.text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "127.0.0.1:port", "tracking.invalid"])
+def test_a_password_in_the_servers_address_is_not_logged(monkeypatch, caplog, host):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret-t0ken@{host}")
+    live = LiveLogger("train-0")
+    with caplog.at_level(logging.WARNING):
+        live.log({"step": 1, "loss": 1.0})
+    ours = [r.getMessage() for r in caplog.records if r.name == "tipcap.io.tracking"]
+    assert len(ours) == 1
+    assert "s3cret" not in ours[0]
+
+
 def test_a_server_that_was_down_is_left_alone_for_a_while(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", FAR_AWAY)
     attempts = []

@@ -108,11 +108,12 @@ def test_another_model_or_revision_is_another_run_of_what_reads_it_alone(science
 
 
 @pytest.fixture
-def model_folder(tmp_path):
+def model_folder(tmp_path, monkeypatch):
     folder = tmp_path / "anywhere" / "model"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(bytes(5_000_000))
+    monkeypatch.chdir(tmp_path)  # what is remembered of the files lies in results
     return folder
 
 
@@ -127,9 +128,28 @@ def test_a_folder_is_known_by_what_is_in_it_wherever_it_lies(science, model_fold
     again = with_model(science, source="folder", model=str(moved))
     assert model_of(again).key == first.key
     weights = moved / "model.safetensors"
-    weights.write_bytes(bytes(4_999_999) + b"x")  # trained a little longer
+    with weights.open("r+b") as opened:  # one weight is another
+        opened.seek(2_500_000)
+        opened.write(b"x")
     other = with_model(science, source="folder", model=str(moved))
     assert model_of(other).key != first.key
+
+
+def test_files_that_nobody_reads_do_not_make_another_model(science, model_folder):
+    declared = {"source": "folder", "model": str(model_folder)}
+    first = model_of(with_model(science, **declared))
+    (model_folder / "README.md").write_text("words")
+    (model_folder / "training_args.bin").write_bytes(b"settings")
+    (model_folder / "checkpoint-5").mkdir()
+    assert model_of(with_model(science, **declared)).key == first.key
+    (model_folder / "tokenizer.json").write_text("{}")
+    assert model_of(with_model(science, **declared)).key != first.key
+
+
+def test_a_folder_without_weights_is_refused_at_once(science, model_folder):
+    (model_folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"and weights .*found config\.json at"):
+        with_model(science, source="folder", model=str(model_folder))
 
 
 def test_a_folder_that_does_not_exist_is_refused_at_once(science, tmp_path):
@@ -137,7 +157,9 @@ def test_a_folder_that_does_not_exist_is_refused_at_once(science, tmp_path):
         with_model(science, source="folder", model=str(tmp_path / "absent"))
 
 
-@pytest.mark.parametrize("name", ["facebook/opt 125m", "a/b/c", "https://hub/x", ""])
+@pytest.mark.parametrize(
+    "name", ["facebook/opt 125m", "a/b/c", "https://hub/x", "", "../x"]
+)
 def test_what_is_no_name_of_the_hub_is_refused_at_once(science, name):
     with pytest.raises(InputError, match="gpt2"):
         with_model(science, source="hub", model=name)

@@ -123,6 +123,18 @@ def test_a_tuned_language_model_is_saved_and_captions_are_written_by_it(
     assert is_own(other.items()) != {True}
 
 
+def test_a_context_that_is_too_short_is_refused_before_anything_is_read(
+    folder, tmp_path
+):
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/lm").symlink_to(folder / "lm")
+    most = POSITIONS - 4 + 1
+    with pytest.raises(InputError, match=r"texts\.safetensors: expected a file"):
+        trained(tmp_path / "away", tmp_path / "out", max_caption_tokens=most)
+    with pytest.raises(InputError, match=f"at most {POSITIONS} positions .*found 193"):
+        trained(tmp_path / "away", tmp_path / "out", max_caption_tokens=most + 1)
+
+
 def test_weights_of_another_tuned_language_model_are_one_line(folder, tmp_path):
     trained(folder, tmp_path / "out", language_model_trainable=True)
     tensors = read_tensors(tmp_path / "out/model.safetensors")

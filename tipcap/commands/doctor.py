@@ -18,6 +18,7 @@ from tipcap.commands.overview import is_done
 from tipcap.config.reading import read_yaml
 from tipcap.config.world import Runtime
 from tipcap.errors import InputError
+from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.java import find_java
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
@@ -296,17 +297,20 @@ def _tracking(plan: Plan) -> Finding:
     if uri.startswith(("http://", "https://")):
         import httpx
 
+        shown = shown_address(uri)
         try:
             answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             remedy = (
                 "trainings go on without it; start it, or unset MLFLOW_TRACKING_URI"
             )
-            return Finding("MLflow", "warning", f"{uri}: {error}", remedy)
+            return Finding(
+                "MLflow", "warning", f"{shown}: {shown_reason(error)}", remedy
+            )
         if answer.is_success:
-            return Finding("MLflow", "ok", f"{uri} answers")
+            return Finding("MLflow", "ok", f"{shown} answers")
         remedy = "correct MLFLOW_TRACKING_URI"
-        return Finding("MLflow", "warning", f"{uri}: {answer.status_code}", remedy)
+        return Finding("MLflow", "warning", f"{shown}: {answer.status_code}", remedy)
     file = Path(paths.tracking_database(plan.name))
     place = file if file.exists() else _existing(file.parent)
     if not os.access(place, os.W_OK):

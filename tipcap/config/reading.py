@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tipcap.errors import InputError, unknown_name
+from tipcap.errors import InputError, reason_of, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,9 +43,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: expected a file, found none; check the name or the folder you run in"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: expected YAML, found something else ({reason}); mend that line"
+            f"{path}: expected YAML, found something else ({reason_of(error, 1000)}); mend that line"
         ) from error
     if not isinstance(document, dict):
         raise InputError(

@@ -65,6 +65,8 @@ class EncoderSource(_Declared):
     def _one_source(self) -> "EncoderSource":
         if (self.source == "trained") != bool(self.pairs and not self.weights):
             raise ValueError("`pairs` for a trained encoder, `weights` for others")
+        if self.parameters and self.source == "openai":
+            raise ValueError("no `parameters` beside a published model")
         return self
 
 
@@ -98,6 +100,8 @@ class LanguageModelSource(_Declared):
             raise ValueError(
                 "`documents` alone for a trained model, `model` or `weights` for one of the hub, `model` for one in a folder, `encoder` for one from scratch"
             )
+        if self.parameters and self.source in ("hub", "folder"):
+            raise ValueError("no `parameters` beside a published model")
         if self.revision != "main" and (self.source != "hub" or not self.model):
             raise ValueError("`revision` beside the `model` of a hub only")
         return self

@@ -219,6 +219,21 @@ class Captioner(nn.Module):
         return prefix_loss(prefix, tokens, language_model, prompt_length)
 
 
+def check_context(
+    language_model: LanguageModel, prefix_length: int, num_tokens: int
+) -> None:
+    """Refuse a language model that cannot read a prefix and so many tokens; the last one is not read.
+
+    Raises:
+        InputError: more positions than the language model has.
+    """
+    num_positions = prefix_length + num_tokens - 1
+    if num_positions > language_model.max_positions:
+        raise InputError(
+            f"captions: expected at most {language_model.max_positions} positions (prefix, prompt and caption), found {num_positions}; lower max_caption_tokens or prefix_length"
+        )
+
+
 def prefix_loss(
     prefix: Float[Tensor, "batch prefix_length lm_dim"],
     tokens: TokenBatch,
@@ -244,11 +259,7 @@ def prefix_loss(
     """
     if prompt_length is None:
         prompt_length = torch.zeros_like(tokens.length)
-    num_positions = prefix.shape[1] + tokens.ids.shape[1] - 1
-    if num_positions > language_model.max_positions:
-        raise InputError(
-            f"captions: expected at most {language_model.max_positions} positions (prefix, prompt and caption), found {num_positions}; lower max_caption_tokens or prefix_length"
-        )
+    check_context(language_model, prefix.shape[1], tokens.ids.shape[1])
     # captions of like length go together, which leaves less padding to compute; an accelerator
     # is better served by one large part
     order = tokens.length.argsort(descending=True, stable=True)

@@ -12,7 +12,7 @@ from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
 from tipcap.core.ranks import Ranks, average_gradients
 from tipcap.core.training_settings import TrainingSettings, random_stream
 from tipcap.core.types import Gaussian
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 
 _LANGUAGE_MODEL = "language_model."
 
@@ -188,9 +188,8 @@ class Trained:
                     }
                 )
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"training: expected weights of the model in the settings, found others ({reason}); use the model these settings made"
+                f"training: expected weights of the model in the settings, found others ({reason_of(error)}); use the model these settings made"
             ) from error
 
     def restore(self, state: TrainingState) -> None:

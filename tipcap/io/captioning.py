@@ -9,7 +9,7 @@ from torch import Tensor
 from tipcap.core.captioner import Captioner
 from tipcap.core.decoding import beam_search
 from tipcap.core.types import LanguageModel, TokenBatch, device_of
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft
@@ -38,9 +38,8 @@ def load_captioner(
         try:
             lm.load_state_dict(tuned)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{model}: expected the weights of {language_model}, found others ({reason}); train the model again"
+                f"{model}: expected the weights of {language_model}, found others ({reason_of(error)}); train the model again"
             ) from error
     return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import httpx
 
 from tipcap.errors import InputError
+from tipcap.io.addresses import shown_address
 from tipcap.io.annotations import ImageRecord
 from tipcap.io.pictures import decode_picture
 from tipcap.io.progress import Progress
@@ -235,7 +236,7 @@ def _picture(client: httpx.Client, url: str) -> bytes:
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
             raise _Gone(type(error).__name__) from error
         except httpx.HTTPError as error:
-            problem, asked_pause = f"{url}: {type(error).__name__}", 0.0
+            problem, asked_pause = f"{shown_address(url)}: {type(error).__name__}", 0.0
         else:
             if isinstance(content, bytes):
                 return content
@@ -255,7 +256,7 @@ def _answer(client: httpx.Client, url: str) -> tuple[bytes | str, float]:
         ):
             asked = response.headers.get("retry-after", "")
             seconds = float(asked) if asked.isdecimal() else 0.0
-            return f"{url}: status {response.status_code}", seconds
+            return f"{shown_address(url)}: status {response.status_code}", seconds
         if response.status_code != httpx.codes.OK:
             raise _Gone(f"status {response.status_code}")
         content = bytearray()

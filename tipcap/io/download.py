@@ -8,6 +8,7 @@ import httpx
 
 from tipcap.config.downloads import PIP_ADDRESS
 from tipcap.errors import InputError
+from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.progress import Progress
 from tipcap.io.wheels import transfer_wheel
 
@@ -57,13 +58,12 @@ def fetch(
             if problem and resumed:  # the fault may lie in what was here before
                 found, problem = _attempt(url, part, sha256, num_bytes, headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            failures.append(f"{url}: {type(error).__name__} {reason}".strip())
+            failures.append(f"{shown_address(url)}: {shown_reason(error)}")
             continue
         if not problem:
             part.replace(target)
             return found
-        failures.append(f"{url}: {problem}")
+        failures.append(f"{shown_address(url)}: {problem}")
     reasons = "; ".join(failures) if failures else "no address is known"
     remedy = (
         remedy or f"fetch the file by hand to {target} or add a mirror to downloads.csv"

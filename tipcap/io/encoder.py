@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.libraries import open_clip_module
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
@@ -130,10 +130,9 @@ def load_encoder(folder: Path) -> Encoder:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{folder}/model.safetensors: expected the weights of {json.dumps(name)}, "
-            f"found others ({reason}); delete the folder and run the encoder step again"
+            f"found others ({reason_of(error)}); delete the folder and run the encoder step again"
         ) from error
     return Encoder(model, tokenize, prepare, embed_dim)
 

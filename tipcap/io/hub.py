@@ -6,24 +6,18 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
+from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.download import fetch
 from tipcap.io.language_model import open_language_model
 from tipcap.io.libraries import transformers_module
-from tipcap.io.tokens import load_tokenizer, one_line
+from tipcap.io.model_files import wanted_files
+from tipcap.io.tokens import load_tokenizer, read_config
 
-_SMALL = re.compile(
-    r"(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
-    r"|merges\.txt|.*\.model|LICENSE.*"
-)
-_SAFE = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json")
-_OLDER = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin|pytorch_model\.bin\.index\.json")
-
-
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _REMEDY = "run this again where there is a network, or fetch the model by hand and name its folder (source: folder)"
 
 
@@ -33,31 +27,79 @@ class Snapshot(NamedTuple):
     commit: str
     """The one that the revision meant."""
     num_bytes: int
+    folder: Path
+    """Where its files lie."""
 
 
-def fetch_snapshot(model: str, revision: str, folder: Path) -> Snapshot:
+def fetch_snapshot(model: str, revision: str, kept: Path) -> Snapshot:
     """Fetch configuration, tokeniser and weights of a model; a fetching that was cut off goes on where it was.
 
-    Weights are fetched as safetensors where the model has them, as PyTorch's own file otherwise.
+    Weights are fetched as safetensors where the model has them, as PyTorch's own file otherwise. The user's
+    token is shown only for a model that nobody may have without.
 
     Args:
         model: its name on the hub, `openai-community/gpt2-medium`.
         revision: a branch, tag or commit.
-        folder: where the files and, until they are complete, their beginnings lie.
+        kept: gets a folder for each commit, with the files and, until they are complete, their beginnings.
 
     Raises:
         InputError: no such model or revision, a guarded model, one without weights in either form, or
             no network.
     """
     import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    where = f"{endpoint or 'https://huggingface.co'}/{model}"
+    where = shown_address(f"{endpoint or 'https://huggingface.co'}/{model}")
+    known, is_open = _look_up(model, revision, endpoint, where)
+    files = {file.rfilename: file for file in known.siblings or []}
+    wanted = wanted_files(files)
+    if not wanted:
+        raise InputError(
+            f"{where}: expected config.json and weights (model.safetensors or pytorch_model.bin), found {', '.join(sorted(files))[:200] or 'no file'}; choose another language model"
+        )
+    commit = str(known.sha)
+    if not _COMMIT.fullmatch(commit):
+        raise InputError(
+            f"{where}: expected a commit, found {commit[:80]!r}; correct HF_ENDPOINT"
+        )
+    num_bytes = sum(files[name].size or 0 for name in wanted)
+    print(f"{where}: {len(wanted)} files, {num_bytes / 1e9:.3f} GB", flush=True)
+    for name in wanted:
+        url = huggingface_hub.hf_hub_url(
+            model, name, revision=commit, endpoint=endpoint
+        )
+        large = files[name].lfs
+        fetch(
+            [url],
+            kept / commit / name,
+            large.sha256 if large else None,
+            files[name].size,
+            headers=build_hf_headers(token=False if is_open else None),
+            remedy=_REMEDY,
+        )
+    return Snapshot(commit, num_bytes, kept / commit)
+
+
+def _look_up(
+    model: str, revision: str, endpoint: str | None, where: str
+) -> tuple[Any, bool]:
+    """Return what a hub knows of a model, and whether anybody may have it."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
     api = huggingface_hub.HfApi(endpoint=endpoint)
+    is_open = True
     try:
-        known = api.model_info(model, revision=revision, files_metadata=True)
+        try:
+            known = api.model_info(
+                model, revision=revision, files_metadata=True, token=False
+            )
+        except errors.RepositoryNotFoundError:  # or one that nobody else may see
+            is_open = False
+            known = api.model_info(model, revision=revision, files_metadata=True)
         if known.gated:
+            is_open = False
             api.auth_check(model)
     except errors.GatedRepoError as error:
         raise InputError(
@@ -73,41 +115,9 @@ def fetch_snapshot(model: str, revision: str, folder: Path) -> Snapshot:
         ) from error
     except Exception as error:  # whatever the network and the library come up with
         raise InputError(
-            f"{where}: expected an answer, found {type(error).__name__} ({one_line(error)}); {_REMEDY}"
+            f"{where}: expected an answer, found {shown_reason(error)}; {_REMEDY}"
         ) from error
-    files = {file.rfilename: file for file in known.siblings or []}
-    wanted = wanted_files(files)
-    if not wanted:
-        raise InputError(
-            f"{where}: expected config.json and weights (model.safetensors or pytorch_model.bin), found {', '.join(sorted(files))[:200] or 'no file'}; choose another language model"
-        )
-    token = huggingface_hub.get_token()
-    num_bytes = sum(files[name].size or 0 for name in wanted)
-    print(f"{where}: {len(wanted)} files, {num_bytes / 1e9:.3f} GB", flush=True)
-    for name in wanted:
-        url = huggingface_hub.hf_hub_url(
-            model, name, revision=known.sha, endpoint=endpoint
-        )
-        large = files[name].lfs
-        fetch(
-            [url],
-            folder / name,
-            large.sha256 if large else None,
-            files[name].size,
-            headers={"Authorization": f"Bearer {token}"} if token else None,
-            remedy=_REMEDY,
-        )
-    return Snapshot(str(known.sha), num_bytes)
-
-
-def wanted_files(names: Iterable[str]) -> list[str]:
-    """Return those of a model's files that are fetched; none where it lacks a configuration or weights."""
-    listed = list(names)
-    safe = [name for name in listed if _SAFE.fullmatch(name)]
-    weights = safe or [name for name in listed if _OLDER.fullmatch(name)]
-    if not weights or "config.json" not in listed:
-        return []
-    return sorted([*weights, *(name for name in listed if _SMALL.fullmatch(name))])
+    return known, is_open
 
 
 def take_model(source: Path, folder: Path) -> dict[str, Any]:
@@ -127,16 +137,16 @@ def take_model(source: Path, folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{source}: expected a folder with a language model, found none; correct `model` in the world's file"
         )
-    transformers = transformers_module()
     shutil.copyfile(_existing(source / "config.json"), folder / "config.json")
+    read_config(folder)  # before the tokeniser, which another kind of model may lack
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers_module().AutoTokenizer.from_pretrained(
             source, local_files_only=True, trust_remote_code=False
         )
         tokenizer.save_pretrained(folder)
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{source}: expected a tokeniser, found none that transformers opens ({one_line(error)}); choose another language model, or add its tokenizer.json"
+            f"{source}: expected a tokeniser, found none that transformers opens ({reason_of(error)}); choose another language model, or add its tokenizer.json"
         ) from error
     if not (folder / "tokenizer.json").exists():
         raise InputError(

@@ -14,11 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from tipcap.core.captioner import NUM_HEADS
 from tipcap.core.types import Cache
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.attention import register_attention
 from tipcap.io.libraries import transformers_module
-from tipcap.io.tokens import load_tokenizer, one_line, read_config
+from tipcap.io.tokens import load_tokenizer, read_config
 from tipcap.paths import WEIGHTS
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -157,7 +158,7 @@ class CausalLanguageModel(nn.Module):
         ).last_hidden_state
         return states[0]
 
-    def read_parts_together(self) -> None:
+    def _try_parts_together(self) -> None:
         """Read the parts of `hidden` at once from now on, if this model gives the same states that way."""
         config = self.base.config.get_text_config(decoder=True)
         layers = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -223,7 +224,7 @@ def build_language_model(
             )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"language model: expected a decoder-only architecture of transformers, found {settings} ({one_line(error)}); correct the architecture"
+            f"language model: expected a decoder-only architecture of transformers, found {settings} ({reason_of(error)}); correct the architecture"
         ) from error
     return check_language_model(
         model, end_of_text, f"language model ({config.model_type})"
@@ -255,17 +256,8 @@ def open_language_model(folder: Path, end_of_text: int) -> CausalLanguageModel:
     """
     config = read_config(folder)
     name = f"{folder} ({config.model_type})"
-    if config.is_encoder_decoder:
-        raise InputError(
-            f"{name}: expected a decoder-only language model, found an encoder-decoder; choose another language model"
-        )
-    transformers = transformers_module()
-    if type(config) not in transformers.AutoModelForCausalLM._model_mapping:
-        raise InputError(
-            f"{name}: expected a causal language model, found a model that transformers has no such class for; choose another language model"
-        )
     try:
-        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+        model, found = transformers_module().AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -277,7 +269,7 @@ def open_language_model(folder: Path, end_of_text: int) -> CausalLanguageModel:
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{folder / WEIGHTS}: expected the weights of a {config.model_type} (config.json), found others ({one_line(error)}); make or fetch the folder again"
+            f"{folder / WEIGHTS}: expected the weights of a {config.model_type} (config.json), found others ({reason_of(error)}); make or fetch the folder again"
         ) from error
     # a tensor of another shape is listed with both shapes
     other = {entry[0] for entry in found["mismatched_keys"]}
@@ -300,21 +292,26 @@ def check_language_model(
 
     Raises:
         InputError: the head is more than one linear map of the last hidden states, a position sees
-            later ones, or the model does not go on from cached keys and values as from the text itself.
+            later ones, the model does not go on from cached keys and values as from the text itself, or
+            no prefix can be made for its width.
     """
     try:
         found = CausalLanguageModel(model, end_of_text)
         with torch.no_grad():
             reason = _objection(found, model)
             if reason is None:
-                found.read_parts_together()
+                found._try_parts_together()
     except InputError:
         raise
     except Exception as error:  # a model of another kind fails in its own way
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InputError(_refusal(name, reason)) from error
     if reason is not None:
         raise InputError(_refusal(name, reason))
+    if found.lm_dim % NUM_HEADS:
+        raise InputError(
+            f"{name}: expected a width that is a multiple of {NUM_HEADS} (the prefix projector's attention heads), found {found.lm_dim}; choose another language model"
+        )
     return found
 
 
@@ -327,9 +324,8 @@ def _refusal(name: str, reason: str) -> str:
     return f"{name}: expected a causal language model with a linear head and a cache of keys and values, found another kind ({reason}); choose another language model"
 
 
-def _objection(ours: CausalLanguageModel, model: Any) -> str | None:
+def _objection(adapted: CausalLanguageModel, model: Any) -> str | None:
     """Return in what the adapted model differs from the model itself on a few random tokens."""
-    dynamic = transformers_module().cache_utils
     head = model.get_output_embeddings()
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(head.weight.shape[0], (2, 5), generator=generator)
@@ -339,21 +335,35 @@ def _objection(ours: CausalLanguageModel, model: Any) -> str | None:
     hook.remove()
     if len(outputs) != 1 or not torch.equal(outputs[0], expected):
         return "the head's output is changed before it is returned"
-    embedded = ours.embed_tokens(ids)
-    if _differs(ours.logits(embedded), expected):
+    embedded = adapted.embed_tokens(ids)
+    if _differs(adapted.logits(embedded), expected):
         return "the head over the last hidden states gives other logits"
-    first, held = ours.step(embedded[:, :3], None)
-    if not isinstance(held, _KeysAndValues) or not all(
-        isinstance(layer, dynamic.DynamicLayer) for layer in held.copied().layers
+    return _objection_to_steps(adapted, embedded, expected)
+
+
+def _objection_to_steps(
+    adapted: CausalLanguageModel, embedded: Tensor, expected: Tensor
+) -> str | None:
+    """Return in what reading on from a cache differs from reading at once.
+
+    Args:
+        adapted: the model.
+        embedded: inputs (row, position, lm_dim).
+        expected: the logits at every position.
+    """
+    logits, cache = adapted.step(embedded[:, :3], None)
+    growing = transformers_module().cache_utils.DynamicLayer
+    if not isinstance(cache, _KeysAndValues) or not all(
+        isinstance(layer, growing) for layer in cache.copied().layers
     ):
         return "its cache holds other things than keys and values"
-    if _differs(first, expected[:, 2]):
+    if _differs(logits, expected[:, 2]):
         return "a position sees later ones"
     for row in (1, 0):  # the same cache twice
-        cache: Cache = held.select(torch.tensor([row]))
+        cache_of_row: Cache = cache.select(torch.tensor([row]))
         for position in (3, 4):
             inputs = embedded[[row], position : position + 1]
-            logits, cache = ours.step(inputs, cache)
+            logits, cache_of_row = adapted.step(inputs, cache_of_row)
             if _differs(logits, expected[[row], position]):
                 return "going on from the cache gives other logits"
     return None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from tipcap.errors import InputError
 from tipcap.io.java import QUICK, JavaProgram, java_program, work_folder
 from tipcap.io.paraphrases import cut_table
-from tipcap.io.tokeniser import JARS, one_by_one
+from tipcap.io.ptb import JARS, one_by_one
 
 _METEOR = JARS / "meteor" / "meteor-1.5.jar"
 _PARAPHRASES = JARS / "meteor" / "data" / "paraphrase-en.gz"

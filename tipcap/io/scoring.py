@@ -22,6 +22,7 @@ from tipcap.errors import InputError, unknown_name
 from tipcap.io.java import SILENCE_SECONDS
 from tipcap.io.meteor import Meteor, open_meteor
 from tipcap.io.progress import Progress
+from tipcap.io.ptb import one_line, tokenise
 from tipcap.io.reference_sets import (
     ReferenceSet,
     count_reference_set,
@@ -31,7 +32,6 @@ from tipcap.io.reference_sets import (
 )
 from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.io.tokeniser import one_line, tokenise
 
 COMPUTED = tuple(metric.score_name for metric in METRICS.values())
 """Metrics that can be asked for, by their names in `scores.json`."""

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from tipcap.core.types import TokenBatch
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_json
 
@@ -34,10 +34,11 @@ class CaptionTokenizer:
 
 
 def read_config(folder: Path) -> Any:
-    """Return transformers' configuration of a folder's model.
+    """Return transformers' configuration of a folder's causal language model.
 
     Raises:
-        InputError: `config.json` is missing, damaged, or not of a model that transformers knows.
+        InputError: `config.json` is missing, damaged, not of a model that transformers knows, or of one
+            that is no decoder-only language model.
     """
     file = folder / "config.json"
     config = read_json(file)
@@ -45,19 +46,25 @@ def read_config(folder: Path) -> Any:
         raise InputError(
             f"{file}: expected a JSON object, found {type(config).__name__}; make or fetch the folder again"
         )
+    transformers = transformers_module()
     try:
-        return transformers_module().AutoConfig.from_pretrained(
+        config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{file}: expected the configuration of a model that transformers has, found another ({one_line(error)}); choose another language model, or make or fetch the folder again"
+            f"{file}: expected the configuration of a model that transformers has, found another ({reason_of(error)}); choose another language model, or make or fetch the folder again"
         ) from error
-
-
-def one_line(error: Exception) -> str:
-    """Return the beginning of an exception's text without line breaks."""
-    return " ".join(str(error).split())[:200]
+    name = f"{folder} ({config.model_type})"
+    if config.is_encoder_decoder:
+        raise InputError(
+            f"{name}: expected a decoder-only language model, found an encoder-decoder; choose another language model"
+        )
+    if type(config) not in transformers.AutoModelForCausalLM._model_mapping:
+        raise InputError(
+            f"{name}: expected a causal language model, found a model that transformers has no such class for; choose another language model"
+        )
+    return config
 
 
 def load_tokenizer(folder: Path) -> CaptionTokenizer:
@@ -77,7 +84,7 @@ def load_tokenizer(folder: Path) -> CaptionTokenizer:
         backend = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing more precise
         raise InputError(
-            f"{file}: expected a tokeniser, found something else ({one_line(error)}); make or fetch the folder again"
+            f"{file}: expected a tokeniser, found something else ({reason_of(error)}); make or fetch the folder again"
         ) from error
     num_tokens = config.get_text_config(decoder=True).vocab_size
     if backend.get_vocab_size() > num_tokens:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.paths import CURVES
 
 KEY_TAG = "tipcap.key"
@@ -116,8 +117,8 @@ class LiveLogger:
             if not self._warned:
                 _LOGGER.warning(
                     "%s: the tracking server does not take the curves (%s); training goes on and writes them to %s",
-                    self._uri,
-                    str(error).splitlines()[0] if str(error) else type(error).__name__,
+                    shown_address(self._uri),
+                    shown_reason(error),
                     CURVES,
                 )
             self._warned = True

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tipcap import paths
 from tipcap.config.downloads import Download, load_downloads
 from tipcap.config.reading import check
 from tipcap.config.world import Dataset
 from tipcap.errors import InputError, unknown_name
+from tipcap.io.digests import remembered_digest
+from tipcap.io.model_files import read_files
 from tipcap.plan.graph import Plan
 from tipcap.specs import Spec
 from tipcap.steps.collect import CollectSpec
@@ -21,7 +24,6 @@ from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.prepare import PrepareSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
-_END_BYTES = 1 << 20  # of each file, at its beginning and its end
 _SPLITS = {
     "karpathy": ("train", "val", "test"),
     "nocaps": ("val",),
@@ -42,26 +44,26 @@ def model_folder(plan: Plan, spec: Spec) -> str | None:
     return plan.world.language_models[spec.name].model
 
 
-def content_of(folder: Path, where: str) -> str:
+def content_of(folder: Path, memory: Path, where: str) -> str:
     """Return what tells a model's files from others', the same wherever the folder lies.
 
-    Weights are told by their size and ends, so that parsing stays fast: a training changes both ends.
+    Args:
+        folder: of the model; those of its files count that are read.
+        memory: as of `remembered_digest`, so that parsing stays fast.
+        where: the place in the world's file that names the folder.
 
     Raises:
-        InputError: there is no such folder, or no `config.json` in it.
+        InputError: there is no such folder, or no `config.json` or no weights in it.
     """
-    if not (folder / "config.json").is_file():
+    files = [file.name for file in folder.glob("*") if file.is_file()]
+    needed = read_files(files)
+    if not needed:
         raise InputError(
-            f"{where}: expected a folder with a model's config.json, found none at {folder}; correct `model`, a path from where Snakemake is started"
+            f"{where}: expected a folder with a model's config.json and weights (model.safetensors or pytorch_model.bin), found {', '.join(sorted(files))[:200] or 'none'} at {folder}; correct `model`, a path from where Snakemake is started"
         )
     digest = hashlib.sha256()
-    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as opened:
-            digest.update(opened.read(_END_BYTES))
-            opened.seek(max(0, size - _END_BYTES))
-            digest.update(opened.read())
+    for name in needed:
+        digest.update(f"{name} {remembered_digest(folder / name, memory)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -121,7 +123,8 @@ class Sources:
         place = f"{self.plan.world_file}: language_models.{name}"
         content = None
         if declared.source == "folder":
-            content = content_of(Path(str(declared.model)), place)
+            memory = Path(paths.model_digests(self.world.name))
+            content = content_of(Path(str(declared.model)), memory, place)
         spec = LanguageModelSpec(
             name=name,
             source=declared.source,

@@ -69,6 +69,7 @@ def train_captioner(
     device: str,
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
+    from tipcap.core.captioner import check_context
     from tipcap.core.training_settings import TrainingArrays, settings_from
     from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import corpus_captions, read_embeddings
@@ -80,6 +81,9 @@ def train_captioner(
     with sole_training(request, checkpoints, device) as (draft, ranks):
         if draft is None:
             return
+        # first, since nobody should wait for what is refused
+        lm = load_language_model(language_model)
+        check_context(lm, spec.prefix_length, spec.max_caption_tokens)
         text_embeddings = read_embeddings(texts)
         embed_dim = text_embeddings.vectors.shape[1]
         tokens, truncated = encode_captions(
@@ -101,7 +105,7 @@ def train_captioner(
             request,
             settings_from(spec.model_dump()),
             arrays,
-            load_language_model(language_model).to(device),
+            lm.to(device),
             checkpoints,
         )
         if ranks.index == 0:

@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tipcap.errors import InputError
-from tipcap.io.tokeniser import one_line, tokenise
+from tipcap.io.ptb import one_line, tokenise
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("packaged_java")]
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("packaged_java")]
 @given(st.text())
 @example("a\r\nb\u2028c")
 @example("\x1c\x1d\x85")
-def test_any_text_becomesone_line(text):
+def test_any_text_becomes_one_line(text):
     line = one_line(text)
     assert len(line.splitlines()) <= 1
     assert one_line(line) == line
