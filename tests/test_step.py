@@ -1,5 +1,6 @@
 import inspect
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,13 @@ def test_a_plan_refuses_files_that_a_step_does_not_read(parents, said):
     plan = load("config/tiny.yaml", ["I"])
     with pytest.raises(TypeError, match=said):
         plan.add(EmbedSpec(modality="text", split="test"), parents)
+
+
+@each_step
+def test_what_computes_with_torch_says_what_to_import_before_it_forks(step):
+    """A warm process that has not imported it lets every job do so anew."""
+    assert step.libraries or not step.torch_threads
+    for name in step.libraries:
+        module, _, function = name.partition(":")
+        if module.startswith("tipcap."):
+            assert hasattr(import_module(module), function or "__file__"), name

@@ -1,15 +1,19 @@
 """The warm process, asked as the workflow asks it: a job there is as if it had run in the process that asked."""
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tipcap import __version__
+from tipcap.cli.reports import REPORTS
 from tipcap.launch import KILLED, SOCKET
 
 OWNER = "import sys; from pathlib import Path; from tipcap.launch import start_warm_process; start_warm_process(Path(sys.argv[1])); sys.stdin.read()"
@@ -157,3 +161,14 @@ def test_it_ends_with_the_process_that_started_it(folder, owner):
     owner.kill()
     wait_for(lambda: not (folder / "warm").exists())
     wait_for(lambda: not Path(f"/proc/{server}").exists())
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.__name__)
+def test_what_a_report_imports_is_imported_once(report):
+    imported = re.findall(r"from (tipcap\S+) import", inspect.getsource(report))
+    assert imported
+    assert set(imported) <= set(REPORTS[report])
+    for name in REPORTS[report]:
+        module, _, function = name.partition(":")
+        if module.startswith("tipcap."):
+            assert hasattr(import_module(module), function or "__file__"), name

@@ -1,4 +1,5 @@
 import json
+import re
 import runpy
 import shlex
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.plan_questions import files_of
 from tipcap.plan import load
 from tipcap.plan.commands import arguments
+from tipcap.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -54,6 +57,21 @@ def test_no_run_of_the_paper_changes_its_key_unnoticed():
     assert write["run_keys"](load(ROOT / "config/paper.yaml")) == golden, (
         "runs would be made again: run make golden, see the diff"
     )
+
+
+def test_the_rules_make_the_files_that_the_steps_declare():
+    made = {}
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in path.read_text().split("\nrule ")[1:]:
+            outputs = rule.partition("    output:")[2].partition("    log:")[0]
+            pattern = r'artefact\(\s*plan\.name, "(.*?)", "{key}", "(.*?)"\s*\)'
+            for step, file in re.findall(pattern, outputs):
+                assert rule.startswith(f"{step}:")
+                made.setdefault(step, set()).add(file)
+    assert made.pop("download") == {"{file}"}
+    declared = {name: files_of(step) for name, step in STEPS.items() if step.is_keyed}
+    declared.pop("download")  # its specification names the file
+    assert made == declared
 
 
 @pytest.mark.slow

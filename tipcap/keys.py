@@ -9,6 +9,7 @@ from tipcap.errors import InputError
 from tipcap.specs import Spec
 
 ALPHABET = re.compile(r"[a-z0-9_.+-]+")
+"""What a key is made of."""
 MAX_LENGTH = 200
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from tipcap.cli import main as run
+from tipcap.cli.reports import REPORTS
 from tipcap.launch import HEADER
 from tipcap.steps import STEPS
 
@@ -26,15 +27,9 @@ PATIENCE = 10.0
 """Seconds that a job gets to end by itself before it is killed."""
 _LIBRARIES = {
     **{name: step.libraries for name, step in STEPS.items()},
-    "table": ("tipcap.reports.tables",),
-    "figure": ("tipcap.reports.figures", "seaborn"),
-    "track": (
-        "tipcap.reports.tables",
-        "tipcap.io.tracking:client_class",
-        "mlflow.store.tracking.sqlalchemy_store",
-    ),
+    **{report.__name__: libraries for report, libraries in REPORTS.items()},
 }
-"""What a step imports, and functions that import more: fetched when a job first needs them."""
+"""What a step or report imports, and functions that import more: fetched when a job first needs them."""
 _POLL = 0.5
 
 

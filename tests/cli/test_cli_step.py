@@ -158,12 +158,45 @@ def test_scoring_something_else_than_a_list_ends_in_one_line(capsys, request_tex
     assert "--runs: expected" in failure(capsys, given)
 
 
-def test_a_table_that_is_not_declared_ends_in_one_line(capsys):
-    world = str(ROOT / "config/mini.yaml")
-    line = failure(
-        capsys, ["step", "table", "--world", world, "--table", "XL", "--out", "o"]
-    )
-    assert "unknown table 'XL'" in line
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (None, "--runs: run 0: expected: input should be a valid dictionary"),
+        ({"key": 1}, "run 0: key: expected: input should be a valid string"),
+        ({"captoins": "c"}, "unknown field 'captoins'; did you mean 'captions'"),
+        ({"spec": {"metrics": ["CIDEr"]}}, "run 0: spec.metrics.0: expected"),
+        ({"spec": {}}, "run 0: spec.metrics: expected a value, found none"),
+        ({"parents": []}, "run 0: parents: expected"),
+    ],
+)
+def test_a_run_that_is_none_ends_in_one_line(capsys, change, expected):
+    run = {"key": "k", "spec": {"metrics": ["cider"]}, "parents": {}}
+    run |= {"captions": "c.json", "references": "r.json"}
+    text = json.dumps([1 if change is None else run | change])
+    given = ["step", "score", "--runs", text, "--out", "o", "--index", "i"]
+    assert expected in failure(capsys, given)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["XL"], "unknown table 'XL'"),
+        (["II.x"], "table 'II.x': expected the name of a table"),
+        (["II.999", "--scores", "index.json"], "table II.999: expected a row of runs"),
+        (["II"], "table II: expected --scores, found none"),
+        (["II", "--scores", "index.json"], "index.json: expected Bleu_1 of run"),
+        (["XI", "--examples", "coco"], "expected CORPUS=FILE, found 'coco'"),
+        (["XI", "--examples", "cocoa=a.json"], "unknown corpus 'cocoa'; did you mean"),
+        (["XI"], "table XI: expected captions of corpus"),
+    ],
+)
+@pytest.mark.parametrize("index", ["[]", "{}"])
+def test_a_table_that_cannot_be_made_ends_in_one_line(capsys, words, expected, index):
+    Path("index.json").write_text(index)
+    world = str(ROOT / "config/mini-full.yaml")
+    given = ["step", "table", "--world", world, "--out", "o", "--table", *words]
+    assert expected in failure(capsys, given)
+    assert not Path("o").exists()
 
 
 def test_the_installed_command_ends_in_one_line_and_status_2():

@@ -114,3 +114,37 @@ def test_other_columns_are_told(tmp_path):
     file.write_text(",".join(COLUMNS) + "\nT,r,g,m,many,,,,run,k\n")
     with pytest.raises(InputError, match=r"expected cells, found something else"):
         read_cells(file)
+
+
+def test_a_damaged_file_is_one_clear_line_wherever_it_is_damaged(files, tmp_path):
+    parquet, _ = join_cells(files, tmp_path)
+    whole, wanted = parquet.read_bytes(), read_cells(parquet)
+    refused = []
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        parquet.write_bytes(damaged)
+        try:
+            found = read_cells(parquet)
+        except InputError as error:
+            refused.append(str(error))
+        else:  # a name or a number that nothing reads
+            pd.testing.assert_frame_equal(found, wanted)
+    assert all(line.startswith(f"{parquet}: ") for line in refused)
+    assert len(refused) > len(whole) / 7 / 2
+    parquet.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="expected cells, found something else"):
+        read_cells(parquet)
+
+
+def test_a_column_of_another_type_is_told(files, tmp_path):
+    parquet, _ = join_cells(files, tmp_path)
+    pd.read_parquet(parquet).assign(value="many").to_parquet(parquet)
+    with pytest.raises(InputError, match="column value: expected float64, found str"):
+        read_cells(parquet)
+
+
+def test_no_tables_have_no_cells(tmp_path):
+    with pytest.raises(InputError, match="at least one table, found none"):
+        join_cells([], tmp_path)
+    assert not list(tmp_path.iterdir())

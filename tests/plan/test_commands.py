@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from tests.plan_questions import keys_of
+from tests.plan_questions import keys_of, outputs
 from tipcap.plan import load
-from tipcap.plan.commands import arguments, inputs, launcher, outputs, threads
+from tipcap.plan.commands import arguments, inputs, launcher, threads
 from tipcap.steps import STEPS
 
 
@@ -23,9 +23,7 @@ def test_commands_carry_the_spec_the_parents_and_the_files(paper):
 def test_every_input_is_an_output_of_a_parent(paper):
     for key, step in paper.steps.items():
         made = {
-            file
-            for parent in step.parents.values()
-            for file in outputs(paper, paper.steps[parent].spec.step, parent).values()
+            file for parent in step.parents.values() for file in outputs(paper, parent)
         }
         read = {
             f for files in inputs(paper, step.spec.step, key).values() for f in files

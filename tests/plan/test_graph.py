@@ -7,6 +7,7 @@ from tests.plan_questions import keys_of
 from tipcap.errors import InputError
 from tipcap.keys import ALPHABET, MAX_LENGTH
 from tipcap.plan import load
+from tipcap.plan.reports import score_inputs, table_arguments, table_inputs
 
 
 @pytest.mark.parametrize("world", ["paper", "mini", "tiny"])
@@ -65,3 +66,26 @@ def test_unknown_key_gets_a_suggestion(mini):
 
 def test_the_worlds_of_one_table_and_of_all_share_their_trainings(mini, mini_full):
     assert set(keys_of(mini, "train")) < set(keys_of(mini_full, "train"))
+
+
+@pytest.mark.parametrize("ask", [score_inputs, table_inputs, table_arguments])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("III.x", "table 'III.x': expected the name of a table"),
+        ("III.", "table 'III.': expected the name of a table"),
+        ("III.-1", "table 'III.-1': expected the name of a table"),
+        ("III.999", r"table III.999: expected a row of runs by its place \(.*\d.*\)"),
+        ("I.0", r"table I.0: expected a row of runs by its place \(none here\)"),
+        ("IIII", "tables of world 'paper': unknown table 'IIII'; did you mean"),
+    ],
+)
+def test_a_table_or_row_that_is_none_is_one_clear_line(paper, ask, name, said):
+    with pytest.raises(InputError, match=said):
+        ask(paper, name)
+
+
+def test_a_row_has_the_cells_of_its_place_alone(paper):
+    (place, *_) = [run.row_index for run in paper.tables["III"].runs()]
+    cells = paper.cells_of(f"III.{place}")
+    assert cells == [c for c in paper.cells_of("III") if c.row_index == place] != []

@@ -223,3 +223,8 @@ def test_planning_loads_nothing_heavy():
         check=True,
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_world_that_makes_no_tables_is_refused(science):
+    with pytest.raises(InputError, match="tables: expected at least one table, found"):
+        load(science.world(tables=[]))

@@ -1,6 +1,6 @@
 """The commands of the rules that show results; they read the world's plan themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -59,4 +59,18 @@ def track(world: Path, table: str, database: Path, out: Path) -> None:
     track_table(world, table, database, out)
 
 
-REPORTS = (table, cells, document, claims, figure, report, track)
+_TABLES = "tipcap.reports.tables"
+REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
+    table: (_TABLES,),
+    cells: ("tipcap.io.cells", "pyarrow.parquet"),
+    document: (_TABLES,),
+    claims: ("tipcap.reports.claims", "tipcap.core.bootstrap", "pyarrow.parquet"),
+    figure: ("tipcap.reports.figures", "seaborn"),
+    report: ("tipcap.reports.page", "tipcap.core.bootstrap", "pyarrow.parquet"),
+    track: (
+        _TABLES,
+        "tipcap.io.tracking:client_class",
+        "mlflow.store.tracking.sqlalchemy_store",
+    ),
+}
+"""Command of a report -> what the warm process imports for it, as a step's `libraries`."""

@@ -53,14 +53,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def check(model: type[Model], fields: Mapping[str, Any], where: str) -> Model:
+def check(model: type[Model], fields: object, where: str) -> Model:
     """Return `model` made of `fields`.
 
     Raises:
-        InputError: the first field that is wrong, as `where: place: what is wrong`.
+        InputError: no mapping, or the first field that is wrong, as `where: place: what is wrong`.
     """
     try:
-        return model.model_validate(dict(fields))
+        return model.model_validate(
+            dict(fields) if isinstance(fields, Mapping) else fields
+        )
     except ValidationError as error:
         raise _clear(model, error, where) from error
 

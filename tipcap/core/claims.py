@@ -18,7 +18,7 @@ _MARGIN_DIGITS = 6  # far below a printed digit: 0.1 + 0.2 - 0.3 is no margin
 
 
 class Measured(NamedTuple):
-    """A cell as the table step wrote it, in the paper's unit."""
+    """A cell as the table report wrote it, in the paper's unit."""
 
     value: float | None
     source: Source

@@ -6,7 +6,6 @@ Scores are fractions wherever they are computed or stored; only tables show them
 from typing import NamedTuple
 
 from tipcap.config.tables import MetricName
-from tipcap.errors import unknown_name
 
 
 class Metric(NamedTuple):
@@ -38,20 +37,3 @@ METRICS: dict[MetricName, Metric] = {
     )
 }
 """Every metric a table may ask for, in the order the paper prints them."""
-
-
-def metric_named(score_name: str, where: str = "scores") -> Metric:
-    """Return the metric that a score file calls `score_name`.
-
-    Args:
-        score_name: as in `scores.json`.
-        where: the file or option it stands in, for the message.
-
-    Raises:
-        InputError: no such metric.
-    """
-    for metric in METRICS.values():
-        if metric.score_name == score_name:
-            return metric
-    known = [metric.score_name for metric in METRICS.values()]
-    raise unknown_name("metric", score_name, known, where)

@@ -61,7 +61,7 @@ def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
     return records
 
 
-def _read_nocaps(path: Path, dataset: str) -> list[ImageRecord]:
+def _read_nocaps(path: Path, _: str) -> list[ImageRecord]:
     document = read_json(path)
     captions: dict[int, list[str]] = {image["id"]: [] for image in document["images"]}
     for annotation in document["annotations"]:
@@ -89,7 +89,7 @@ def _lines(path: Path) -> Iterable[Any]:
     progress.close()
 
 
-def _read_yfcc(path: Path, dataset: str) -> Iterator[ImageRecord]:
+def _read_yfcc(path: Path, _: str) -> Iterator[ImageRecord]:
     for line in _lines(path):
         text = " ".join((line.get("title") or line.get("description") or "").split())
         if text:
@@ -109,7 +109,7 @@ def _read_yfcc(path: Path, dataset: str) -> Iterator[ImageRecord]:
             )
 
 
-def _read_ss1m(path: Path, dataset: str) -> list[ImageRecord]:
+def _read_ss1m(path: Path, _: str) -> list[ImageRecord]:
     texts: dict[str, None] = {}  # a set that keeps the order: distinct descriptions
     with zipfile.ZipFile(path) as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".json")):
@@ -128,6 +128,7 @@ READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord]]] = {
     "yfcc": _read_yfcc,
     "ss1m": _read_ss1m,
 }
+"""Format -> what yields the records of a file; only files of several datasets ask which one is wanted."""
 
 
 def read_raw(

@@ -72,12 +72,18 @@ def join_cells(tables: Iterable[Path], out_dir: Path) -> list[Path]:
         out_dir: made if missing.
 
     Raises:
-        InputError: as `read_cells`.
+        InputError: as `read_cells`, or no tables.
     """
-    frame = pd.concat(map(read_cells, tables), ignore_index=True)
+    frames = [read_cells(table) for table in tables]
+    if not frames:
+        raise InputError(
+            "cells: expected the cells of at least one table, found none; name a file with --cells"
+        )
+    frame = pd.concat(frames, ignore_index=True)
     parquet, text = out_dir / "cells.parquet", out_dir / "cells.csv"
     with replace_file(parquet) as partial:
-        frame.to_parquet(partial, index=False)
+        # a flipped bit in a number would else be read as another number
+        frame.to_parquet(partial, index=False, write_page_checksum=True)
     with replace_file(text) as partial:
         partial.write_text(csv_text(frame), "utf-8", newline="\n")
     return [parquet, text]
@@ -95,7 +101,7 @@ def read_cells(path: Path) -> Cells:
         raise InputError(
             f"{path}: expected the cells of a table, found no file; make the table first"
         ) from error
-    except ValueError as error:  # pandas' and pyarrow's errors are such
+    except Exception as error:  # a damaged file raises whatever pyarrow trips over
         raise InputError(
             f"{path}: expected cells, found something else ({error}); make the table again"
         ) from error
@@ -103,11 +109,17 @@ def read_cells(path: Path) -> Cells:
         raise InputError(
             f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(map(str, frame.columns))}; make the table again"
         )
+    kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
+    if wrong := [name for name, kind in COLUMNS.items() if kinds[name] != kind]:
+        name = wrong[0]
+        raise InputError(
+            f"{path}: column {name}: expected {COLUMNS[name]}, found {kinds[name]}; make the table again"
+        )
     return frame
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+    return pd.read_parquet(path, page_checksum_verification=True)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

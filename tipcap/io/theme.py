@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from tipcap.errors import InputError
+
 COLUMN_INCHES, PAGE_INCHES = 3.5, 7.16
 """Widths of a column and of both in the paper's journal."""
 _MARKERS = "osD^vPXphd"
@@ -50,14 +52,27 @@ def style() -> Any:
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return colours and markers of the names of one figure, as seaborn's `palette` and `markers`.
 
-    Names that are not in this module take what the others leave, in their order.
+    A name of this module, or one with such a word in it, looks as that everywhere. Those that have no such word,
+    or whose look another name of the figure has, take what is left, in their order.
+
+    Raises:
+        InputError: more names than colours.
     """
     import seaborn as sns
 
     colours = sns.color_palette("colorblind")
-    numbers = {name: _known(name) for name in names}
-    free = (n for n in range(len(colours)) if n not in numbers.values())
-    chosen = {n: next(free) if k is None else k for n, k in list(numbers.items())}
+    asked = list(dict.fromkeys(names))
+    if len(asked) > len(colours):
+        raise InputError(
+            f"figure: expected at most {len(colours)} names in one figure, found {len(asked)} ({', '.join(asked[:3])}, ...); show fewer lines"
+        )
+    owners: dict[int, str] = {}
+    for name in sorted(asked, key=lambda name: name not in _COLOURS):
+        if (number := _known(name)) is not None:
+            owners.setdefault(number, name)
+    settled = {name: number for number, name in owners.items()}
+    free = (n for n in range(len(colours)) if n not in owners)
+    chosen = {n: settled[n] if n in settled else next(free) for n in asked}
     return {
         "palette": {name: colours[number] for name, number in chosen.items()},
         "markers": {name: _MARKERS[number] for name, number in chosen.items()},

@@ -4,7 +4,7 @@ Snakemake reads it again in each cluster job, so neither this package nor what i
 load torch, numpy, pandas or transformers.
 """
 
-from tipcap.plan.graph import Cell, Plan, PlannedStep, part
+from tipcap.plan.graph import PART, Cell, Plan, PlannedStep, part
 from tipcap.plan.loading import load
 
-__all__ = ["Cell", "Plan", "PlannedStep", "load", "part"]
+__all__ = ["PART", "Cell", "Plan", "PlannedStep", "load", "part"]

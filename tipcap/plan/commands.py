@@ -10,17 +10,6 @@ from tipcap.plan.sources import downloads_file, model_folder
 from tipcap.steps import STEPS
 
 
-def outputs(plan: Plan, step: str, key: str) -> dict[str, str]:
-    """Return the files that a step makes, by name; the one that other steps read is `main`."""
-    plan.step(step, key)
-    others = (*STEPS[step].further_files, paths.META)
-    named = {
-        name.split(".")[0]: paths.artefact(plan.name, step, key, name)
-        for name in others
-    }
-    return {"main": plan.main_file(key), **named}
-
-
 def inputs(plan: Plan, step: str, key: str) -> dict[str, list[str]]:
     """Return the files that a step reads, by role."""
     return _by_role(plan, step, key, handed_on=False)

@@ -1,5 +1,6 @@
 """The plan of a world: every step that its tables need, by key, and what stands in each cell."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,14 @@ from tipcap.config.claims import Claim, Pair
 from tipcap.config.figures import Figure, Gallery
 from tipcap.config.tables import Table
 from tipcap.config.world import World
-from tipcap.errors import unknown_name
+from tipcap.errors import InputError, unknown_name
 from tipcap.keys import step_key
 from tipcap.specs import Spec
 from tipcap.steps import STEPS
 
 Parents = Mapping[str, str]
+PART = re.compile(r"[A-Za-z0-9-]+([.][0-9]+)?")
+"""The name of a table or of one row of it, as in file names."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,34 @@ class Plan:
         )
 
     def cells_of(self, name: str) -> list[Cell]:
-        """Return the cells of a table, or of one row of it (`VI.3`)."""
-        table, row = part(name)
-        return [c for c in self.cells[table] if row is None or c.row_index == row]
+        """Return the cells of a table, or of one row of it (`VI.3`).
+
+        Raises:
+            InputError: as `table_of`.
+        """
+        cells, (_, row) = self.cells[self.table_of(name).id], part(name)
+        return [cell for cell in cells if row is None or cell.row_index == row]
+
+    def table_of(self, name: str) -> Table:
+        """Return the table that a name means, or whose row it means (`VI.3`).
+
+        Raises:
+            InputError: no such name, this world makes no such table, or nothing is run for that row.
+        """
+        number, row = part(name)
+        table = self._table(number)
+        known = dict.fromkeys(run.row_index for run in table.runs())
+        if row is not None and row not in known:
+            raise InputError(
+                f"table {name}: expected a row of runs by its place ({', '.join(map(str, known)) or 'none here'}), found {row}; `tipcap plan --table {number} --row LABEL` says what a row is called"
+            )
+        return table
+
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            where = f"tables of world {self.name!r}"
+            raise unknown_name("table", name, self.tables, where)
+        return self.tables[name]
 
     def part_name(self, table: str, row: str | None) -> str:
         """Return what a table, or one row of it, is called in file names: `VI`, `VI.3`.
@@ -149,15 +177,10 @@ class Plan:
         Raises:
             InputError: this world makes no such table, or the table has no such row of ours.
         """
-        if table not in self.tables:
-            where = f"tables of world {self.name!r}"
-            raise unknown_name("table", table, self.tables, where)
+        found = self._table(table)
         if row is None:
             return table
-        names = self.tables[table].names
-        known = {
-            names[run.row_index]: run.row_index for run in self.tables[table].runs()
-        }
+        known = {found.names[run.row_index]: run.row_index for run in found.runs()}
         if row not in known:
             raise unknown_name("row", row, known, f"table {table}")
         return f"{table}.{known[row]}"
@@ -193,6 +216,14 @@ class Plan:
 
 
 def part(name: str) -> tuple[str, int | None]:
-    """Return the table and the position of the row that a name means: `VI`, or `VI.3` for one row."""
+    """Return the table and the position of the row that a name means: `VI`, or `VI.3` for one row.
+
+    Raises:
+        InputError: it is no such name.
+    """
+    if not PART.fullmatch(name):
+        raise InputError(
+            f"table {name!r}: expected the name of a table, or with the place of one row as in VI.3, found something else; correct it"
+        )
     table, _, row = name.partition(".")
     return table, int(row) if row else None

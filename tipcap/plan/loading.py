@@ -32,6 +32,10 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     _check_use(experiments, declared)
     numbered = [name for name in declared if re.fullmatch("[IVX]+", name)]
     wanted = numbered if world.tables == "all" else list(world.tables)
+    if not wanted:
+        raise InputError(
+            f"{path}: tables: expected at least one table, found none; name one, or `all` where some are numbered as the paper's"
+        )
     chosen = [*wanted, *world.extra_tables] if tables is None else list(tables)
     for name in chosen:
         if name not in declared:

@@ -9,7 +9,7 @@ from tipcap.config.tables import Address, find_place
 from tipcap.errors import unknown_name
 from tipcap.keys import canonical
 from tipcap.plan.commands import as_json, file_of, inputs
-from tipcap.plan.graph import Plan, part
+from tipcap.plan.graph import Plan
 
 
 def score_inputs(plan: Plan, table: str) -> dict[str, list[str]]:
@@ -50,7 +50,7 @@ def score_arguments(plan: Plan, table: str) -> list[str]:
 
 def table_inputs(plan: Plan, table: str) -> dict[str, list[str]]:
     """Return the files that a table is rendered from, by role."""
-    if plan.tables[part(table)[0]].kind == "scores":
+    if plan.table_of(table).kind == "scores":
         return {"scores": [paths.score_index(plan.name, table)]}
     found = plan.examples.get(table, {}).values()
     return {"examples": [file_of(plan, "corpus", key) for key in found]}
@@ -63,7 +63,7 @@ def table_arguments(plan: Plan, table: str) -> list[str]:
     corpus, `--out FOLDER`.
     """
     tokens = ["--world", plan.world_file, "--table", table]
-    if plan.tables[part(table)[0]].kind == "scores":
+    if plan.table_of(table).kind == "scores":
         tokens += ["--scores", paths.score_index(plan.name, table)]
     for corpus, key in plan.examples.get(table, {}).items():
         tokens += ["--examples", f"{corpus}={file_of(plan, 'corpus', key)}"]

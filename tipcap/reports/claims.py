@@ -1,4 +1,4 @@
-"""The claims step: what the paper's text says, judged on the tables that were made."""
+"""The claims report: what the paper's text says, judged on the tables that were made."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The figure step: from cells, embeddings and captions to the lines, points and pictures of a figure."""
+"""The figure report: from cells, embeddings and captions to the lines, points and pictures of a figure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report step: everything that was made, on one page."""
+"""The report with all others in it: everything that was made, on one page."""
 
 import csv
 import math

@@ -1,14 +1,14 @@
-"""The table, document and track steps: from score files to what a person reads."""
+"""The table, document and track reports: from score files to what a person reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tipcap import paths
-from tipcap.config.tables import Table
+from tipcap.config.tables import Examples, Table
 from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Place, cells, draw_examples
-from tipcap.errors import InputError
+from tipcap.errors import InputError, unknown_name
 from tipcap.io.annotations import read_annotations
 from tipcap.io.latex import render_document
 from tipcap.io.render import render_table
@@ -22,10 +22,18 @@ Scored = list[tuple[str, float]]
 def make_table(
     world: Path, name: str, out: Path, index: Path | None, examples: list[str]
 ) -> None:
-    """Write the CSV, cells and LaTeX of a table, or of one row of it, from its index of scores."""
+    """Write the CSV, cells and LaTeX of a table, or of one row of it, from its index of scores.
+
+    Raises:
+        InputError: no such table or row, or not all that a table of its kind is made from.
+    """
     number, row = part(name)
     plan = load(world, [number])
-    table = plan.tables[number]
+    table = plan.table_of(name)
+    if table.kind == "scores" and index is None:
+        raise InputError(
+            f"table {name}: expected --scores, found none; name the index that the score step wrote for it"
+        )
     scored = {} if index is None else read_json(index)
     found: dict[Place, Scored] = {}
     groups = {group.label: group for group in table.groups}
@@ -38,15 +46,28 @@ def make_table(
                 for key in cell.score_keys
             ]
     drawn = {}
-    for text in examples:
-        corpus, _, file = text.partition("=")
-        captions = [c for r in read_annotations(Path(file)) for c in r.captions]
-        wanted = next(e for e in table.examples if e.corpus == corpus)
-        drawn[corpus] = draw_examples(captions, wanted.num, seed=table.seed)
+    for wanted, file in _examples(table, examples):
+        captions = [c for r in read_annotations(file) for c in r.captions]
+        drawn[wanted.corpus] = draw_examples(captions, wanted.num, seed=table.seed)
     absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
     if row is not None:
         table, found = _one_row(table, found, name, row)
     render_table(table, cells(table, found, absent), out, drawn, plan.world.note)
+
+
+def _examples(table: Table, given: Sequence[str]) -> Iterator[tuple[Examples, Path]]:
+    """Yield what a table shows of each corpus, and the file of its captions."""
+    known = {one.corpus: one for one in table.examples}
+    for text in given:
+        corpus, _, file = text.partition("=")
+        if not file:
+            raise InputError(
+                f"--examples: expected CORPUS=FILE, found {text!r}; name a corpus and its prepared captions"
+            )
+        if corpus not in known:
+            where = f"--examples of table {table.id}"
+            raise unknown_name("corpus", corpus, known, where)
+        yield known[corpus], Path(file)
 
 
 def _one_row(
@@ -64,8 +85,8 @@ def _score(
     scored: dict[str, dict[str, float]], key: str, metric: str, index: Path | None
 ) -> float:
     try:
-        return scored[key][metric]
-    except KeyError as error:
+        return float(scored[key][metric])
+    except (KeyError, TypeError, ValueError) as error:  # whatever JSON it is
         raise InputError(
             f"{index}: expected {metric} of run {key}, found none; run the score step again"
         ) from error

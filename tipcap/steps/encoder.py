@@ -65,4 +65,10 @@ STEP = Step(
     further_files=("config.json",),
     hands_on_folder=True,
     torch_threads=True,
+    libraries=(
+        "tipcap.io.encoder",
+        "tipcap.io.libraries:open_clip_module",
+        "tipcap.io.pretraining",
+        "torch._dynamo",  # an optimiser imports it
+    ),
 )

@@ -74,4 +74,10 @@ STEP = Step(
     further_files=("config.json", "tokenizer.json"),
     hands_on_folder=True,
     torch_threads=True,
+    libraries=(
+        "tipcap.io.hub",
+        "tipcap.io.libraries:import_language_models",
+        "tipcap.io.pretraining",
+        "torch._dynamo",  # an optimiser imports it
+    ),
 )

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from tipcap.config.reading import check
+from tipcap.config.tables import MetricName
 from tipcap.paths import META, SCORES, SUBMISSION
 from tipcap.specs import Spec
 from tipcap.step import Request, Step
@@ -20,14 +23,26 @@ class ScoreSpec(Spec):
     step: ClassVar[str] = "score"
     lineage: ClassVar[tuple[str, ...]] = ("captions",)
 
-    metrics: tuple[str, ...]
+    metrics: tuple[MetricName, ...]
     domain: Literal["in", "near", "out"] | None = None
     """NoCaps: only the pictures of this domain; their captions alone make CIDEr's document
     frequencies, as the neighbouring projects do."""
 
 
+class ScoredRun(BaseModel):
+    """A run as `--runs` lists it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    spec: ScoreSpec
+    parents: dict[str, str]
+    captions: Path
+    references: Path
+
+
 def score(
-    runs: list[dict[str, Any]],
+    runs: list[Any],
     out: Path,
     index: Path,
     reference_sets: Path | None = None,
@@ -41,13 +56,16 @@ def score(
     captions as its official server takes them.
 
     Args:
-        runs: each with key, spec, parents, and the files of its captions and references.
+        runs: the fields of a `ScoredRun` each.
         out: the folder of the runs' artefacts.
         index: the file with all corpus scores by key.
         reference_sets: a folder of counted references that jobs share.
         spice: the folder of SPICE's jars, where a run asks for SPICE.
         parses: the folder of parses that jobs share.
         threads: of SPICE's parser.
+
+    Raises:
+        InputError: a run that is none, or what its files lack.
     """
     from tipcap.core.metrics import METRICS
     from tipcap.io.annotations import read_annotations
@@ -58,34 +76,34 @@ def score(
     from tipcap.io.spice import spice_tools
     from tipcap.io.store import read_json, replace_file, write_json
 
+    where = "tipcap step score --runs: run"
+    listed = [check(ScoredRun, run, f"{where} {n}") for n, run in enumerate(runs)]
+    waiting = [run for run in listed if not (out / run.key / META).exists()]
     tools = spice_tools(spice, parses, threads)
-    waiting = [run for run in runs if not (out / run["key"] / META).exists()]
     annotations: dict[Path, list[ImageRecord]] = {}
     submissions: dict[str, dict[int, str]] = {}
-    by_metrics: dict[tuple[str, ...], list[Run]] = {}
+    by_metrics: dict[tuple[MetricName, ...], list[Run]] = {}
     for run in waiting:
-        spec = check(ScoreSpec, run["spec"], f"score {run['key']}")
-        file = Path(run["references"])
+        spec, file = run.spec, run.references
         if file not in annotations:
             annotations[file] = read_annotations(file)
         known = [record.image_id for record in annotations[file]]
-        captions = captions_of(Path(run["captions"]), file, known)
+        captions = captions_of(run.captions, file, known)
         if spec.domain is None and any(r.domain for r in annotations[file]):
-            submissions[run["key"]] = captions
+            submissions[run.key] = captions
         by_metrics.setdefault(spec.metrics, []).append(
-            _with_references(run["key"], captions, annotations[file], spec.domain)
+            _with_references(run.key, captions, annotations[file], spec.domain)
         )
     found: dict[str, Scores] = {}
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
-        names = [METRICS[name].score_name for name in metrics]  # type: ignore[index]
+        names = [METRICS[name].score_name for name in metrics]
         found |= score_runs(group, names, progress, spice=tools, kept=reference_sets)
         progress.close()
     for run in waiting:
-        key = run["key"]
-        with artefact(
-            Request("score", key, run["parents"], run["spec"], out / key)
-        ) as draft:
+        key = run.key
+        given = run.spec.model_dump(mode="json", exclude_unset=True)
+        with artefact(Request("score", key, run.parents, given, out / key)) as draft:
             write_scores(draft.folder / SCORES, found[key])
             if key in submissions:
                 entries = [
@@ -96,7 +114,7 @@ def score(
             draft.counts |= {"images": len(found[key].images), **found[key].counts}
     with replace_file(index) as partial:
         corpora = {
-            run["key"]: read_json(out / run["key"] / SCORES)["corpus"] for run in runs
+            run.key: read_json(out / run.key / SCORES)["corpus"] for run in listed
         }
         write_json(partial, corpora)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
 from tipcap.io.slurm import end_leftovers, wait_for_controllers
+from tipcap.keys import ALPHABET
 from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
@@ -23,7 +24,7 @@ from tipcap.paths import (
     table_file,
     tracked,
 )
-from tipcap.plan import load
+from tipcap.plan import PART, load
 from tipcap.plan.commands import arguments, inputs, launcher, threads
 from tipcap.plan.reports import (
     cells_arguments,
@@ -70,8 +71,8 @@ shell.prefix(
 
 
 wildcard_constraints:
-    key="[a-z0-9_.+-]+",
-    table="[A-Za-z0-9-]+([.][0-9]+)?",  # one row of a table: VI.3
+    key=ALPHABET.pattern,
+    table=PART.pattern,
 
 
 def inputs_of(step):
