@@ -54,6 +54,8 @@ def job_counts(target: str, *options: str) -> dict[str, int]:
 
 NEUTRAL = frozenset(
     {
+        "tipcap.io.addresses",
+        "tipcap.io.digests",
         "tipcap.io.expected_end",
         "tipcap.io.processes",
         "tipcap.io.progress",

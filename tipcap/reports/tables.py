@@ -14,6 +14,7 @@ from tipcap.io.latex import render_document
 from tipcap.io.render import render_table
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.plan import Plan, load, part
+from tipcap.steps import STEPS
 
 Scored = list[tuple[str, float]]
 """Keys of score artefacts and their scores."""
@@ -131,6 +132,6 @@ def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
             found[label] = [
                 Path(paths.folder(plan.name, step.spec.step, step.key))
                 for step in map(plan.steps.__getitem__, plan.ancestors(key))
-                if step.spec.step != "download"  # a file, with no record of its own
+                if STEPS[step.spec.step].has_record
             ]
     return found
