@@ -71,7 +71,7 @@ def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
     ("words", "expected"),
     [
         (["--nodes", "2", "--", "train"], "expected a SLURM job for 2 nodes"),
-        (["--devices", "2", "--", "embed"], "expected train or prompt, found 'embed'"),
+        (["--devices", "2", "--", "embed"], "expected prompt or train, found 'embed'"),
     ],
 )
 def test_what_cannot_be_spread_is_one_line(capsys, monkeypatch, words, expected):
