@@ -123,14 +123,15 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
     )
     shutil.rmtree(model.parent)
     from tipcap.plan import load
+    from tipcap.plan.commands import arguments
 
     os_folder = Path.cwd()
     try:
         os.chdir(made)
-        arguments = load("config/tiny.yaml").arguments("train", record["key"])
+        words = arguments(load("config/tiny.yaml"), "train", record["key"])
     finally:
         os.chdir(os_folder)
-    command = [BIN / "tipcap", "step", "train", *arguments, "--device", "cpu"]
+    command = [BIN / "tipcap", "step", "train", *words, "--device", "cpu"]
     checkpoint = made / f"results/tiny/checkpoints/{record['key']}/state.safetensors"
     process = subprocess.Popen(command, cwd=made, start_new_session=True)
     deadline = time.monotonic() + RUN_LIMIT_S

@@ -61,7 +61,7 @@ def test_ranks_of_all_nodes_find_each_other(srun, tmp_path):
     lines = done.stderr.splitlines()
     errors = [line for line in lines if line.startswith("tipcap: error:")]
     assert errors
-    assert all("texts: expected a file, found none" in line for line in errors)
+    assert all("expected a file, found none" in line for line in errors)
     options = (tmp_path / "options").read_text().split()
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(options)
     assert {"--cpus-per-task=3", "--overlap"} <= set(options)
