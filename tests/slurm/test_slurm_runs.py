@@ -9,12 +9,13 @@ WORLD_LIMIT_S = 1500
 GROUPS = {
     "group_prepare1_prepare": 1,
     "group_estimate1_estimate": 1,
-    "group_generate1_generate": 2,
+    "group_generate1_generate": 1,
+    "group_retrieve1_retrieve": 1,
 }
 """Steps that share jobs, and in how many: the captionings after stage 1 by three."""
 KINDS = {
     *("draw", "prepare", "encoder", "language_model", "embed", "estimate", "train"),
-    *("nouns", "prompt", "generate", "score", "tables"),
+    *("nouns", "prompt", "generate", "retrieve", "score", "tables"),
 }
 
 
@@ -49,7 +50,7 @@ def test_an_error_names_the_log_files_and_shows_what_they_say(untrained, start):
     model.write_bytes(b"no tensors")
     run = start(untrained, "--retries", "0", "--rerun-triggers", "mtime")
     assert run.wait() == 1
-    assert "expected safetensors, found something else" in run.text
+    assert "expected the weights of a gpt2 (config.json), found others" in run.text
     for file in (r"results/small/logs/train/\S+\.log", r"/\S+/slurm_logs/\S+\.log"):
         named = re.search(file, run.text)
         assert named
