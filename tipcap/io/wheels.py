@@ -83,6 +83,15 @@ def _run(
         "PIP_REQUIRE_VIRTUALENV": "0",  # nothing is installed
     }
     progress, done = Progress(label, num_bytes or 0), 0
+
+    def look() -> None:
+        """Show how far it is: it may copy what it has, so the largest file says so."""
+        nonlocal done
+        have = max(map(_size, folder.rglob("*")), default=0)
+        if have > done:
+            progress.advance(have - done)
+            done = have
+
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             tied(command),
@@ -94,11 +103,7 @@ def _run(
         )
         try:
             while process.poll() is None:
-                # it may copy what it has: the largest file is how far it is
-                have = max(map(_size, folder.rglob("*")), default=0)
-                if have > done:
-                    progress.advance(have - done)
-                    done = have
+                look()
                 try:
                     process.wait(_SECONDS_BETWEEN_LOOKS)
                 except subprocess.TimeoutExpired:
@@ -106,6 +111,7 @@ def _run(
         finally:
             process.kill()
             process.wait()
+            look()  # a short one has ended between two looks
             progress.close()
         output.seek(0)
         return process.returncode, output.read().decode("utf-8", "replace")
