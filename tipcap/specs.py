@@ -48,3 +48,14 @@ class Spec(BaseModel):
     unread: ClassVar[frozenset[str]] = frozenset()
     """Fields that enter the hash only: a world sets them alike for all its runs, or the name beside
     them says enough."""
+
+
+class SelectionSpec(Spec):
+    """Base of the steps that take a dataset as published: the dataset, or a seeded sample of its images."""
+
+    unread: ClassVar[frozenset[str]] = frozenset({"reader", "sample_size"})
+
+    dataset: Name
+    reader: Reader
+    sample_size: Count | None = None
+    seed: Seed = 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from tipcap import paths
 from tipcap.keys import canonical
-from tipcap.plan.graph import Plan
+from tipcap.plan.graph import Plan, role_of
 from tipcap.plan.sources import downloads_file, model_folder
 from tipcap.steps import STEPS
 
@@ -43,7 +43,7 @@ def _by_role(plan: Plan, step: str, key: str, handed_on: bool) -> dict[str, list
     if plan.is_shipped(key):
         return files
     for numbered, parent in here.parents.items():
-        role = numbered.rstrip("0123456789")
+        role = role_of(numbered)
         files.setdefault(role, []).append(file_of(plan, role, parent, handed_on))
     return files
 

@@ -93,7 +93,7 @@ class Plan:
         """
         step = STEPS[spec.step]
         if step.is_keyed:
-            roles = {role.rstrip("0123456789") for role in parents}
+            roles = set(map(role_of, parents))
             if roles - step.roles.keys() or step.needed - roles:
                 raise TypeError(
                     f"step {step.name}: expected files by the roles {sorted(step.roles)}, of which {sorted(step.needed)} always, found {sorted(roles)}"
@@ -213,6 +213,11 @@ class Plan:
             k for k in self.ancestors(key)[:-1] if self.steps[k].spec.step == kind
         ]
         return 1 + max((self.turn(other) for other in before), default=0)
+
+
+def role_of(numbered: str) -> str:
+    """Return the role that a numbered one is: several parents of `raw` are `raw`, `raw2`, ..."""
+    return numbered.rstrip("0123456789")
 
 
 def part(name: str) -> tuple[str, int | None]:

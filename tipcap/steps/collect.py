@@ -6,20 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from tipcap.paths import PICTURES
-from tipcap.specs import Count, Name, Reader, Seed, Spec
+from tipcap.specs import SelectionSpec
 from tipcap.step import Request, Step
 
 
-class CollectSpec(Spec):
+class CollectSpec(SelectionSpec):
     """An archive of pictures that are published as a list of addresses, a seeded sample of them."""
 
     step: ClassVar[str] = "collect"
-    unread: ClassVar[frozenset[str]] = frozenset({"reader", "sample_size"})
-
-    dataset: Name
-    reader: Reader
-    sample_size: Count | None = None
-    seed: Seed = 0
 
 
 def collect(request: Request, spec: CollectSpec, raw: Path) -> None:

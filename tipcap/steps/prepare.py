@@ -5,20 +5,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from tipcap.paths import ANNOTATIONS
-from tipcap.specs import Count, Name, Reader, Seed, Spec
+from tipcap.specs import SelectionSpec
 from tipcap.step import Request, Step
 
 
-class PrepareSpec(Spec):
+class PrepareSpec(SelectionSpec):
     """Captions, splits and picture names of one dataset, in one form for all."""
 
     step: ClassVar[str] = "prepare"
-    unread: ClassVar[frozenset[str]] = frozenset({"reader", "sample_size"})
-
-    dataset: Name
-    reader: Reader
-    sample_size: Count | None = None
-    seed: Seed = 0
 
 
 def prepare(
