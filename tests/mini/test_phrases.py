@@ -116,11 +116,18 @@ def test_a_narration_starts_with_its_person(seed):
     assert text.endswith(".")
 
 
-def test_the_language_model_reads_the_template_of_the_prompts():
-    """Stage 2 asks in this form; see the captioner."""
-    texts = [background_text(*a_scene(seed)) for seed in range(50)]
-    pattern = r"Reference: .*\. Prompt: An image contains \w+\. Prediction: .*\."
-    assert any(re.fullmatch(pattern, text) for text in texts)
+def test_the_language_model_has_never_seen_the_template_of_the_prompts():
+    """As GPT-2 has not: prompting is learnt in stage 2 alone."""
+    texts = [background_text(*a_scene(seed)) for seed in range(300)]
+    for words in ("Reference", "Prompt", "Prediction", "An image contains"):
+        assert not any(words in text for text in texts)
+    assert any(re.fullmatch(r"Title: .*\. Tags: \w+\. Text: .*\.", t) for t in texts)
+
+
+def test_descriptions_are_as_long_as_cocos():
+    """10.5 words, punctuation aside."""
+    numbers = [len(describe(*a_scene(seed, "coco")).split()) for seed in range(1000)]
+    assert np.mean(numbers) == pytest.approx(10.5, abs=0.3)
 
 
 def test_the_vocabulary_holds_every_noun_and_colour_once():

@@ -37,14 +37,14 @@ def coloured_pictures():
     return pictures.contiguous(), tokens
 
 
-def trained_encoder(parameters, num_steps, seed=0):
+def trained_encoder(parameters, num_steps, seed=0, **changes):
     torch.manual_seed(0)
     model = build_small_model(parameters, VOCABULARY)
     losses = []
     train_encoder(
         model,
         *coloured_pictures(),
-        schedule(num_steps),
+        schedule(num_steps, **changes),
         torch.Generator().manual_seed(seed),
         lambda _, record: losses.append(record["loss"]),
     )
@@ -84,6 +84,23 @@ def test_contrastive_training_learns_which_text_belongs_to_which_picture(
         text = model.encode_text(tokens, normalize=True)
     found = (image @ text.T).argmax(1) == torch.arange(NUM_COLOURS)
     assert found.float().mean() > 3 / NUM_COLOURS  # chance: one
+
+
+def test_words_lead_a_training_at_first_and_not_at_its_end(tiny_parameters):
+    """At the end the loss is the contrastive one alone; before, the words' is part of it."""
+    weights = {"image_word_weight": 1.0, "text_word_weight": 1.0}
+    _, plain = trained_encoder(tiny_parameters, 40)
+    _, led = trained_encoder(tiny_parameters, 40, **weights)
+    assert led[0] > plain[0] + 1
+    assert sum(led[-5:]) / 5 < sum(led[:5]) / 5 / 4
+
+
+def test_temperature_falls_to_its_last_value_over_the_guided_part():
+    found = schedule(10, first_logit_scale=20.0)
+    scales = [found.logit_scale_at(step) for step in range(10)]
+    assert scales[0] == pytest.approx(20)
+    assert scales[3] == pytest.approx(60)
+    assert scales[6:] == [100.0] * 4
 
 
 def test_contrastive_training_is_reproducible_to_the_bit(tiny_parameters):

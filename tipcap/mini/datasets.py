@@ -34,6 +34,7 @@ class Item:
     domain: str
     captions: tuple[str, ...]
     pixels: NDArray[np.uint8] | None
+    scene: Scene
 
 
 def draw_items(
@@ -53,7 +54,7 @@ def draw_items(
         scene = sample_scene(DOMAINS[domain], rng)
         pixels = draw(scene, rng) if with_pictures else None
         captions = tuple(write(scene, rng) for _ in range(captions_per_image))
-        yield Item(number, split, domain, captions, pixels)
+        yield Item(number, split, domain, captions, pixels, scene)
 
 
 _ARCHIVES = {"yfcc": "yfcc15m-pictures", "nocaps": "nocaps-val"}

@@ -99,7 +99,7 @@ def sample_scene(domain: Domain, rng: np.random.Generator) -> Scene:
         choices = domain.others if things else domain.first
         kind = str(rng.choice(choices))
         size: Literal["small", "large"] = "large" if rng.random() < 0.5 else "small"
-        radius = (0.21 if size == "large" else 0.135) * rng.uniform(0.9, 1.1)
+        radius = _RADIUS[number][size] * rng.uniform(0.9, 1.1)
         x, y = place + rng.uniform(-0.06, 0.06, 2)
         colour = str(rng.choice(tuple(COLOURS)))
         things.append(Thing(kind, colour, size, float(x), float(y), float(radius)))
@@ -109,7 +109,12 @@ def sample_scene(domain: Domain, rng: np.random.Generator) -> Scene:
 _SLOTS: dict[int, NDArray[np.float64]] = {
     1: np.array([[0.5, 0.55]]),
     2: np.array([[0.27, 0.58], [0.73, 0.58]]),
-    3: np.array([[0.24, 0.7], [0.76, 0.7], [0.5, 0.28]]),
+    3: np.array([[0.24, 0.72], [0.76, 0.72], [0.5, 0.26]]),
+}
+_RADIUS: dict[int, dict[str, float]] = {
+    1: {"large": 0.36, "small": 0.24},
+    2: {"large": 0.25, "small": 0.18},
+    3: {"large": 0.24, "small": 0.18},
 }
 
 
