@@ -19,6 +19,7 @@ class DrawSpec(Spec):
     """The raw files of one dataset of a drawn world: a list of captions and archives of pictures."""
 
     step: ClassVar[str] = "draw"
+    version: ClassVar[int] = 2
     unread: ClassVar[frozenset[str]] = frozenset(
         {"reader", "style", "num_train", "num_val", "num_test", "captions_per_image"}
     )
