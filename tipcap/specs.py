@@ -20,12 +20,19 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
+Precision = Literal["float32", "float64"]
 SIZES = frozenset(
     {
         "epochs",
         "batch_size",
         "learning_rate",
         "warmup_steps",
+        "betas",
+        "clip_norm",
+        "mapping_rate",
+        "precision",
         "initial_std",
         "num_captions",
         "max_caption_tokens",

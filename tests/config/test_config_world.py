@@ -6,6 +6,7 @@ import pytest
 from tipcap.config.reading import read_yaml
 from tipcap.config.world import Sizes, World, load_world
 from tipcap.errors import InputError
+from tipcap.steps.train import TrainSpec
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -130,6 +131,21 @@ def test_a_trained_encoder_names_its_pairs(refused):
 
 def test_negative_scale_is_refused(refused):
     assert "count_scale" in refused("count_scale: ", "count_scale: -")
+
+
+def test_a_world_may_set_the_optimiser():
+    train = {"betas": [0.9, 0.95], "clip_norm": 0.1, "mapping_rate": 0.2}
+    sizes = Sizes.model_validate({"train": {**train, "precision": "float64"}})
+    spec = TrainSpec(
+        gap="none",
+        setting=None,
+        covariance="full",
+        seed=0,
+        **sizes.fields(False)["train"],
+    )
+    assert spec.betas == (0.9, 0.95)
+    assert (spec.clip_norm, spec.mapping_rate) == (0.1, 0.2)
+    assert spec.precision == "float64"
 
 
 def test_sizes_lie_below_experiments_as_blocks():

@@ -11,6 +11,7 @@ from tipcap.core.gaussian import (
     correct_web,
     estimate_gaussian,
     gap_figures,
+    independent_gap,
     log_likelihood,
     pair_at_random,
     sample_gap,
@@ -103,9 +104,10 @@ def test_known_gap_is_recovered_the_better_the_more_pairs():
     assert errors[1] < errors[0] / 3
 
 
-@pytest.mark.parametrize(("num_pairs", "dim"), [(8, 20), (30, 20), (59, 20)])
-def test_few_pairs_are_shrunk_as_ledoit_and_wolf_do(num_pairs, dim):
-    x = sample_gap(random_gaussian(dim), num_pairs, generator=seeded(2))
+@pytest.mark.parametrize("num_pairs", [8, 20])
+def test_pairs_without_a_cholesky_factor_are_shrunk_as_ledoit_and_wolf_do(num_pairs):
+    """Also where rounding errors leave small positive eigenvalues instead of zeros."""
+    x = sample_gap(random_gaussian(20), num_pairs, generator=seeded(2))
     estimate = estimate_gaussian(x)
     expected, shrinkage = ledoit_wolf(x.numpy())
     assert estimate.shrinkage == pytest.approx(shrinkage, abs=DOUBLE_TOLERANCE)
@@ -114,10 +116,41 @@ def test_few_pairs_are_shrunk_as_ledoit_and_wolf_do(num_pairs, dim):
     )
 
 
-def test_captions_of_few_images_are_shrunk_however_many_they_are():
-    x = torch.randn(60, 20, generator=seeded())
-    assert estimate_gaussian(x).shrinkage == 0.0
-    assert estimate_gaussian(x, num_images=12).shrinkage > 0.0
+@pytest.mark.parametrize("num_images", [None, 12])
+def test_few_pairs_with_a_cholesky_factor_are_not_shrunk(num_images):
+    x = torch.randn(24, 20, generator=seeded(), dtype=torch.float64)
+    found = estimate_gaussian(x, num_images=num_images)
+    assert found.shrinkage == 0.0
+    expected = torch.cov(x.T, correction=0)
+    torch.testing.assert_close(covariance_of(found.gaussian), expected)
+
+
+def test_shrinkage_counts_images_and_not_their_captions():
+    x = torch.randn(15, 20, generator=seeded(), dtype=torch.float64)
+    x *= torch.linspace(0.2, 3, 20)
+    alone = estimate_gaussian(x).shrinkage
+    of_few = estimate_gaussian(x, num_images=10).shrinkage
+    assert of_few == pytest.approx(1.5 * alone)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_independent_pairs_have_the_gap_of_all_combinations(form):
+    images, texts = (
+        torch.randn(n, 3, generator=seeded(n), dtype=torch.float64) + shift
+        for n, shift in ((7, 1.0), (9, torch.arange(3.0)))
+    )
+    every = (images[:, None] - texts[None]).flatten(0, 1)
+    found, expected = (
+        independent_gap(images, texts, form),
+        estimate_gaussian(every, form),
+    )
+    torch.testing.assert_close(found.mean, expected.gaussian.mean)
+    torch.testing.assert_close(found.factor, expected.gaussian.factor)
+
+
+def test_independent_gap_of_single_precision_is_double():
+    found = independent_gap(torch.randn(9, 2), torch.randn(9, 2))
+    assert found.mean.dtype == found.factor.dtype == torch.float64
 
 
 def test_single_precision_input_is_summed_in_double():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tipcap.core.losses import (
     caption_loss,
     distillation_loss,
+    gaussian_divergence,
     map_loss,
     reconstruction_loss,
 )
@@ -111,7 +112,7 @@ def test_moments_loss_is_the_divergence_of_each_component(seed):
         column = [row[i] for row in white]
         mean = sum(column) / 9
         variance = sum((x - mean) ** 2 for x in column) / 9
-        total += 0.5 * (variance + mean**2 - 1 - math.log(variance)) / 4
+        total += 0.5 * (variance + mean**2 - 1 - math.log(variance))
     found = map_loss(differences, gaussian, "moments").item()
     assert found == pytest.approx(total)
 
@@ -151,6 +152,48 @@ def test_map_loss_is_least_where_the_gap_fits(form):
         assert map_loss(differences, other, form) > best
     if form == "moments":
         assert best.item() == pytest.approx(0, abs=1e-12)
+
+
+@given(seeds)
+@few
+def test_divergence_is_that_of_two_normal_distributions(seed):
+    first, second = random_gaussian(seed), random_gaussian(seed + 5)
+    both = [
+        torch.distributions.MultivariateNormal(mean, scale_tril=factor)
+        for mean, factor in (first, second)
+    ]
+    expected = torch.distributions.kl_divergence(*both)
+    torch.testing.assert_close(gaussian_divergence(first, second), expected)
+    assert gaussian_divergence(first, first).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_divergence_is_what_nll_measures_up_to_the_entropy():
+    """Of differences with exactly the mean and covariance that `exact` is told."""
+    true, differences = random_gaussian(1), rows(7, 50)
+    true = Gaussian(
+        differences.mean(0),
+        torch.linalg.cholesky(torch.cov(differences.T, correction=0)),
+    )
+    exact, nll = (
+        [loss(random_gaussian(seed)) for seed in (2, 3)]
+        for loss in (
+            lambda gaussian: gaussian_divergence(true, gaussian),
+            lambda gaussian: map_loss(differences, gaussian, "nll"),
+        )
+    )
+    torch.testing.assert_close(exact[0] - exact[1], nll[0] - nll[1])
+
+
+def test_moments_leaves_correlations_open_and_the_divergence_does_not():
+    white = rows(3, 4000, 2)
+    white = (white - white.mean(0)) @ torch.linalg.inv(
+        torch.linalg.cholesky(torch.cov(white.T, correction=0))
+    ).T
+    mixing = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
+    differences, zero = white @ mixing.T, torch.zeros(2, dtype=torch.float64)
+    true, plain = Gaussian(zero, mixing), Gaussian(zero, torch.eye(2).double())
+    assert map_loss(differences, plain, "moments").item() == pytest.approx(0, abs=1e-12)
+    assert gaussian_divergence(true, plain).item() == pytest.approx(-math.log(0.6))
 
 
 @given(seeds, st.integers(2, 6))

@@ -70,6 +70,14 @@ def test_trainable_mapping_starts_as_isotropic_noise(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_trainable_mapping_can_start_elsewhere(form):
+    mapping, start = TrainableMapping(3, 0.1, form), torch.tensor([1.0, 0.0, -4.0])
+    mapping.start_at(start)
+    expected = torch.full((3,), -1.0) if form == "univariate" else start
+    torch.testing.assert_close(mapping.gaussian().mean, expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_trained_factor_stays_lower_triangular_and_positive(form):
     mapping = TrainableMapping(6, 1.0, form)
     generator = seeded(1)

@@ -59,9 +59,14 @@ SETTINGS = {
     "setting 3, nll, diagonal": settings_of(
         "trained", setting=3, map_loss="nll", covariance="diagonal"
     ),
+    "setting 3, exact": settings_of(
+        "trained", setting=3, map_loss="exact", mapping_rate=0.5, clip_norm=0.1
+    ),
     "setting 4": settings_of("trained", setting=4),
     "setting 4, univariate": settings_of("trained", setting=4, covariance="univariate"),
     "fixed noise": settings_of("fixed", noise_std=0.1),
+    "as drawn": settings_of("estimated", setting=1, initialisation="plain"),
+    "double precision": settings_of("trained", setting=4, precision="float64"),
     "trainable language model": settings_of(language_model_trainable=True),
     "slower language model, no layers": settings_of(
         num_layers=0, language_model_trainable=True, language_model_rate=0.1
@@ -167,7 +172,7 @@ def test_records_come_at_the_asked_steps_and_at_each_epochs_end():
     assert checkpoints == [3, 6]
 
 
-@pytest.mark.parametrize("form", ["moments", "nll"])
+@pytest.mark.parametrize("form", ["moments", "nll", "exact"])
 def test_setting_3_moves_the_mapping_to_the_gap_of_unpaired_images(form):
     truth = Gaussian(torch.tensor([0.5, -0.3, 0.0]), 0.2 * torch.eye(3))
     texts, others = unit_rows(256, 3, seed=1), unit_rows(300, 3, seed=2)
@@ -177,6 +182,7 @@ def test_setting_3_moves_the_mapping_to_the_gap_of_unpaired_images(form):
         setting=3,
         map_loss=form,
         map_weight=100.0,  # the other losses ask for less noise
+        initial_mean="zero",
         epochs=60,
         batch_size=64,
         learning_rate=1e-2,
@@ -201,6 +207,23 @@ def test_setting_3_moves_the_mapping_to_the_gap_of_unpaired_images(form):
     # 240 steps of batches of 64: a few per cent of scatter, and weight decay
     torch.testing.assert_close(found_std, std, rtol=0.1, atol=0)
     assert records[-1]["map"] < records[0]["map"]
+
+
+def test_double_precision_is_that_of_everything():
+    plain = settings_of("estimated", setting=1, language_model_trainable=True)
+    double = dataclasses.replace(plain, precision="float64")
+    records = {}
+    for settings in (plain, double):
+        language_model, records[settings] = TinyLanguageModel(), []
+        state = train(
+            settings, arrays_of(), language_model, on_step=records[settings].append
+        )
+        floats = {t.dtype for t in state.model.values()}
+        floats |= {t.dtype for t in state.second_moment.values()}
+        floats |= {p.dtype for p in language_model.parameters()}
+        assert floats == {settings.dtype}
+    first, other = (records[settings][0]["loss"] for settings in (plain, double))
+    assert first == pytest.approx(other, rel=0.05)  # other draws of the noise
 
 
 def test_loss_falls_on_a_small_corpus():

@@ -12,6 +12,7 @@ from test_training import (
     weights_equal,
 )
 
+from tipcap.core.captioner import Captioner
 from tipcap.core.training import train
 from tipcap.core.training_losses import mapped_embeddings
 from tipcap.core.training_model import build_model
@@ -75,6 +76,23 @@ def test_noise_of_zero_trains_as_no_mapping_does():
     noisy = train(settings_of("fixed", noise_std=0.0), arrays_of(), TinyLanguageModel())
     plain = train(settings_of(), arrays_of(), TinyLanguageModel())
     assert weights_equal(noisy, plain)
+
+
+@pytest.mark.parametrize("name", ["setting 1", "setting 3", "setting 4", "fixed noise"])
+def test_renormalised_mappings_are_so_in_training(name):
+    """The captioner then reads unit vectors, as at inference."""
+    settings = dataclasses.replace(SETTINGS[name], renormalise=True)
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        reconstruct = Captioner.reconstruct
+        patch.setattr(
+            Captioner,
+            "reconstruct",
+            lambda self, rows: read.append(rows.detach()) or reconstruct(self, rows),
+        )
+        train(settings, arrays_of(), TinyLanguageModel())
+    lengths = torch.cat(read).norm(dim=1).float()
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
 @pytest.mark.parametrize("stop_gradient", ["difference", "reconstruction"])

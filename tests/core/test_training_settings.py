@@ -28,6 +28,7 @@ def test_incomplete_last_batch_is_trained_on():
         (settings_of("trained", setting=3), {"images": unit_rows(3, 4)}, "found 4"),
         (settings_of("trained", setting=4, reverse_mapping=False), {}, "Table V"),
         (settings_of("paired"), {}, "image of each caption"),
+        (settings_of("trained", setting=4, map_loss="exact"), {}, "in setting 3 only"),
         (settings_of(), {"tokens": random_tokens((1, 2))}, "20 captions.*found 2"),
         (settings_of(), {"prompted": []}, "prompts for 2 epochs, found 0"),
     ],

@@ -67,6 +67,30 @@ from tipcap.plan import load
         ),
         (
             "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {map_loss: exact}}\n",
+            "expected map_loss 'exact' in setting 3 only, whose differences no parameter changes, found it in setting 4",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {initial_mean: zero}}\n",
+            "expected initial_mean in setting 3 only, found it in setting 4",
+        ),
+        (
+            "experiments.yaml",
+            "  s3: {setting: 3}\n",
+            "  s3: {setting: 3, train: {stop_gradient: difference}}\n",
+            "in setting 4 only, found one in setting 3",
+        ),
+        (
+            "experiments.yaml",
+            "  s4: {setting: 4}\n",
+            "  s4: {setting: 4, train: {stop_gradiant: difference}}\n",
+            "train: unknown field 'stop_gradiant'; did you mean 'stop_gradient'",
+        ),
+        (
+            "experiments.yaml",
             "{gap: none}}\n",
             "{gap: none, language_model_rate: 0.5}}\n",
             "expected language_model_rate with language_model_trainable",

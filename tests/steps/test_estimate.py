@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
-from tipcap.io.embeddings import write_embeddings
+from tipcap.io.embeddings import read_embeddings, write_embeddings
 from tipcap.io.store import read_tensors
 from tipcap.step import Request
 from tipcap.steps.estimate import EstimateSpec, estimate
@@ -108,6 +108,23 @@ def test_setting_2_moves_the_gap_of_web_pairs_to_the_corpus(known, tmp_path):
     torch.testing.assert_close(web["mean"], known["differences"].mean(0))
     size = (moved["mean"] - web["mean"]).norm()
     torch.testing.assert_close(size, known["shift"].norm(), atol=3 * CLOSE, rtol=0)
+
+
+def test_setting_2_may_share_the_web_texts_of_both_differences(known, tmp_path):
+    """Paper: Eq. 7. What remains are web images and the corpus's texts; `full` adds the web texts twice."""
+    web = {"setting": 2, "fraction": None, "num_pairs": NUM_IMAGES}
+    full, shared = (
+        run(tmp_path / name, known, correction=name, **web)
+        for name in ("full", "shared")
+    )
+    torch.testing.assert_close(shared["mean"], full["mean"], atol=CLOSE, rtol=0)
+    images, corpus = (
+        read_embeddings(known[name]).vectors for name in ("images", "corpus")
+    )
+    expected = images.T.cov(correction=0) + corpus.T.cov(correction=0)
+    covariance = shared["factor"] @ shared["factor"].T
+    torch.testing.assert_close(covariance, expected, atol=1e-5, rtol=1e-3)
+    assert shared["factor"].dtype == torch.float32
 
 
 def test_setting_2_without_a_corpus_is_refused(known, tmp_path):

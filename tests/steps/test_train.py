@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -8,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from language_models import FAMILIES, write_language_model
 
+from tipcap.core.training_settings import TrainingSettings
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError, Stopped
+from tipcap.io.captioning import load_captioner
 from tipcap.io.embeddings import read_embeddings, write_embeddings
 from tipcap.io.store import locked, read_tensors, write_json, write_tensors
 from tipcap.io.training_run import CurveLog
@@ -213,6 +216,40 @@ def test_setting_3_uses_only_the_asked_number_of_images(folder, tmp_path):
     assert few != every
     with pytest.raises(InputError, match="found 7"):
         trained(folder, tmp_path / "more", num_images=7, **fields)
+
+
+def test_a_specification_says_everything_that_a_training_reads():
+    """The stage and the arrays are the step's own."""
+    known = {f.name: f.default for f in dataclasses.fields(TrainingSettings)}
+    spec = {name: f.default for name, f in TrainSpec.model_fields.items()}
+    assert known.keys() - spec.keys() == {"stage"}
+    for name in known.keys() & spec.keys():
+        if not TrainSpec.model_fields[name].is_required():
+            assert spec[name] == known[name], name
+
+
+def test_setting_3_can_be_trained_on_its_exact_divergence(folder, tmp_path):
+    images = folder / "images.safetensors"
+    fields = {"gap": "trained", "setting": 3, "images": images, "epochs": 1}
+    weights = []
+    for form in ("moments", "exact"):
+        trained(folder, tmp_path / form, map_loss=form, **fields)
+        tensors = read_tensors(tmp_path / form / "model.safetensors")
+        weights.append(tensors["mapping.lower"])
+    assert not torch.equal(*weights)
+
+
+def test_a_model_of_double_precision_is_kept_and_asked_in_it(folder, tmp_path):
+    images = folder / "images.safetensors"
+    double = {**LEARNT, "precision": "float64", "batch_size": 6}
+    trained(folder, tmp_path / "out", gap="paired", images=images, **double)
+    model = tmp_path / "out/model.safetensors"
+    assert {t.dtype for t in read_tensors(model).values()} == {torch.float64}
+    captioner, lm = load_captioner(model, folder / "lm", "cpu")
+    floats = {p.dtype for part in (captioner, lm) for p in part.parameters()}
+    assert floats == {torch.float64}
+    captions = generated(folder, model, tmp_path / "captions", images)
+    assert is_own(captions.items()) == {True}
 
 
 def test_images_of_another_width_are_refused(folder, tmp_path):

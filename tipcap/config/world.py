@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
 from tipcap.errors import InputError
-from tipcap.specs import Count, Name, Rate, Reader, Seed
+from tipcap.specs import Betas, Count, Name, Precision, Rate, Reader, Seed
 
 
 class _Declared(BaseModel):
@@ -114,6 +114,10 @@ class TrainSizes(_Declared):
     batch_size: Count | None = None
     learning_rate: Rate | None = None
     warmup_steps: int | None = Field(None, ge=0)
+    betas: Betas | None = None
+    clip_norm: Rate | None = None
+    mapping_rate: Rate | None = None
+    precision: Precision | None = None
     initial_std: Rate | None = None
     max_caption_tokens: Count | None = None
 
@@ -124,6 +128,8 @@ class PromptSizes(_Declared):
     epochs: Count | None = None
     batch_size: Count | None = None
     learning_rate: Rate | None = None
+    betas: Betas | None = None
+    clip_norm: Rate | None = None
     num_captions: Count | None = None
 
 

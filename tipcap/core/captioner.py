@@ -30,7 +30,7 @@ class PromptedCaptions(NamedTuple):
     prompt_length: Int[Tensor, " caption"]
 
 
-class _Layer(nn.Module):
+class ProjectorLayer(nn.Module):
     """Pre-norm transformer layer of ClipCap: no bias on queries, keys and values; ReLU; no dropout."""
 
     def __init__(self, lm_dim: int, generator: torch.Generator) -> None:
@@ -45,16 +45,20 @@ class _Layer(nn.Module):
 
     def forward(self, states: Tensor, first: int) -> Tensor:
         """Return the states from position `first` on; all positions are attended to."""
+        kept = states[:, first:]
+        kept = kept + self.attention_out(self.gathered(states, first))
+        result: Tensor = kept + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(kept))))
+        return result
+
+    def gathered(self, states: Tensor, first: int) -> Tensor:
+        """Return what the positions from `first` on gather from all, before it is added to them."""
         normed = self.attention_norm(states)
         queries = self.queries(normed[:, first:]).unflatten(2, (NUM_HEADS, -1))
         keys, values = (
             self.keys_values(normed).unflatten(2, (2, NUM_HEADS, -1)).unbind(2)
         )
-        attended = _attend(queries, keys, values)
-        kept = states[:, first:]
-        kept = kept + self.attention_out(attended.flatten(2))
-        result: Tensor = kept + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(kept))))
-        return result
+        attended: Tensor = _attend(queries, keys, values).flatten(2)
+        return attended
 
 
 def _attend(
@@ -117,24 +121,32 @@ class PrefixProjector(nn.Module):
             else torch.zeros(prefix_length, lm_dim)
         )
         self.layers = nn.ModuleList(
-            _Layer(lm_dim, generator) for _ in range(num_layers)
+            ProjectorLayer(lm_dim, generator) for _ in range(num_layers)
         )
 
     def forward(
         self, embeddings: Float[Tensor, "batch embed_dim"]
     ) -> Float[Tensor, "batch prefix_length lm_dim"]:
         """Return the prefix."""
-        vectors: Tensor = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
         if not self.layers:
-            return vectors + self.constants
-        constants = self.constants.expand(len(vectors), -1, -1)
-        # full precision where the layers add up, also under autocast
-        states = torch.cat([vectors.to(constants.dtype), constants], 1)
+            vectors: Tensor = self.linear(embeddings)
+            prefix: Tensor = vectors.unflatten(1, self.constants.shape) + self.constants
+            return prefix
+        states = self.states(embeddings)
         for number, layer in enumerate(self.layers, 1):
             # nothing reads the last layer's outputs at the embedding's own vectors
             is_last = number == len(self.layers)
             states = layer(states, self.prefix_length if is_last else 0)
         return states[:, -self.prefix_length :]
+
+    def states(
+        self, embeddings: Float[Tensor, "batch embed_dim"]
+    ) -> Float[Tensor, "batch position lm_dim"]:
+        """Return what the first layer reads: an embedding's vectors, then the constants."""
+        vectors = self.linear(embeddings).unflatten(1, (self.prefix_length, -1))
+        constants = self.constants.expand(len(vectors), -1, -1)
+        # full precision where the layers add up, also under autocast
+        return torch.cat([vectors.to(constants.dtype), constants], 1)
 
 
 class Captioner(nn.Module):
@@ -163,7 +175,7 @@ class Captioner(nn.Module):
 
     @classmethod
     def from_tensors(cls, tensors: Tensors[str, Tensor]) -> "Captioner":
-        """Return the captioner whose `state_dict` is given; sizes are read off the shapes.
+        """Return the captioner whose `state_dict` is given; sizes and precision are read off the tensors.
 
         Raises:
             InputError: the tensors are not those of a captioner.
@@ -182,7 +194,7 @@ class Captioner(nn.Module):
                 1 + max(numbers, default=-1),
                 any(name.startswith("reverse_mapping.") for name in tensors),
                 generator=torch.Generator(),
-            )
+            ).to(tensors["projector.constants"].dtype)
             captioner.load_state_dict(dict(tensors))
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[-1].strip()

@@ -75,7 +75,7 @@ def beam_search(
     ids = torch.full((num_images, beam_size, max_tokens), end_of_text, device=device)
     length = torch.zeros_like(ids[:, :, 0])
     is_finished = torch.zeros_like(length, dtype=torch.bool)
-    total = torch.full_like(length, -torch.inf, dtype=torch.float32)
+    total = torch.full_like(length, -torch.inf, dtype=_sum_dtype(prefix))
     total[:, 0] = 0.0  # all hypotheses begin as one
     # slots are numbered over all images; one language model row for each growing hypothesis
     slot = image[:, 0] * beam_size
@@ -124,9 +124,14 @@ def beam_search(
     return Decoded(ids[:, 0, : position + 1], length[:, 0], score)
 
 
+def _sum_dtype(tensor: Tensor) -> torch.dtype:
+    """Return single precision, or double where the tensor is."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
 def _best_tokens(logits: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """Return log-probabilities and ids of each row's best tokens, best first, ties by lower id."""
-    log_probability = logits.float().log_softmax(1)
+    log_probability = logits.to(_sum_dtype(logits)).log_softmax(1)
     number = min(number, logits.shape[1])
     # one more than asked for shows ties across the boundary
     values, tokens = log_probability.topk(min(number + 1, logits.shape[1]))

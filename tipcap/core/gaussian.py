@@ -17,8 +17,6 @@ from tipcap.errors import InputError
 Covariance = Literal["full", "diagonal", "univariate"]
 Correction = Literal["full", "mean", "none"]
 
-SHRINK_BELOW = 3
-"""Shrink a full covariance when there are fewer independent pairs than this times the dimension."""
 _ROWS_AT_ONCE = 16384
 
 
@@ -27,7 +25,7 @@ class GaussianEstimate(NamedTuple):
 
     gaussian: Gaussian
     shrinkage: float
-    """Weight of the scaled identity in the covariance (Ledoit and Wolf); 0 where not shrunk."""
+    """Weight of the scaled identity in the covariance (Ledoit and Wolf); 0 where none was needed."""
     num_pairs: int
 
 
@@ -64,14 +62,15 @@ def estimate_gaussian(
         differences: image minus text embedding, one pair per row.
         covariance: form of the covariance.
         num_images: how many different images the pairs come from, where an image has several
-            captions; the number of pairs if not given.
+            captions; the number of pairs if not given. Shrinkage counts these, since captions of one
+            image are no independent pairs.
 
     Raises:
         InputError: fewer than two pairs, a value that is not finite, or a covariance that is not
             positive definite.
 
     Assumes: a full covariance is shrunk towards a multiple of the identity (Ledoit and Wolf, 2004)
-        when the images are fewer than three times the dimension; the paper names no remedy.
+        only where it has no Cholesky factor otherwise; the paper names no remedy.
     """
     num_pairs, embed_dim = differences.shape
     if num_pairs < 2:
@@ -86,9 +85,10 @@ def estimate_gaussian(
     shrinkage = 0.0
     if covariance == "full":
         matrix = _scatter(differences, mean) / num_pairs
-        independent = num_pairs if num_images is None else num_images
-        if independent < SHRINK_BELOW * embed_dim:
-            shrinkage = _ledoit_wolf(differences.double() - mean, matrix)
+        if not _is_positive_definite(matrix):
+            shrinkage = _ledoit_wolf(
+                differences.double() - mean, matrix, num_images or num_pairs
+            )
             scale = matrix.trace() / embed_dim
             matrix = (1 - shrinkage) * matrix
             matrix.diagonal().add_(shrinkage * scale)
@@ -146,6 +146,43 @@ def correct_web(
     factors = torch.cat([web.factor, web_to_corpus.factor], 1).double()
     matrix = factors @ factors.T
     return Gaussian(mean, _cholesky(matrix, None).to(web.factor.dtype))
+
+
+def independent_gap(
+    images: Float[Tensor, "image embed_dim"],
+    texts: Float[Tensor, "text embed_dim"],
+    covariance: Covariance = "full",
+) -> Gaussian:
+    """Return the distribution of image minus text embedding of pairs that are drawn independently.
+
+    Its mean is the difference of the means, its covariance the sum of the covariances. Setting 3 sees
+    these pairs (Paper: Eq. 9). It is also Eq. 7 where the web texts of both its terms are the same: the
+    web texts cancel, and images of the web and texts of the corpus remain.
+
+    Args:
+        images: image embeddings.
+        texts: text embeddings.
+        covariance: as in `estimate_gaussian`.
+
+    Returns:
+        It in double precision.
+
+    Raises:
+        InputError: the covariance is not positive definite.
+    """
+    means = [rows.sum(0, dtype=torch.float64) / len(rows) for rows in (images, texts)]
+    mean = means[0] - means[1]
+    both = tuple(zip((images, texts), means, strict=True))
+    if covariance == "full":
+        matrix = sum(_scatter(rows, its) / len(rows) for rows, its in both)
+        assert isinstance(matrix, Tensor)
+        return Gaussian(mean, _cholesky(matrix, None))
+    variance = _variance(*both[0]) + _variance(*both[1])
+    if covariance == "univariate":
+        scalar = mean.mean().expand_as(mean).contiguous()
+        spread = (variance + (mean - scalar).square()).mean()
+        mean, variance = scalar, spread.expand_as(variance)
+    return Gaussian(mean, _cholesky(variance.diag(), None))
 
 
 def sample_gap(
@@ -263,15 +300,24 @@ def _variance(differences: Tensor, mean: Tensor) -> Tensor:
     return total / len(differences)
 
 
-def _ledoit_wolf(centred: Tensor, matrix: Tensor) -> float:
+def _ledoit_wolf(centred: Tensor, matrix: Tensor, num_independent: int) -> float:
     """Return the shrinkage of Ledoit and Wolf (2004) towards the identity times the mean variance."""
-    num_pairs, embed_dim = centred.shape
+    embed_dim = centred.shape[1]
     squared = matrix.square().sum()
     spread = centred.square().sum(1).square().mean() - squared
     distance = squared - matrix.trace().square() / embed_dim
     if distance <= 0:
         return 0.0
-    return min(1.0, max(0.0, (spread / num_pairs / distance).item()))
+    return min(1.0, max(0.0, (spread / num_independent / distance).item()))
+
+
+def _is_positive_definite(matrix: Tensor) -> bool:
+    """Return whether there is a Cholesky factor that is not made of rounding errors."""
+    result = torch.linalg.cholesky_ex(matrix)
+    if result.info.item():
+        return False
+    least = len(matrix) * torch.finfo(matrix.dtype).eps * matrix.diagonal().max()
+    return bool(result.L.diagonal().square().min() > least)
 
 
 def _cholesky(matrix: Tensor, num_pairs: int | None) -> Tensor:

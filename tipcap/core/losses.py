@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tipcap.core.types import Gaussian
 
-MapLoss = Literal["moments", "nll"]
+MapLoss = Literal["moments", "nll", "exact"]
 
 
 def caption_loss(
@@ -55,9 +55,9 @@ def reconstruction_loss(
 def map_loss(
     differences: Float[Tensor, "batch embed_dim"],
     gaussian: Gaussian,
-    form: MapLoss = "moments",
+    form: Literal["moments", "nll"] = "moments",
 ) -> Float[Tensor, ""]:
-    """Return how far whitened differences are from a standard normal distribution.
+    """Return how far a batch's whitened differences are from a standard normal distribution.
 
     Paper: Eq. 12, Eq. 13.
 
@@ -66,11 +66,12 @@ def map_loss(
             embedding (setting 4).
         gaussian: the trained modality gap.
         form: `moments` is the KL divergence of a normal distribution with the batch's mean and
-            variance of each component, averaged over components; `nll` is the negative
-            log-likelihood without its constant, averaged over the batch.
+            variance of each component and no correlations, summed over components; `nll` is the
+            negative log-likelihood without its constant, averaged over the batch.
 
     Assumes: the paper does not say how it computes the divergence from a batch that is smaller than
-        the dimension; `nll` equals it up to the entropy of the differences.
+        the dimension; `nll` equals it up to the entropy of the differences. `moments` does not see
+        correlations, so it does not decide the entries of the factor beside the diagonal.
     """
     centred = differences.to(gaussian.factor.dtype) - gaussian.mean
     white = torch.linalg.solve_triangular(gaussian.factor, centred.T, upper=False)
@@ -79,7 +80,29 @@ def map_loss(
         return energy + gaussian.factor.diagonal().log().sum()
     variance, mean = torch.var_mean(white, dim=1, correction=0)
     divergence: Tensor = variance + mean.square() - 1 - variance.log()
-    return 0.5 * divergence.mean()
+    return 0.5 * divergence.sum()
+
+
+def gaussian_divergence(true: Gaussian, gaussian: Gaussian) -> Float[Tensor, ""]:
+    """Return the KL divergence of one normal distribution from another, in double precision.
+
+    Paper: Eq. 12 in closed form. The differences of setting 3 depend on no parameter, so their mean and
+    covariance can be had from the whole corpus and all images; the divergence is invariant under the affine
+    change of variables.
+
+    Args:
+        true: what is to be approximated, as `gaussian.independent_gap` gives it for setting 3.
+        gaussian: the trained modality gap.
+    """
+    factor = gaussian.factor.double()
+    shift = true.mean.double() - gaussian.mean.double()
+    columns = torch.cat([true.factor.double(), shift[:, None]], 1)
+    white = torch.linalg.solve_triangular(factor, columns, upper=False)
+    log_ratio = (
+        factor.diagonal().log().sum() - true.factor.diagonal().double().log().sum()
+    )
+    divergence: Tensor = 0.5 * (white.square().sum() - len(factor)) + log_ratio
+    return divergence
 
 
 def distillation_loss(

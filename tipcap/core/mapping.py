@@ -96,6 +96,7 @@ class TrainableMapping(Mapping):
         covariance: Covariance = "full",
         renormalise: bool = False,
     ) -> None:
+        """Start as N(0, initial_std^2 I); `start_at` moves the mean."""
         nn.Module.__init__(self)
         shape = () if covariance == "univariate" else (embed_dim,)
         self.embed_dim = embed_dim
@@ -107,6 +108,11 @@ class TrainableMapping(Mapping):
             if covariance == "full"
             else None
         )
+
+    def start_at(self, mean: Float[Tensor, " embed_dim"]) -> None:
+        """Set the mean: `univariate` takes the mean of its entries."""
+        with torch.no_grad():
+            self.mean.copy_(mean.mean() if self.mean.ndim == 0 else mean)
 
     def gaussian(self) -> Gaussian:
         """Return the modality gap at the present parameters; gradients flow through it."""

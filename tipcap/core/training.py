@@ -12,19 +12,26 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from tipcap.core.gaussian import independent_gap
 from tipcap.core.mapping import Mapping, TrainableMapping
 from tipcap.core.ranks import Alone, Ranks, any_rank
 from tipcap.core.training_losses import batch_of, loss_parts, mapped_embeddings
-from tipcap.core.training_model import Trained, TrainingState, build_model
+from tipcap.core.training_model import (
+    Trained,
+    TrainingState,
+    build_model,
+    fit_to_arrays,
+)
 from tipcap.core.training_settings import (
     TrainingArrays,
     TrainingSettings,
     check_arrays,
+    in_precision,
     learning_rate_at,
     num_steps,
     random_stream,
 )
-from tipcap.core.types import LanguageModel, TokenBatch, device_of
+from tipcap.core.types import Gaussian, LanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError, Stopped
 
 Record = dict[str, float]
@@ -54,8 +61,8 @@ def train(
     Args:
         settings: what to train and how.
         arrays: the corpus and what the setting adds to it, on any device.
-        language_model: an `nn.Module` on the device to train on; set to evaluation, and frozen
-            unless `language_model_trainable`.
+        language_model: an `nn.Module` on the device to train on; set to evaluation, to the settings'
+            precision, and frozen unless `language_model_trainable`.
         weights: the model to start from instead of a fresh one (stage 2 starts from stage 1's).
         state: where to go on, from the same settings and arrays; `weights` are not read then.
         on_step: receives the mean loss and its parts over the last `log_every` steps.
@@ -84,9 +91,19 @@ def train(
         raise TypeError("language_model is not an nn.Module")
     device = device_of(language_model)
     language_model.eval().requires_grad_(settings.language_model_trainable)
+    language_model.to(settings.dtype)
+    arrays = in_precision(arrays, settings.dtype)
     model = build_model(
         settings, arrays.texts.shape[1], language_model.lm_dim, arrays.gaussian
-    ).to(device)
+    )
+    if state is None and weights is None:
+        fit_to_arrays(model, settings, arrays)
+    model.to(device)
+    unpaired: Gaussian | None = None
+    if settings.sees_unpaired_images and settings.map_loss == "exact":
+        assert arrays.images is not None
+        moments = independent_gap(arrays.images, arrays.texts)
+        unpaired = Gaussian(*(part.to(device) for part in moments))
     trained = Trained(model, language_model, settings)
     streams = {
         name: random_stream(settings.seed, name, stage=settings.stage)
@@ -139,7 +156,13 @@ def train(
         batch = batch_of(arrays, rows, mapped, epoch, device)
         with autocast:
             parts = loss_parts(
-                settings, model, batch, arrays.images, language_model, streams, ranks
+                settings,
+                model,
+                batch,
+                arrays.images if unpaired is None else unpaired,
+                language_model,
+                streams,
+                ranks,
             )
         loss = torch.stack(list(parts.values())).sum()
         rate = learning_rate_at(settings, step, total)

@@ -8,7 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tipcap.core.captioner import prefix_loss
-from tipcap.core.losses import distillation_loss, map_loss, reconstruction_loss
+from tipcap.core.losses import (
+    distillation_loss,
+    gaussian_divergence,
+    map_loss,
+    reconstruction_loss,
+)
 from tipcap.core.mapping import Mapping
 from tipcap.core.ranks import Ranks, own_rows, share_of_mean
 from tipcap.core.training_model import TipcapModel
@@ -17,7 +22,7 @@ from tipcap.core.training_settings import (
     TrainingSettings,
     random_stream,
 )
-from tipcap.core.types import LanguageModel, TokenBatch
+from tipcap.core.types import Gaussian, LanguageModel, TokenBatch
 
 
 def mapped_embeddings(
@@ -84,12 +89,22 @@ def loss_parts(
     settings: TrainingSettings,
     model: TipcapModel,
     batch: Batch,
-    images: Float[Tensor, "image embed_dim"] | None,
+    images: Float[Tensor, "image embed_dim"] | Gaussian | None,
     language_model: LanguageModel,
     streams: dict[str, torch.Generator],
     ranks: Ranks,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted parts of a batch's loss; their means over the ranks are the batch's."""
+    """Return the weighted parts of a batch's loss; their means over the ranks are the batch's.
+
+    Args:
+        settings: what to train and how.
+        model: mapping and captioner.
+        batch: rows of the corpus.
+        images: setting 3's, to draw from; or all that is to know of them and the corpus (`map_loss: exact`).
+        language_model: what reads the prefix.
+        streams: sources of the draws.
+        ranks: the processes that share the batch.
+    """
     captioner, texts = model.captioner, batch.texts
     gaussian = None if model.mapping is None else model.mapping.gaussian()
     # embeddings and their losses stay in full precision: the gap is small beside a bfloat16 step
@@ -103,22 +118,14 @@ def loss_parts(
             parts["reconstruction"] = settings.reconstruction_weight * (
                 reconstruction_loss(reconstructed, texts, settings.temperature)
             )
-        # one row has no variance and no similarity to others
-        if settings.stage == 1 and gaussian is not None and len(texts) > 1:
-            if settings.setting == 3 and settings.gap == "trained":
-                assert images is not None
-                drawn = torch.randint(
-                    len(images), (len(texts),), generator=streams["images"]
-                )
-                others = images[drawn.to(images.device)].to(texts.device)
-                parts["map"] = settings.map_weight * map_loss(
-                    others - texts, gaussian, settings.map_loss
-                )
-            elif settings.setting == 4 and settings.gap == "trained":
-                difference = pseudo_difference(settings, mapped, reconstructed)
-                parts["map"] = settings.map_weight * map_loss(
-                    difference, gaussian, settings.map_loss
-                )
+        if settings.stage == 1 and settings.gap == "trained":
+            assert gaussian is not None
+            divergence = _divergence(
+                settings, gaussian, texts, mapped, reconstructed, images, streams
+            )
+            if divergence is not None:
+                parts["map"] = settings.map_weight * divergence
+            if settings.setting == 4 and len(texts) > 1:
                 parts["distillation"] = settings.distillation_weight * (
                     distillation_loss(mapped, texts, settings.temperature)
                 )
@@ -133,6 +140,30 @@ def loss_parts(
         settings.label_smoothing,
     )
     return {"caption": caption * share_of_mean(ranks, counts), **parts}
+
+
+def _divergence(
+    settings: TrainingSettings,
+    gaussian: Gaussian,
+    texts: Tensor,
+    mapped: Tensor,
+    reconstructed: Tensor,
+    images: Tensor | Gaussian | None,
+    streams: dict[str, torch.Generator],
+) -> Tensor | None:
+    """Return Eq. 12 (setting 3) or Eq. 13 (setting 4); None for one row, which has no variance."""
+    if isinstance(images, Gaussian):
+        return gaussian_divergence(images, gaussian).to(texts.dtype)
+    if len(texts) == 1:
+        return None
+    if settings.setting == 4:
+        differences = pseudo_difference(settings, mapped, reconstructed)
+    else:
+        assert images is not None
+        drawn = torch.randint(len(images), (len(texts),), generator=streams["images"])
+        differences = images[drawn.to(images.device)].to(texts.device) - texts
+    assert settings.map_loss != "exact"  # check_arrays
+    return map_loss(differences, gaussian, settings.map_loss)
 
 
 def pseudo_difference(

@@ -8,13 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from tipcap.core.captioner import Captioner
+from tipcap.core.initialisation import SAMPLE_SIZE, fit_to_embeddings
 from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
 from tipcap.core.ranks import Ranks, average_gradients
-from tipcap.core.training_settings import TrainingSettings, random_stream
+from tipcap.core.training_settings import (
+    TrainingArrays,
+    TrainingSettings,
+    random_stream,
+)
 from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, reason_of
 
 _LANGUAGE_MODEL = "language_model."
+_MAPPING = "mapping."
 
 
 class TrainingState(NamedTuple):
@@ -73,7 +79,7 @@ def build_model(
     lm_dim: int,
     gaussian: Gaussian | None = None,
 ) -> TipcapModel:
-    """Return the model at the start of a training; equal seeds give equal weights.
+    """Return the model as drawn, in the settings' precision; equal seeds give equal weights.
 
     Raises:
         InputError: the gap needs something that was not given.
@@ -108,7 +114,46 @@ def build_model(
         settings.reverse_mapping,
         generator=random_stream(settings.seed, "weights"),
     )
-    return TipcapModel(mapping, captioner)
+    return TipcapModel(mapping, captioner).to(settings.dtype)
+
+
+def fit_to_arrays(
+    model: TipcapModel, settings: TrainingSettings, arrays: TrainingArrays
+) -> None:
+    """Set what of a drawn model depends on the arrays, before a first step.
+
+    Computed on the CPU in double precision from seeded samples, so that every process of a training has the same.
+
+    Args:
+        model: as `build_model` returns it, on the CPU.
+        settings: of the training.
+        arrays: of the training, on any device.
+    """
+    mapping = model.mapping
+    if (
+        settings.sees_unpaired_images
+        and settings.initial_mean == "images"
+        and isinstance(mapping, TrainableMapping)
+    ):
+        assert arrays.images is not None
+        images, texts = (
+            rows.sum(0, dtype=torch.float64).cpu() / len(rows)
+            for rows in (arrays.images, arrays.texts)
+        )
+        mapping.start_at(images - texts)
+    if settings.initialisation == "plain":
+        return
+    stream = random_stream(settings.seed, "initialisation")
+    rows = torch.randperm(len(arrays.texts), generator=stream)[:SAMPLE_SIZE]
+    texts = arrays.texts[rows.to(arrays.texts.device)].cpu()
+    mapped = texts
+    if arrays.image_row is not None and arrays.images is not None:
+        image_row = arrays.image_row[rows.to(arrays.image_row.device)]
+        mapped = arrays.images[image_row.to(arrays.images.device)].cpu()
+    elif mapping is not None:
+        with torch.no_grad():
+            mapped = mapping(texts, stream)
+    fit_to_embeddings(model.captioner, mapped, texts)
 
 
 class Trained:
@@ -130,14 +175,19 @@ class Trained:
             for name, parameter in language_model.named_parameters():
                 named[_LANGUAGE_MODEL + name] = parameter
         self.parameters = {k: p for k, p in named.items() if p.requires_grad}
+        self.clip_norm = settings.clip_norm
+        rates = {
+            _LANGUAGE_MODEL: settings.language_model_rate,
+            _MAPPING: settings.mapping_rate,
+        }
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.parameters.items():
-            is_language_model = name.startswith(_LANGUAGE_MODEL)
-            share = settings.language_model_rate if is_language_model else 1.0
-            groups.setdefault(share, []).append(parameter)
+            part = name.partition(".")[0] + "."
+            groups.setdefault(rates.get(part, 1.0), []).append(parameter)
         self.optimiser = torch.optim.AdamW(
             [{"params": group, "share": share} for share, group in groups.items()],
             lr=settings.learning_rate,
+            betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
         )
@@ -149,6 +199,15 @@ class Trained:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(ranks, self.parameters.values())
+        if self.clip_norm is not None:
+            # apart: the mapping's losses would otherwise decide the captioner's steps
+            for is_mapping in (True, False):
+                part = [
+                    parameter
+                    for name, parameter in self.parameters.items()
+                    if name.startswith(_MAPPING) == is_mapping
+                ]
+                nn.utils.clip_grad_norm_(part, self.clip_norm)
         self.optimiser.step()
 
     def state(self, step: int, streams: dict[str, torch.Generator]) -> TrainingState:

@@ -19,6 +19,7 @@ from tipcap.errors import InputError
 
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
 StopGradient = Literal["nothing", "difference", "reconstruction"]
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,16 @@ class TrainingSettings:
     seed: int
     setting: Literal[1, 2, 3, 4] | None = None
     """Decides the losses of a trained gap: 3 needs images, 4 uses reconstructions and distillation."""
+    precision: Precision = "float32"
+    """Of all weights, embeddings, draws and of the language model. Last digits differ between kinds of
+    processors; training amplifies those of float32 until captions differ, those of float64 far less."""
     stage: Literal[1, 2] = 1
     """2 trains the prefix projector alone, with the caption loss alone."""
     covariance: Covariance = "full"
     map_loss: MapLoss = "moments"
+    """Eq. 12, 13; `exact` in setting 3 only, from all images and texts instead of a batch's."""
+    initialisation: Literal["data", "plain"] = "data"
+    """`data` fits the drawn weights to a sample of mapped embeddings; `plain` leaves them as drawn."""
     prefix_length: int = 4
     num_layers: int = 3
     reverse_mapping: bool = True
@@ -41,9 +48,17 @@ class TrainingSettings:
     learning_rate: float = 5e-4
     warmup_steps: int = 1250
     weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW's moments."""
+    clip_norm: float | None = None
+    """Greatest norm of the gradient, of the mapping and of all the rest apart; None leaves it."""
+    mapping_rate: float = 1.0
+    """Learning rate of a trained mapping, as a share of `learning_rate`."""
     initial_std: float | None = None
     """Start of a trained gap; by default 1 / sqrt(embed_dim), the size of a unit-norm embedding's entries
     (0.04 at 640 dimensions). Far below the true one, early gradients are so large that AdamW hardly moves after."""
+    initial_mean: Literal["images", "zero"] = "images"
+    """Setting 3: `images` starts at mean(images) - mean(texts), where Eq. 12 leads. Setting 4 starts at zero."""
     noise_std: float | None = None
     temperature: float = 0.1
     reconstruction_weight: float = 1.0
@@ -58,6 +73,16 @@ class TrainingSettings:
     language_model_rate: float = 1.0
     """Learning rate of a trained language model, as a share of `learning_rate`."""
     label_smoothing: float = 0.0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as PyTorch names it."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def sees_unpaired_images(self) -> bool:
+        """Whether the mapping learns from images of any source."""
+        return self.gap == "trained" and self.setting == 3 and self.stage == 1
 
 
 def settings_from(fields: Mapping[str, Any]) -> TrainingSettings:
@@ -81,6 +106,16 @@ class TrainingArrays(NamedTuple):
     """Row of each caption's own image (gap `paired`)."""
     prompted: Sequence[PromptedCaptions] | None = None
     """Stage 2: all captions with their prompts, once for each epoch, read instead of `tokens`."""
+
+
+def in_precision(arrays: TrainingArrays, dtype: torch.dtype) -> TrainingArrays:
+    """Return the arrays with embeddings and modality gap in a precision."""
+    gaussian, images = arrays.gaussian, arrays.images
+    return arrays._replace(
+        texts=arrays.texts.to(dtype),
+        gaussian=gaussian and Gaussian(*(part.to(dtype) for part in gaussian)),
+        images=None if images is None else images.to(dtype),
+    )
 
 
 def num_steps(settings: TrainingSettings, num_captions: int) -> int:
@@ -142,9 +177,14 @@ def check_arrays(settings: TrainingSettings, arrays: TrainingArrays) -> None:
             "none",
             "keep it (Table V, C: not applicable)",
         )
-    if settings.gap == "paired" or (
-        settings.gap == "trained" and settings.setting == 3 and settings.stage == 1
-    ):
+    expect(
+        settings.map_loss != "exact"
+        or (settings.gap, settings.setting) == ("trained", 3),
+        "map_loss 'exact' in setting 3 only, whose differences no parameter changes",
+        f"it in setting {settings.setting} with gap {settings.gap!r}",
+        "use 'moments' or 'nll'",
+    )
+    if settings.gap == "paired" or settings.sees_unpaired_images:
         expect(
             arrays.images is not None and len(arrays.images) > 0,
             "image embeddings",

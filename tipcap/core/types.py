@@ -80,3 +80,8 @@ class Cache(Protocol):
 def device_of(module: torch.nn.Module) -> torch.device:
     """Return the device of a module's parameters."""
     return next(module.parameters()).device
+
+
+def dtype_of(module: torch.nn.Module) -> torch.dtype:
+    """Return the precision of a module's parameters."""
+    return next(module.parameters()).dtype

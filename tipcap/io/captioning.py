@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.decoding import beam_search
-from tipcap.core.types import LanguageModel, TokenBatch, device_of
+from tipcap.core.types import LanguageModel, TokenBatch, device_of, dtype_of
 from tipcap.errors import InputError, reason_of
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
@@ -22,7 +22,7 @@ _IMAGES_PER_BATCH = 128
 def load_captioner(
     model: Path, language_model: Path, device: str
 ) -> tuple[Captioner, CausalLanguageModel]:
-    """Return the trained captioner and its language model.
+    """Return the trained captioner and its language model, in the precision of the training.
 
     Raises:
         InputError: the files are not those of a training.
@@ -33,7 +33,8 @@ def load_captioner(
         inside = {k: v for k, v in tensors.items() if k.startswith(prefix)}
         return {name.removeprefix(prefix): tensor for name, tensor in inside.items()}
 
-    lm = load_language_model(language_model)
+    captioner = Captioner.from_tensors(part("captioner.")).to(device)
+    lm = load_language_model(language_model).to(dtype_of(captioner))
     if tuned := part("language_model."):
         try:
             lm.load_state_dict(tuned)
@@ -41,7 +42,7 @@ def load_captioner(
             raise InputError(
                 f"{model}: expected the weights of {language_model}, found others ({reason_of(error)}); train the model again"
             ) from error
-    return Captioner.from_tensors(part("captioner.")).to(device), lm.to(device)
+    return captioner, lm.to(device)
 
 
 def prompt_room(
@@ -67,7 +68,7 @@ def caption_embeddings(
 
     Prompts of one length are read together: the language model knows no padding.
     """
-    device = device_of(language_model)
+    device, dtype = device_of(language_model), dtype_of(captioner)
     captions = [""] * len(vectors)
     groups = [torch.arange(len(vectors))]
     if prompts is not None:
@@ -76,7 +77,7 @@ def caption_embeddings(
     progress = Progress(label, len(vectors))
     for rows in (part for group in groups for part in group.split(rows_per_batch)):
         with torch.inference_mode():
-            inputs = captioner.prefix(vectors[rows].to(device))
+            inputs = captioner.prefix(vectors[rows].to(device, dtype))
             if prompts is not None:
                 ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
                 inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)

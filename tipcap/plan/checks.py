@@ -35,6 +35,7 @@ def check_training(
         InputError: with what `where` names.
     """
     tuned = spec.language_model_trainable
+    setting = spec.setting if spec.gap == "trained" else None
     source = world.language_models[experiment.language_model].source
     for is_wrong, expected, found in (
         (
@@ -46,6 +47,22 @@ def check_training(
             spec.renormalise and spec.gap in ("none", "paired"),
             "renormalise where something is added to the embeddings",
             f"it with gap {spec.gap!r}",
+        ),
+        (
+            spec.map_loss == "exact" and setting != 3,
+            "map_loss 'exact' in setting 3 only, whose differences no parameter changes",
+            f"it in setting {spec.setting}",
+        ),
+        (
+            spec.initial_mean != "images" and setting != 3,
+            "initial_mean in setting 3 only",
+            f"it in setting {spec.setting}",
+        ),
+        (
+            (spec.stop_gradient != "nothing" or not spec.normalise_reconstruction)
+            and setting != 4,
+            "stop_gradient and normalise_reconstruction in setting 4 only",
+            f"one in setting {spec.setting}",
         ),
         (
             spec.language_model_rate != 1.0 and not tuned,

@@ -19,16 +19,23 @@ class EstimateSpec(Spec):
     """The modality gap of settings 1 and 2. Paper: Sec. III-B, Eq. 6 and 7."""
 
     step: ClassVar[str] = "estimate"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("texts",)
 
     setting: Literal[1, 2]
+    """Where pairs come from: 1 the corpus itself, 2 the web."""
     covariance: Covariance
+    """Of the modality gap."""
     fraction: Fraction | None
     """Setting 1: share of the paired images that is used."""
     num_pairs: Count | None
     """Setting 2: number of web pairs."""
     sample: Seed = 0
-    correction: Literal["full", "mean", "none"] = "full"
+    """Which of several seeded samples of images."""
+    correction: Literal["full", "mean", "none", "shared"] = "full"
+    """Setting 2, Eq. 7: `full` corrects mean and covariance with two independent differences; `shared` takes
+    the web texts of both to be the same, so that Cov(web images) + Cov(corpus texts) remains; `mean` corrects
+    the mean alone; `none` leaves the gap of the web pairs."""
 
 
 def estimate(
@@ -44,10 +51,12 @@ def estimate(
     from tipcap.core.gaussian import (
         correct_web,
         estimate_gaussian,
+        independent_gap,
         log_likelihood,
         pair_at_random,
     )
     from tipcap.core.selection import pair_up, sample_images, split_pairs
+    from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
     from tipcap.io.store import write_tensors
@@ -68,15 +77,17 @@ def estimate(
                 raise InputError(
                     "estimate: expected --corpus in setting 2, found none; name the corpus embeddings"
                 )
-            generator = torch.Generator().manual_seed(spec.sample)
-            shift = pair_at_random(
-                read_embeddings(corpus, width).vectors,
-                used.texts,
-                len(differences),
-                generator=generator,
-            )
-            to_corpus = estimate_gaussian(shift, spec.covariance)
-            gaussian = correct_web(gaussian, to_corpus.gaussian, spec.correction)
+            corpus_texts = read_embeddings(corpus, width).vectors
+            if spec.correction == "shared":
+                shared = independent_gap(used.images, corpus_texts, spec.covariance)
+                gaussian = Gaussian(*(part.to(differences.dtype) for part in shared))
+            else:
+                generator = torch.Generator().manual_seed(spec.sample)
+                shift = pair_at_random(
+                    corpus_texts, used.texts, len(differences), generator=generator
+                )
+                to_corpus = estimate_gaussian(shift, spec.covariance)
+                gaussian = correct_web(gaussian, to_corpus.gaussian, spec.correction)
         write_tensors(draft.folder / GAP, gaussian._asdict())
         draft.counts |= {
             "images": len(chosen),

@@ -15,7 +15,7 @@ from pydantic import Field
 from tipcap.config.reading import check
 from tipcap.errors import InputError
 from tipcap.paths import CURVES, META, WEIGHTS
-from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Weight
+from tipcap.specs import SIZES, Betas, Count, Rate, Seed, Spec, Weight
 from tipcap.step import Request, Step
 from tipcap.steps.nouns import read_nouns
 from tipcap.steps.train import STEP as TRAIN
@@ -43,6 +43,10 @@ class PromptSpec(Spec):
     batch_size: Count = 128
     learning_rate: Rate = 1e-6
     weight_decay: Weight = 0.1
+    betas: Betas = (0.9, 0.999)
+    """Of AdamW."""
+    clip_norm: Rate | None = None
+    """Greatest norm of the gradient; None leaves it."""
     padding_probability: float = Field(0.1, ge=0, le=1)
     rough_beam: Count = 1
     """Beam of the rough captions."""
@@ -183,6 +187,8 @@ def _settings(spec: PromptSpec, before: TrainSpec) -> "TrainingSettings":
         learning_rate=spec.learning_rate,
         warmup_steps=0,
         weight_decay=spec.weight_decay,
+        betas=spec.betas,
+        clip_norm=spec.clip_norm,
         language_model_trainable=False,
     )
 

@@ -6,7 +6,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tipcap.paths import CURVES, WEIGHTS
-from tipcap.specs import SIZES, Count, Covariance, Gap, Rate, Seed, Spec, Weight
+from tipcap.specs import (
+    SIZES,
+    Betas,
+    Count,
+    Covariance,
+    Gap,
+    Precision,
+    Rate,
+    Seed,
+    Spec,
+    Weight,
+)
 from tipcap.step import Request, Step
 
 
@@ -14,7 +25,7 @@ class TrainSpec(Spec):
     """Stage 1: mapping, reverse mapping and prefix projector. Paper: Sec. III and IV-A."""
 
     step: ClassVar[str] = "train"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
     unread: ClassVar[frozenset[str]] = SIZES | {
         "language_model_rate",
@@ -25,31 +36,66 @@ class TrainSpec(Spec):
     """`estimated` (settings 1, 2), `trained` (3, 4), `none` (no mapping), `paired` (true image
     embeddings as input), `fixed` (zero mean and `noise_std`)."""
     setting: Literal[1, 2, 3, 4] | None
+    """Which data the mapping may see; None where it is not learnt from any."""
     covariance: Covariance
+    """Of the modality gap, where it is trained."""
     seed: Seed
-    map_loss: Literal["moments", "nll"] = "moments"
+    """Of weights, order and draws."""
+    map_loss: Literal["moments", "nll", "exact"] = "moments"
+    """How Eq. 12 and 13 are computed: `moments` per component of a batch, `nll` from a batch's likelihood,
+    `exact` (setting 3) in closed form from all images and texts."""
+    initialisation: Literal["data", "plain"] = "data"
+    """`data` fits the drawn weights to a sample of mapped embeddings; `plain` leaves them as drawn."""
     prefix_length: Count = 4
+    """Vectors before the caption. Paper: Table VI."""
     num_layers: int = Field(3, ge=0)
     """Of the prefix projector; 0 leaves a linear map."""
     reverse_mapping: bool = True
+    """Eq. 3; false: Table V (C)."""
     epochs: Count = 10
+    """Passes over the corpus."""
     batch_size: Count = 128
+    """Captions of an update, over all devices together."""
     learning_rate: Rate = 5e-4
+    """The highest of the schedule."""
     warmup_steps: int = Field(1250, ge=0)
+    """Updates until it is reached."""
     weight_decay: Weight = 0.1
-    initial_std: Rate = 0.05
-    """Settings 3 and 4: L starts as this times the identity."""
+    """Of AdamW, on all parameters."""
+    betas: Betas = (0.9, 0.999)
+    """Of AdamW."""
+    clip_norm: Rate | None = None
+    """Greatest norm of the gradient, of the mapping and of all the rest apart; None leaves it."""
+    mapping_rate: Rate = 1.0
+    """Learning rate of a trained mapping, as a share of the captioner's."""
+    precision: Precision = "float32"
+    """Of weights, embeddings, draws and language model, also when the model writes captions."""
+    initial_std: Rate | None = None
+    """Settings 3 and 4: L starts as this times the identity; None: 1 / sqrt(embed_dim)."""
+    initial_mean: Literal["images", "zero"] = "images"
+    """Setting 3: the trained mean starts at mean(images) - mean(texts), or at zero as in setting 4."""
     temperature: Rate = 0.1
+    """Of Eq. 15 and 19."""
     reconstruction_weight: Weight = 1.0
+    """Of Eq. 17 in the sum of losses."""
     map_weight: Weight = 1.0
+    """Of Eq. 12 and 13."""
     distillation_weight: Weight = 1.0
+    """Of Eq. 15."""
+    normalise_reconstruction: bool = True
+    """Setting 4, Eq. 14: unit norm for the reconstruction before it is subtracted."""
+    stop_gradient: Literal["nothing", "difference", "reconstruction"] = "nothing"
+    """Setting 4, Eq. 14: what of the pseudo difference the mapping loss does not train."""
     max_caption_tokens: Count = 40
+    """Longer captions are cut."""
     num_images: Count | None = None
     """Setting 3: number of unpaired images."""
     noise_std: Rate | None = None
     """With a fixed gap: its standard deviation."""
     renormalise: bool = False
+    """Unit norm for mapped embeddings."""
     language_model_trainable: bool = False
+    """Whether the language model is tuned too."""
     language_model_rate: Rate = 1.0
     """Learning rate of a trained language model, as a share of the captioner's."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
