@@ -3,8 +3,9 @@ import io
 
 from PIL import Image
 
-from tipcap.config.tables import Group, Row, Table
-from tipcap.core.claims import Measured
+from tipcap.config.claims import Claim, ClaimCell, Pair
+from tipcap.config.tables import Group, Place, Row, Table
+from tipcap.core.claims import Measured, Noise, judge, name_of
 from tipcap.io.page import Page, page_table, picture_inside, write_page
 
 TABLE = Table(
@@ -69,3 +70,27 @@ def test_small_pictures_keep_their_pixels_and_large_ones_get_smaller():
     kind, large = shown(Image.new("L", (1600, 800)))
     assert kind == "data:image/jpeg"
     assert large.size == (320, 160)
+
+
+def test_each_verdict_is_shown_with_what_could_have_been_seen(tmp_path):
+    cells = [ClaimCell(Place(TABLE, i, TABLE.groups[0]), "cider") for i in (1, 2)]
+    pair = Pair(*cells, None)
+    names = tuple(map(name_of, cells))
+    ours = {name: Measured(50.0 - i, "run", (name[1],)) for i, name in enumerate(names)}
+    page = Page("T", "world", "", "T")
+    for low, quote in ((0.5, "One."), (-0.5, "Two."), (-3.0, None)):
+        claim = Claim(id=f"c{low + 3:.0f}", section="IV", quote=quote, reading="r", relation="above", rows=[["a", "b"]])  # fmt: skip
+        noise = {names: Noise(50.0, 49.0, low, low + 2, 2.9, "own")}
+        page.judgements += judge({claim: [pair]}, ours, noise, is_stand_in=False)
+    write_page(page, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    for style, verdict in (
+        ("holds", "holds"),
+        ("open", "cannot be told"),
+        ("fails", "fails"),
+    ):
+        assert f'<td class="label verdict {style}">{verdict}</td>' in text
+    assert text.count("CIDEr +1.0 (") == 3
+    assert "Could have seen: CIDEr 2.9." in text
+    assert "Two." in text
+    assert "no sentence of the paper says so" in text

@@ -8,7 +8,7 @@ from tipcap.config.tables import load_tables
 from tipcap.core.claims import Noise, judge, name_of
 from tipcap.core.tables import cells
 from tipcap.io.cells import by_name, frame_of
-from tipcap.io.verdicts import FINDING_COLUMNS, summary, write_claims
+from tipcap.io.verdicts import FINDING_COLUMNS, details, summary, write_claims
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -39,8 +39,12 @@ def cells_of_x(tables):
 @pytest.fixture
 def judged(claims, cells_of_x):
     chosen = {c: p for c, p in claims.items() if c.id == "image-source-comparable"}
-    ((pair, _),) = chosen.values()
-    noise = {(name_of(pair.left), name_of(pair.right)): Noise(4.0, 16.0, 0.001)}
+    (pairs,) = chosen.values()
+    intervals = [(80.0, 90.0, -16.0, -4.0), (100.0, 99.0, -2.5, 4.5)]
+    noise = {
+        (name_of(pair.left), name_of(pair.right)): Noise(*numbers, 5.0, "borrowed")
+        for pair, numbers in zip(pairs, intervals, strict=True)
+    }
     return judge(chosen, cells_of_x, noise, is_stand_in=True)
 
 
@@ -53,19 +57,28 @@ def test_the_csv_has_one_line_per_pair(judged, tmp_path):
     assert first["left"] == "X: MS-COCO, CLIP RN50x4"
     assert (first["paper_left"], first["paper_right"]) == ("104.9000", "104.5000")
     assert (first["verdict"], first["margin"]) == ("fails", "-7.3000")
-    assert (first["low"], first["p_value"]) == ("4.0000", "0.0010")
-    assert (second["verdict"], second["low"]) == ("holds", "")
+    assert (first["difference"], first["low"]) == ("-10.0000", "-16.0000")
+    assert (first["detectable"], first["seeds"]) == ("5.0000", "borrowed")
+    assert (second["verdict"], second["high"]) == ("holds", "4.5000")
     assert first["paper_holds"] == second["paper_holds"] == "yes"
 
 
-def test_the_summary_says_what_held_and_what_exceeds_noise(judged):
+def test_the_summary_says_what_decided_and_what_could_have_been_seen(judged):
     (found,) = judged
     line = summary(found)
     assert line["verdict"] == "fails"
-    assert line["pairs"] == "1 of 2"
-    assert line["margin"] == "-7.3"
-    assert line["noise"] == "1 of 1 differ"
+    assert line["pairs"] == "1 holds, 1 fails"
+    assert line["deciding difference"] == "CIDEr -10.0 (-16.0 to -4.0)"
+    assert line["could have seen"] == "5.0"
     assert line["paper's pairs"] == "2 of 2"
+
+
+def test_details_name_the_pair_that_decides_and_where_seeds_come_from(judged):
+    deciding, seen, seeds = details(judged[0])
+    assert "CIDEr 80.0 (X: MS-COCO, CLIP RN50x4) and 90.0" in deciding
+    assert "difference -10.0, -16.0 to -4.0 (seeds: borrowed)" in deciding
+    assert seen == "Could have seen: CIDEr 5.0."
+    assert seeds == "Seeds, by pairs: borrowed 2."
 
 
 def test_the_page_shows_every_sentence_with_its_verdict(claims, tmp_path):
@@ -74,7 +87,7 @@ def test_the_page_shows_every_sentence_with_its_verdict(claims, tmp_path):
     text = path.read_text("utf-8")
     assert "Stand-in numbers." in text
     for claim in claims:
-        assert claim.quote in text
+        assert (claim.quote or "An observation") in text
         assert f"| {claim.id} |" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from tipcap.cli import main
-from tipcap.io.scoring import Scores, write_scores
+from tipcap.config.world import World
+from tipcap.io.scoring import Scores, read_scores, write_scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
 from tipcap.plan.reports import cells_arguments, claim_arguments
@@ -35,32 +36,46 @@ def invented(seed, level):
         for name in ("CIDEr", "ROUGE_L")
     }
     corpus |= dict.fromkeys(("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR"), 0.3)
-    return Scores(corpus, images)
+    counts = (10.0, 10.0, 10.0, 9.0, 8.0, 7.0, 6.0)
+    bleu = [(*counts, *generator.sample(range(1, 5), 3)) for _ in images]
+    return Scores(corpus, images, {"BLEU": bleu, "METEOR": [(1.0,) * 23] * NUM_IMAGES})
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
+def make(tmp_path, monkeypatch):
     """The tiny world with Table X scored: MS-COCO's images are ahead by 100 points, seeds apart."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(CONFIG, "config")
     path = Path("config/tiny.yaml")
     declared = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump(declared | {"tables": ["I", "X"], "seeds": [0, 1]}))
-    plan = load(path)
-    index = {}
-    for cell in plan.cells["X"]:
-        level = 2.0 if cell.experiment == "s3-coco-images" else 1.0
-        for seed, key in enumerate(cell.score_keys):
-            folder = Path(f"results/tiny/score/{key}")
-            folder.mkdir(parents=True)
-            scores = invented(seed, level)
-            write_scores(folder / "scores.json", scores)
-            index[key] = scores.corpus
-    write_json(Path("index.json"), index)
-    for table, scores in (("I", None), ("X", Path("index.json"))):
-        make_table(path, table, Path("results/tiny/tables"), scores, [])
-    main(["step", "cells", *cells_arguments(plan)])
-    return path
+
+    def made(seeds=(0, 1), gain=1.0, **fields):
+        wanted = {"tables": ["I", "X"], "seeds": list(seeds), **fields}
+        path.write_text(yaml.safe_dump(declared | wanted))
+        plan = load(path)
+        for table in plan.wanted:
+            index = {}
+            for cell in plan.cells.get(table, ()):
+                level = 1.0 + gain * (cell.experiment == "s3-coco-images")
+                for seed, key in enumerate(cell.score_keys):
+                    folder = Path(f"results/tiny/score/{key}")
+                    folder.mkdir(parents=True, exist_ok=True)
+                    scores = invented(f"{cell.experiment} {seed}", level)
+                    write_scores(folder / "scores.json", scores)
+                    index[key] = scores.corpus
+            write_json(Path("index.json"), index)
+            scored = table != "I"
+            file = Path("index.json") if scored else None
+            make_table(path, table, Path("results/tiny/tables"), file, [])
+        main(["step", "cells", *cells_arguments(plan)])
+        return path
+
+    return made
+
+
+@pytest.fixture
+def world(make):
+    return make()
 
 
 def rows_of(claim):
@@ -73,34 +88,86 @@ def test_claims_are_judged_from_the_files_the_plan_names(world):
     main(["step", "claims", *claim_arguments(plan)])
     found = rows_of("image-source-comparable")
     assert {row["verdict"] for row in found} == {"fails"}
-    assert {row["left_value"] for row in found} == {
-        f"{float(row['right_value']) + 100:.4f}" for row in found
-    }
+    for row in found:
+        assert float(row["low"]) < float(row["difference"]) < float(row["high"])
+        assert float(row["difference"]) == pytest.approx(100, abs=5)
+        assert 0 < float(row["detectable"]) < 100
+        assert row["seeds"] == "own"
     assert {row["verdict"] for row in rows_of("multivariate-better")} == {"not run"}
     assert {row["verdict"] for row in rows_of("nocaps-ahead")} == {"not comparable"}
 
 
-def test_the_interval_is_of_the_mean_over_seeds_on_the_same_images(world):
-    """Both sides have the same deviations per image, so paired draws leave exactly the difference."""
-    make_claims(world, CELLS, Path("results/tiny"))
-    for row in rows_of("image-source-comparable"):
-        assert float(row["low"]) == pytest.approx(100)
-        assert float(row["high"]) == pytest.approx(100)
-        assert float(row["p_value"]) < 0.05
-
-
-def test_a_metric_that_is_no_mean_over_images_has_no_interval(world):
+def only(claim, **fields):
+    """Leave one claim, with some fields changed."""
     path = Path("config/claims.yaml")
     declared = yaml.safe_load(path.read_text())
-    chosen = [c for c in declared["claims"] if c["id"] == "image-source-comparable"]
-    chosen[0]["metrics"] = ["bleu_4", "rouge_l", "spice"]
-    path.write_text(yaml.safe_dump({"tolerance": 0.03, "claims": chosen}))
+    (chosen,) = [one for one in declared["claims"] if one["id"] == claim]
+    path.write_text(yaml.safe_dump({"tolerance": 0.03, "claims": [chosen | fields]}))
+
+
+def test_every_metric_has_an_interval_that_is_no_mean_over_images_too(world):
+    metrics = ["bleu_4", "meteor", "rouge_l", "spice"]
+    only("image-source-comparable", metrics=metrics)
     make_claims(world, CELLS, Path("results/tiny"))
     found = {row["metric"]: row for row in rows_of("image-source-comparable")}
-    assert found["bleu_4"]["verdict"] == "holds"
-    assert found["bleu_4"]["low"] == ""
-    assert found["rouge_l"]["low"] != ""
-    assert found["spice"]["verdict"] == "not run"
+    assert float(found["bleu_4"]["low"]) < 0 < float(found["bleu_4"]["high"])
+    assert float(found["rouge_l"]["low"]) < float(found["rouge_l"]["high"])
+    assert found["meteor"]["low"] == found["meteor"]["high"] == "0.0000"
+    assert (found["spice"]["verdict"], found["spice"]["low"]) == ("not run", "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "seeds"),
+    [
+        (["TIPCap (S1)", "TIPCap (S2)"], "own"),
+        (["TIPCap (S1)", "DeCap (run)"], "borrowed"),  # of its table
+        (["TIPCap (S1)", "nearest caption (run)"], "own"),  # nothing is trained
+        (["nearest caption (run)", "nearest caption (run)"], "none"),
+        # of Table II, on the same images
+        ([{"table": "X", "row": row, "group": "CLIP RN50x4"} for row in ("MS-COCO", "YFCC15M")], "borrowed"),
+    ],
+)  # fmt: skip
+def test_a_row_with_one_seed_borrows_what_others_show(make, rows, seeds):
+    tables = ["I", "II", "X"]
+    world = make([0], tables=tables, table_seeds={"II": [0, 1, 2]})
+    groups = None if isinstance(rows[0], dict) else ["MS-COCO"]
+    only("image-source-comparable", table="II", groups=groups, rows=[rows])
+    make_claims(world, CELLS, Path("results/tiny"))
+    (found,) = rows_of("image-source-comparable")
+    assert found["seeds"] == seeds
+
+
+def test_without_several_seeds_anywhere_the_interval_says_it_is_of_images_alone(make):
+    make_claims(make([0]), CELLS, Path("results/tiny"))
+    assert {row["seeds"] for row in rows_of("image-source-comparable")} == {"unknown"}
+
+
+def test_prompts_are_compared_within_the_trainings_that_they_start_from(make):
+    """Table IV has prompts' seeds of one training, Table V three trainings: one is in both."""
+    wanted = {"tables": ["I", "II", "IV", "V"], "table_seeds": {"V": [0, 1, 2]}}
+    world = make([0], **wanted)
+    only("prompts-improve", metrics=["cider"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    found = rows_of("prompts-improve")
+    assert len(found) == 8
+    assert {row["seeds"] for row in found} == {"same trainings"}
+    plan = load(world)
+    first = next(c for c in plan.cells["V"] if c.experiment == "s1").score_keys[0]
+    scores = read_scores(Path(f"results/tiny/score/{first}/scores.json"))
+    right = float(found[0]["right_value"])
+    assert right == pytest.approx(100 * scores.corpus["CIDEr"], abs=1e-3)
+
+
+def test_a_quoted_number_is_compared_with_the_interval_of_ours(make, monkeypatch):
+    monkeypatch.setattr(World, "is_stand_in", False)
+    world = make([0, 1], tables=["I", "II"])
+    only("state-of-the-art", metrics=["cider"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    found = {row["right"]: row for row in rows_of("state-of-the-art")}
+    capdec = found["II: CapDec, MS-COCO"]
+    assert capdec["right_value"] == "91.8000"
+    assert float(capdec["low"]) < float(capdec["difference"]) < float(capdec["high"])
+    assert capdec["seeds"] == "own"
 
 
 def test_two_runs_give_equal_bytes(world):

@@ -16,9 +16,11 @@ from tipcap.config.tables import Address, MetricName, Place, Table, find_place
 from tipcap.errors import InputError
 from tipcap.specs import Name
 
-Relation = Literal["above", "ordered", "near", "spread"]
+Relation = Literal["above", "ordered", "near", "not_below", "spread"]
 """`above`: the first row above each other one; `ordered`: each above the next; `near`: each other row
-about equal to the first; `spread`: all about equal to each other."""
+about equal to the first; `not_below`: the first about equal to each other one or above it; `spread`:
+all about equal to each other."""
+_WITH_TOLERANCE = ("near", "not_below", "spread")
 
 
 class _Declared(BaseModel):
@@ -31,8 +33,8 @@ class Claim(_Declared):
     id: Name
     section: str
     """Where the sentence stands."""
-    quote: str
-    """The paper's words, shortened."""
+    quote: str | None = None
+    """The paper's words, shortened; none where its numbers show what no sentence says: an observation."""
     reading: str
     """What is tested, in one line."""
     relation: Relation
@@ -69,6 +71,8 @@ class Pair(NamedTuple):
     right: ClaimCell
     tolerance: float | None
     """None: left must be above right."""
+    may_be_above: bool = False
+    """With a tolerance: whether only a left below right speaks against the claim."""
 
 
 def load_claims(path: Path, tables: Mapping[str, Table]) -> dict[Claim, list[Pair]]:
@@ -102,11 +106,11 @@ def _pairs(
     claim: Claim, tables: Mapping[str, Table], where: str, tolerance: float
 ) -> Iterator[Pair]:
     limit = None
-    if claim.relation in ("near", "spread"):
+    if claim.relation in _WITH_TOLERANCE:
         limit = claim.tolerance or tolerance
     elif claim.tolerance is not None:
         raise InputError(
-            f"{where}: expected no tolerance beside relation {claim.relation!r}, found {claim.tolerance}; remove it or choose near or spread"
+            f"{where}: expected no tolerance beside relation {claim.relation!r}, found {claim.tolerance}; remove it or choose {', '.join(_WITH_TOLERANCE)}"
         )
     for rows in claim.rows:
         for places in _places(claim, rows, tables, where):
@@ -122,7 +126,7 @@ def _pairs(
                     "spread",
                 ):
                     for left, right in _compared(claim.relation, cells):
-                        yield Pair(left, right, limit)
+                        yield Pair(left, right, limit, claim.relation == "not_below")
 
 
 def _places(
@@ -162,7 +166,7 @@ def _compared(
     relation: Relation, cells: Sequence[ClaimCell]
 ) -> Iterator[tuple[ClaimCell, ClaimCell]]:
     match relation:
-        case "above" | "near":
+        case "above" | "near" | "not_below":
             yield from ((cells[0], other) for other in cells[1:])
         case "ordered":
             yield from pairwise(cells)

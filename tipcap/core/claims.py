@@ -1,17 +1,37 @@
-"""From cells to verdicts: which sentences of the paper our numbers support, and by how much.
+"""From cells to verdicts: which sentences of the paper our numbers support, and what they could tell.
 
-Pure. The paper's side of every comparison is judged in the same way as ours, so that a sentence which
-the paper's own table does not support in full shows as such.
+Pure. A pair of cells is judged by the interval of its difference, over images and seeds drawn anew
+(`core/comparison.py`): it holds, or fails, where the whole interval says so. The paper's own numbers
+have no interval; they are judged as they stand, so that a sentence which the paper's own table does not
+support in full shows as such.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from tipcap.config.claims import Claim, ClaimCell, Pair
+from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Source, printed_number
 
-Verdict = Literal["holds", "fails", "not run", "not comparable"]
+Verdict = Literal[
+    "holds", "fails", "cannot be told", "not run", "not comparable", "same runs"
+]
+ORDER: tuple[Verdict, ...] = (
+    "fails",
+    "cannot be told",
+    "not run",
+    "not comparable",
+    "holds",
+    "same runs",
+)
+"""The first of these that one of its pairs has is a claim's verdict."""
+_JUDGED = ("holds", "fails", "cannot be told")
+Seeds = Literal["own", "borrowed", "same trainings", "none", "unknown"]
+"""Where the seeds' part of a difference's variance comes from: the rows' own seeds; for a row with one
+seed, other rows; the differences within trainings that both rows share (of one such training: nothing,
+it cancels); nothing is trained; no row on these images has several seeds, so that images alone are in it."""
 CellName = tuple[str, str, str, str]
 """Table, row, group and metric, as in `cells.csv`."""
 _MARGIN_DIGITS = 6  # far below a printed digit: 0.1 + 0.2 - 0.3 is no margin
@@ -28,16 +48,17 @@ class Measured(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Left minus right when the images are drawn anew, in the paper's unit; 95 % interval."""
+    """What images and seeds drawn anew would make of two cells, in the paper's unit."""
 
+    left: float
+    """The mean of the runs that were compared: of trainings that both cells have where they have some."""
+    right: float
     low: float
+    """95 % interval of left minus right."""
     high: float
-    p_value: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the difference exceeds what another draw of images would change."""
-        return self.low > 0 or self.high < 0
+    detectable: float
+    """The smallest true difference that would be seen four times out of five."""
+    seeds: Seeds
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,17 @@ class Finding:
     noise: Noise | None
     verdict: Verdict
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether both of our numbers stand there and are not those of another pair."""
+        return self.verdict in _JUDGED
+
+    @property
+    def difference(self) -> float | None:
+        """Left minus right."""
+        left, right = self.ours
+        return None if left is None or right is None else left - right
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -65,19 +97,13 @@ class Judgement:
     @property
     def verdict(self) -> Verdict:
         """Holds where every pair does; one pair that fails settles it."""
-        found = {finding.verdict for finding in self.findings}
-        order: tuple[Verdict, ...] = ("fails", "not run", "not comparable", "holds")
-        return next(verdict for verdict in order if verdict in found)
+        counts = self.counts
+        return next(verdict for verdict in ORDER if counts[verdict])
 
     @property
-    def num_held(self) -> int:
-        """How many pairs hold with our numbers."""
-        return sum(finding.verdict == "holds" for finding in self.findings)
-
-    @property
-    def num_judged(self) -> int:
-        """How many pairs both of our numbers stand on."""
-        return sum(finding.verdict in ("holds", "fails") for finding in self.findings)
+    def counts(self) -> Counter[Verdict]:
+        """How many pairs have each verdict."""
+        return Counter(finding.verdict for finding in self.findings)
 
     @property
     def paper_margins(self) -> list[float]:
@@ -86,15 +112,16 @@ class Judgement:
         return [margin for margin in margins if margin is not None]
 
     @property
-    def margins(self) -> list[float]:
-        """The margins of all pairs that were run."""
-        margins = (finding.margin for finding in self.findings)
-        return [margin for margin in margins if margin is not None]
+    def deciding(self) -> Finding | None:
+        """The pair that the verdict hangs on: of those judged the worst, measured by what could be seen."""
+        judged = [finding for finding in self.findings if finding.is_judged]
+        return min(judged, key=_strength, default=None)
 
-    @property
-    def noise(self) -> list[Noise]:
-        """The intervals of all pairs whose scores per image were compared."""
-        return [finding.noise for finding in self.findings if finding.noise is not None]
+
+def _strength(finding: Finding) -> tuple[int, float]:
+    margin, noise = finding.margin or 0.0, finding.noise
+    unit = noise.detectable if noise is not None and noise.detectable else 1.0
+    return ORDER.index(finding.verdict), margin / unit
 
 
 def name_of(cell: ClaimCell) -> CellName:
@@ -112,6 +139,9 @@ def judge(
 ) -> list[Judgement]:
     """Return all claims with their verdicts, in their order.
 
+    Within a claim, cells of the same runs are compared once: a row that means the same experiment as
+    another in this world adds nothing.
+
     Args:
         claims: each with the pairs of cells it compares.
         measured: all cells of the tables that were made.
@@ -120,20 +150,27 @@ def judge(
             from other papers say nothing about ours.
     """
     return [
-        Judgement(
-            claim,
-            tuple(
-                _finding(
-                    pair,
-                    measured,
-                    noise.get((name_of(pair.left), name_of(pair.right))),
-                    is_stand_in,
-                )
-                for pair in pairs
-            ),
-        )
+        Judgement(claim, tuple(_findings(pairs, measured, noise, is_stand_in)))
         for claim, pairs in claims.items()
     ]
+
+
+def _findings(
+    pairs: Sequence[Pair],
+    measured: Mapping[CellName, Measured],
+    noise: Mapping[tuple[CellName, CellName], Noise],
+    is_stand_in: bool,
+) -> Iterator[Finding]:
+    compared = set()
+    for pair in pairs:
+        names = name_of(pair.left), name_of(pair.right)
+        keys = [measured[name].keys if name in measured else () for name in names]
+        is_known = False
+        if all(keys):
+            same = (frozenset(keys), pair.left.metric)
+            is_known = keys[0] == keys[1] or same in compared
+            compared.add(same)
+        yield _finding(pair, measured, noise.get(names), is_stand_in, is_known)
 
 
 def _finding(
@@ -141,28 +178,29 @@ def _finding(
     measured: Mapping[CellName, Measured],
     noise: Noise | None,
     is_stand_in: bool,
+    is_known: bool,
 ) -> Finding:
     sides = (pair.left, pair.right)
     paper = (_printed(pair.left), _printed(pair.right))
     found = [measured.get(name_of(cell)) for cell in sides]
     left, right = (None if cell is None else cell.value for cell in found)
+    if noise is not None:
+        left, right = noise.left, noise.right
     margin: float | None = None
-    verdict: Verdict
+    verdict: Verdict = "not run"
     if is_stand_in and any(_is_quoted(cell) for cell in sides):
         left, right = (
             None if _is_quoted(cell) else value
             for cell, value in zip(sides, (left, right), strict=True)
         )
-        verdict = "not comparable"
-    else:
-        margin = _margin(left, right, pair.tolerance)
-        verdict = "not run"
-        if margin is not None:
-            verdict = "holds" if _holds(margin, pair.tolerance) else "fails"
+        noise, verdict = None, "not comparable"
+    elif left is not None and right is not None:
+        margin = _margin(left, right, pair)
+        verdict = "same runs" if is_known else _verdict(pair, left, right, noise)
     return Finding(
         pair=pair,
         paper=paper,
-        paper_margin=_margin(*paper, pair.tolerance),
+        paper_margin=_margin(*paper, pair),
         ours=(left, right),
         margin=margin,
         noise=noise,
@@ -170,26 +208,48 @@ def _finding(
     )
 
 
+def _verdict(pair: Pair, left: float, right: float, noise: Noise | None) -> Verdict:
+    """Return what the interval of a difference says of a pair.
+
+    What is about equal need not be proved equal: an interval that holds zero is enough, and the
+    smallest difference that would have been seen says what that is worth.
+    """
+    if noise is None:
+        return "cannot be told"
+    sign = _sign(pair)
+    low, high = sorted((sign * noise.low, sign * noise.high))
+    if pair.tolerance is None:
+        return "holds" if low > 0 else "fails" if high < 0 else "cannot be told"
+    reach = pair.tolerance * max(abs(left), abs(right))
+    is_within = low >= -reach and (pair.may_be_above or high <= reach)
+    if is_within or low <= 0 <= high:
+        return "holds"
+    is_beyond = high < -reach or (low > reach and not pair.may_be_above)
+    return "fails" if is_beyond else "cannot be told"
+
+
 def holds_in_the_paper(finding: Finding) -> bool:
     """Return whether the paper's own numbers support a pair."""
     margin = finding.paper_margin
-    return margin is not None and _holds(margin, finding.pair.tolerance)
+    return margin is not None and (
+        margin > 0 if finding.pair.tolerance is None else margin >= 0
+    )
 
 
-def _holds(margin: float, tolerance: float | None) -> bool:
-    return margin > 0 if tolerance is None else margin >= 0
-
-
-def _margin(
-    left: float | None, right: float | None, tolerance: float | None
-) -> float | None:
-    """By how much left is above right, or how far their distance stays below the tolerance."""
+def _margin(left: float | None, right: float | None, pair: Pair) -> float | None:
+    """By how much left is above right, or how far they are from being too far apart."""
     if left is None or right is None:
         return None
-    margin = left - right
-    if tolerance is not None:
-        margin = tolerance * max(abs(left), abs(right)) - abs(left - right)
+    margin = _sign(pair) * (left - right)
+    if pair.tolerance is not None:
+        reach = pair.tolerance * max(abs(left), abs(right))
+        margin = reach + (margin if pair.may_be_above else -abs(margin))
     return round(margin, _MARGIN_DIGITS)
+
+
+def _sign(pair: Pair) -> int:
+    """Above means better: with a metric where less is better the smaller number."""
+    return 1 if METRICS[pair.left.metric].higher_is_better else -1
 
 
 def _printed(cell: ClaimCell) -> float | None:

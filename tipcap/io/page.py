@@ -22,11 +22,11 @@ from tipcap.io.render import (
     format_number,
 )
 from tipcap.io.store import replace_file
-from tipcap.io.verdicts import describe, summary, worst
+from tipcap.io.verdicts import EXPLANATION, details, quotation, summary
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _GALLERY_PIXELS = 320
-_STYLES = {"holds": "holds", "fails": "fails"}
+_STYLES = {"holds": "holds", "fails": "fails", "cannot be told": "open"}
 
 
 @dataclass(frozen=True)
@@ -135,18 +135,18 @@ def write_page(page: Page, out: Path) -> None:
     claims = [
         {
             "line": summary(judgement),
-            "quote": judgement.claim.quote,
+            "quote": quotation(judgement),
             "section": judgement.claim.section,
-            "worst": describe(finding) if (finding := worst(judgement)) else "",
-            "style": _STYLES.get(judgement.verdict, "open"),
+            "details": details(judgement),
+            "style": _STYLES.get(judgement.verdict, "note"),
         }
         for judgement in page.judgements
     ]
     template = environment.get_template("page.html.j2")
     with replace_file(out) as partial:
-        partial.write_text(
-            template.render(vars(page) | {"claims": claims}) + "\n", "utf-8"
-        )
+        explained = [paragraph.replace("`", "") for paragraph in EXPLANATION]
+        shown = vars(page) | {"claims": claims, "claims_explained": explained}
+        partial.write_text(template.render(shown) + "\n", "utf-8")
 
 
 def inside(path: Path) -> str:

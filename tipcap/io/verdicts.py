@@ -1,12 +1,19 @@
 """Verdicts on disk: CSV with one line per pair, and Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from tipcap.config.tables import Place
-from tipcap.core.claims import Finding, Judgement, holds_in_the_paper
+from tipcap.core.claims import (
+    ORDER,
+    Finding,
+    Judgement,
+    Noise,
+    holds_in_the_paper,
+)
 from tipcap.core.metrics import METRICS
 from tipcap.io.cells import csv_text
 from tipcap.io.store import replace_file
@@ -24,19 +31,33 @@ FINDING_COLUMNS = (
     "paper_holds",
     "left_value",
     "right_value",
-    "margin",
+    "difference",
     "low",
     "high",
-    "p_value",
+    "detectable",
+    "seeds",
+    "margin",
     "verdict",
 )
-_EXPLANATION = """\
-Each sentence is tested on pairs of cells; it holds where all its pairs do. The margin is the smallest one: by how much
-the first cell is above the second, or how far their distance stays below what counts as about equal. The paper's own
-numbers are judged in the same way. Noise: how many differences are larger than another draw of test images would make
-them (95 % interval of the paired bootstrap over images leaves out zero); what another seed would change is not in it.
-`not comparable`: the other side is quoted from a paper, whose data are not this world's. Every pair: `claims.csv`.
-"""
+EXPLANATION = (
+    "Each sentence is tested on pairs of cells. A difference stands with the 95 % interval that other test images and "
+    "other seeds would leave it in (of a table of trainings by images; the models that all rows share are taken as "
+    "they are). A pair holds, or fails, where the whole interval says so: above zero where one is said to be above the "
+    "other; within 3 % of the larger score, or around zero, where they are said to be about equal. Else it cannot be "
+    "told. A claim holds where all its pairs do, fails where one does (of forty equal pairs one fails by chance), and "
+    "cannot be told otherwise.",
+    "Could have seen: the smallest true difference that these images and seeds would have shown four times out of five. "
+    "A claim of equality is worth no more than that.",
+    "Seeds: `own`, of the rows themselves; `borrowed`, a row with one seed takes what other rows show (of its table and "
+    "group, else on the same images); `same trainings`, both rows are of the same trainings, which were compared one by "
+    "one; `none`, nothing is trained; `unknown`, no row on these images has several seeds, and the interval is of images "
+    "alone.",
+    "The paper's own numbers, which have no interval, are judged as they stand: its margin is the smallest one by which "
+    "they hold. `not comparable`: the other side is quoted from a paper, whose data are not this world's. `same runs`: "
+    "both cells, or those of another pair, are the same runs here. An observation is what the paper's numbers show and "
+    "no sentence says.",
+)
+"""Paragraphs that say how to read verdicts."""
 
 
 def write_claims(
@@ -72,8 +93,10 @@ def _line(judgement: Judgement, finding: Finding) -> list[str | float | None]:
         finding.paper_margin,
         "" if finding.paper_margin is None else paper_holds,
         *finding.ours,
+        finding.difference,
+        *((None,) * 3 if noise is None else (noise.low, noise.high, noise.detectable)),
+        "" if noise is None else noise.seeds,
         finding.margin,
-        *((None,) * 3 if noise is None else noise),
         finding.verdict,
     ]
 
@@ -86,24 +109,58 @@ def place_name(place: Place) -> str:
 
 def summary(judgement: Judgement) -> dict[str, str]:
     """Return a claim in one line, by column."""
+    deciding = judgement.deciding
+    noise = None if deciding is None else deciding.noise
     return {
         "claim": judgement.claim.id,
         "what is tested": judgement.claim.reading,
         "verdict": judgement.verdict,
-        "pairs": f"{judgement.num_held} of {judgement.num_judged}"
-        if judgement.num_judged
-        else "",
-        "margin": _smallest(judgement.margins),
-        "noise": _beyond(judgement),
+        "pairs": _counted(judgement),
+        "deciding difference": "" if deciding is None else _difference(deciding),
+        "could have seen": "" if noise is None else f"{noise.detectable:.1f}",
         "paper's pairs": _paper_pairs(judgement),
         "paper's margin": _smallest(judgement.paper_margins),
     }
 
 
-def worst(judgement: Judgement) -> Finding | None:
-    """Return the pair of the smallest margin."""
-    run = [finding for finding in judgement.findings if finding.margin is not None]
-    return min(run, key=lambda finding: finding.margin or 0.0, default=None)
+def quotation(judgement: Judgement) -> str:
+    """Return the paper's words, or that there are none."""
+    return judgement.claim.quote or "An observation: no sentence of the paper says so"
+
+
+def details(judgement: Judgement) -> list[str]:
+    """Return sentences on the pair that decides, and on what all pairs could have told."""
+    found = []
+    if (deciding := judgement.deciding) is not None:
+        found.append(f"Deciding: {describe(deciding)}.")
+    judged = [one for one in judgement.findings if one.is_judged]
+    seen: dict[str, list[Noise]] = {}
+    for finding in judged:
+        if finding.noise is not None:
+            title = METRICS[finding.pair.left.metric].title
+            seen.setdefault(title, []).append(finding.noise)
+    if seen:
+        ranges = [f"{title} {_range(noise)}" for title, noise in seen.items()]
+        seeds = Counter(one.seeds for noise in seen.values() for one in noise)
+        origins = [f"{name} {number}" for name, number in sorted(seeds.items())]
+        found.append(f"Could have seen: {', '.join(ranges)}.")
+        found.append(f"Seeds, by pairs: {', '.join(origins)}.")
+    return found
+
+
+def _range(noise: Iterable[Noise]) -> str:
+    texts = [
+        f"{one.detectable:.1f}" for one in sorted(noise, key=lambda n: n.detectable)
+    ]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def _counted(judgement: Judgement) -> str:
+    counts = judgement.counts
+    words = [
+        f"{counts[verdict]} {verdict}" for verdict in ORDER[::-1] if counts[verdict]
+    ]
+    return ", ".join(words)
 
 
 def _smallest(margins: Sequence[float]) -> str:
@@ -116,23 +173,20 @@ def _paper_pairs(judgement: Judgement) -> str:
     return f"{held} of {total}" if total else ""
 
 
-def _beyond(judgement: Judgement) -> str:
-    noise = judgement.noise
-    if not noise:
-        return ""
-    if judgement.claim.relation in ("near", "spread"):
-        different = sum(one.excludes_zero for one in noise)
-        return f"{different} of {len(noise)} differ"
-    above = sum(one.low > 0 for one in noise)
-    below = sum(one.high < 0 for one in noise)
-    return f"{above} above, {below} below, of {len(noise)}"
+def _difference(finding: Finding) -> str:
+    title = METRICS[finding.pair.left.metric].title
+    text = f"{title} {finding.difference:+.1f}"
+    if noise := finding.noise:
+        text += f" ({noise.low:+.1f} to {noise.high:+.1f})"
+    return text
 
 
 def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterator[str]:
     yield from (f"# {title}", "")
     if note:
         yield from (note, "")
-    yield _EXPLANATION
+    for paragraph in EXPLANATION:
+        yield from (paragraph, "")
     columns = list(summary(judgements[0])) if judgements else []
     yield "| " + " | ".join(columns) + " |"
     yield "|" + "---|" * len(columns)
@@ -142,11 +196,13 @@ def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterato
     for judgement in judgements:
         claim = judgement.claim
         yield from ("", f"## {claim.id}: {judgement.verdict}")
-        yield f"> {claim.quote} ({claim.section})"
+        yield f"> {quotation(judgement)} ({claim.section})"
         yield ""
-        yield f"Tested: {claim.reading}."
-        if finding := worst(judgement):
-            yield f"Smallest margin: {describe(finding)}."
+        yield f"Tested: {claim.reading}. Pairs: {_counted(judgement)}."
+        yield from details(judgement)
+        if paper := _paper_pairs(judgement):
+            smallest = _smallest(judgement.paper_margins)
+            yield f"In the paper: {paper} hold, by {smallest} at least."
 
 
 def describe(finding: Finding) -> str:
@@ -159,5 +215,5 @@ def describe(finding: Finding) -> str:
         f"{values[1]} ({place_name(pair.right.place)}), in the paper {printed[0]} and {printed[1]}"
     )
     if noise := finding.noise:
-        text += f"; difference {noise.low:+.1f} to {noise.high:+.1f}, p = {noise.p_value:.2g}"
+        text += f"; difference {finding.difference:+.1f}, {noise.low:+.1f} to {noise.high:+.1f} (seeds: {noise.seeds})"
     return text

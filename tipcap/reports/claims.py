@@ -1,24 +1,30 @@
 """The claims report: what the paper's text says, judged on the tables that were made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tipcap import paths
-from tipcap.config.claims import Pair
-from tipcap.core.claims import CellName, Judgement, Measured, Noise, judge, name_of
+from tipcap.core.claims import (
+    CellName,
+    Judgement,
+    Measured,
+    Noise,
+    Seeds,
+    judge,
+    name_of,
+)
 from tipcap.core.metrics import METRICS
 from tipcap.io.cells import by_name, read_cells
-from tipcap.io.scoring import Scores, read_scores
 from tipcap.io.verdicts import write_claims
 from tipcap.plan import Plan, load
 
 if TYPE_CHECKING:
-    from tipcap.core.bootstrap import CorpusScore
+    import numpy as np
 
-_NUM_SAMPLES = 2000  # hundreds of pairs, and an interval needs no more
-_MEAN_TOLERANCE = 1e-9
-"""Up to this, in double precision, a corpus score is the mean of its images' scores."""
+    from tipcap.core.comparison import Spread
+
+_ImageSet = tuple[str, str, str]
 
 
 def make_claims(world: Path, cells: Path, out: Path) -> None:
@@ -31,75 +37,186 @@ def make_claims(world: Path, cells: Path, out: Path) -> None:
 
 def judged(plan: Plan, measured: Mapping[CellName, Measured]) -> list[Judgement]:
     """Return all claims with their verdicts, from the cells of tables and the scores behind them."""
-    pairs = [pair for found in plan.claims.values() for pair in found]
-    noise = _noise(plan, pairs, measured)
+    source = _Source(plan, measured)
+    noise = {}
+    for pair in (pair for found in plan.claims.values() for pair in found):
+        names = name_of(pair.left), name_of(pair.right)
+        if names not in noise and (found := source.noise(*names)) is not None:
+            noise[names] = found
     return judge(plan.claims, measured, noise, is_stand_in=plan.world.is_stand_in)
 
 
-def _noise(
-    plan: Plan, pairs: Sequence[Pair], measured: Mapping[CellName, Measured]
-) -> dict[tuple[CellName, CellName], Noise]:
-    """Compare, image by image, both sides of every pair that was run on the same images."""
-    from tipcap.core.bootstrap import paired_bootstrap
+class _Row(NamedTuple):
+    """A cell's runs, by the training that they are of; those without one by none."""
 
-    read: dict[str, Scores] = {}
-    sides: dict[tuple[str, ...], dict[str, tuple[CorpusScore, CorpusScore]]] = {}
-    names: dict[str, tuple[CellName, CellName]] = {}
-    for pair in pairs:
-        both = name_of(pair.left), name_of(pair.right)
-        keys = [_run_keys(measured.get(name)) for name in both]
-        sets = {_image_set(plan, key) for run in keys for key in run}
-        if not all(keys) or len(sets) != 1:
-            continue
-        scores = [_corpus_score(plan, run, pair.left.metric, read) for run in keys]
-        if scores[0] is None or scores[1] is None:
-            continue
-        label = str(len(names))
-        names[label] = both
-        sides.setdefault(sets.pop(), {})[label] = (scores[0], scores[1])
-    found = {}
-    for group in sides.values():
-        first = {label: left for label, (left, _) in group.items()}
-        second = {label: right for label, (_, right) in group.items()}
-        drawn = paired_bootstrap(first, second, num_samples=_NUM_SAMPLES)
-        for label, difference in drawn.items():
-            scale = METRICS[names[label][0][3]].scale  # type: ignore[index]
-            low, high = scale * difference.low, scale * difference.high
-            found[names[label]] = Noise(low, high, difference.p_value)
-    return found
+    images: _ImageSet
+    values: dict[str, float]
+    parts: "dict[str, np.ndarray]"
+    """Per training one number per image, the mean over its runs."""
+
+    def only(self, trainings: Iterable[str]) -> "_Row":
+        """Return what is of some trainings."""
+        return _Row(
+            self.images,
+            {name: self.values[name] for name in trainings},
+            {name: self.parts[name] for name in trainings},
+        )
+
+    @property
+    def value(self) -> float:
+        """The mean over trainings."""
+        return sum(self.values.values()) / len(self.values)
+
+    @property
+    def table(self) -> "np.ndarray":
+        """[training, image]."""
+        import numpy as np
+
+        return np.stack(list(self.parts.values()))
 
 
-def _run_keys(cell: Measured | None) -> tuple[str, ...]:
-    return cell.keys if cell is not None and cell.source == "run" else ()
+class _Source:
+    """Scores of single images behind the cells of tables; each file is read once."""
+
+    def __init__(self, plan: Plan, measured: Mapping[CellName, Measured]) -> None:
+        self._plan, self._measured = plan, measured
+        self._files: dict[str, tuple[dict[str, float], dict[str, np.ndarray]]] = {}
+        self._spreads: dict[tuple[str, ...], list[Spread]] | None = None
+
+    def noise(self, left: CellName, right: CellName) -> Noise | None:
+        """Return what images and seeds would make of two cells; None where one is not there, or neither ours.
+
+        A quoted number is taken as it stands: nothing of ours varies in it.
+        """
+        from tipcap.core.comparison import compare
+
+        rows = {name: row for name in (left, right) if (row := self._row(name))}
+        first, second = rows.get(left), rows.get(right)
+        seeds: Seeds
+        if first and second and first.images == second.images:
+            shared = [n for n in first.values if n and n in second.values]
+            if shared:
+                first, second = first.only(shared), second.only(shared)
+            differences = first.table.mean(axis=0) - second.table.mean(axis=0)
+            images = [differences]
+            if shared:
+                spreads = self._own(first.table - second.table)
+                seeds = "same trainings"
+            else:
+                spreads, seeds = self._drawn(rows)
+        elif rows:
+            images = [row.table.mean(axis=0) for row in rows.values()]
+            spreads, seeds = self._drawn(rows)
+        values = [
+            self._quoted(name) if row is None else row.value
+            for name, row in ((left, first), (right, second))
+        ]
+        if not rows or values[0] is None or values[1] is None:
+            return None
+        found = compare(values[0] - values[1], images, spreads)
+        return Noise(values[0], values[1], *found, seeds)
+
+    def _quoted(self, name: CellName) -> float | None:
+        cell = self._measured.get(name)
+        if cell is None or cell.source != "quoted" or self._plan.world.is_stand_in:
+            return None
+        return cell.value
+
+    def _drawn(self, rows: Mapping[CellName, _Row]) -> "tuple[list[Spread], Seeds]":
+        """Return what the seeds of rows add to a difference, and where that comes from."""
+        found: list[Spread] = []
+        origins: set[Seeds] = set()
+        for name, row in rows.items():
+            if "" in row.values:
+                origins.add("none")
+            elif own := self._own(row.table):
+                origins.add("own")
+                found += own
+            elif (other := self._borrowed(name, row.images)) is not None:
+                origins.add("borrowed")
+                found.append(other)
+            else:
+                origins.add("unknown")
+        order: tuple[Seeds, ...] = ("unknown", "borrowed", "own", "none")
+        return found, next(origin for origin in order if origin in origins)
+
+    @staticmethod
+    def _own(table: "np.ndarray") -> "list[Spread]":
+        from tipcap.core.comparison import seed_spread
+
+        if len(table) < 2:
+            return []
+        return [seed_spread(table).of_mean(len(table))]
+
+    def _borrowed(self, name: CellName, images: _ImageSet) -> "Spread | None":
+        """Return the seeds' variance of other rows: of the same table and group, else on the same images."""
+        from tipcap.core.comparison import pooled
+
+        if self._spreads is None:
+            self._spreads = self._all_spreads()
+        table, _, group, metric = name
+        near = self._spreads.get((table, group, metric), [])
+        return pooled(near or self._spreads.get((*images, metric), []))
+
+    def _all_spreads(self) -> "dict[tuple[str, ...], list[Spread]]":
+        from tipcap.core.comparison import seed_spread
+
+        found: dict[tuple[str, ...], dict[tuple[str, ...], Spread]] = {}
+        for name, cell in self._measured.items():
+            row = self._row(name) if len(cell.keys) > 1 else None
+            if row is None or len(row.values) < 2:
+                continue
+            table, _, group, metric = name
+            for place in ((table, group, metric), (*row.images, metric)):
+                # one row may stand in several tables
+                found.setdefault(place, {})[cell.keys] = seed_spread(row.table)
+        return {place: list(rows.values()) for place, rows in found.items()}
+
+    def _row(self, name: CellName) -> _Row | None:
+        import numpy as np
+
+        cell = self._measured.get(name)
+        if cell is None or cell.source != "run" or cell.value is None:
+            return None
+        metric = METRICS[name[3]]  # type: ignore[index]
+        values: dict[str, list[float]] = {}
+        parts: dict[str, list[np.ndarray]] = {}
+        for key in cell.keys:
+            corpus, images = self._scores(key)
+            if len(images[metric.score_name]) < 2:
+                return None
+            training = _training(self._plan, key)
+            values.setdefault(training, []).append(corpus[metric.score_name])
+            parts.setdefault(training, []).append(images[metric.score_name])
+        scale = metric.scale
+        return _Row(
+            _image_set(self._plan, cell.keys[0]),
+            {name: scale * sum(found) / len(found) for name, found in values.items()},
+            {name: scale * np.mean(found, axis=0) for name, found in parts.items()},
+        )
+
+    def _scores(self, key: str) -> "tuple[dict[str, float], dict[str, np.ndarray]]":
+        from tipcap.core.comparison import image_parts
+        from tipcap.io.scoring import read_scores, resampled
+
+        if key not in self._files:
+            path = paths.artefact(self._plan.name, "score", key, paths.SCORES)
+            scores = read_scores(Path(path))
+            parts = {name: image_parts(one) for name, one in resampled(scores).items()}
+            self._files[key] = scores.corpus, parts
+        return self._files[key]
 
 
-def _image_set(plan: Plan, key: str) -> tuple[str, ...]:
+def _training(plan: Plan, key: str) -> str:
+    """Return the key of the training behind a run; empty where nothing is trained."""
+    behind = (plan.steps[other] for other in plan.ancestors(key))
+    return next((step.key for step in behind if step.spec.step == "train"), "")
+
+
+def _image_set(plan: Plan, key: str) -> _ImageSet:
     """Return what decides which images a run is scored on."""
     step = plan.step("score", key)
     captions = plan.steps[step.parents["captions"]]
     domain = str(step.spec.model_dump().get("domain"))
     split = str(captions.spec.model_dump().get("split"))
     return step.parents["references"], split, domain
-
-
-def _corpus_score(
-    plan: Plan, keys: Sequence[str], metric: str, read: dict[str, Scores]
-) -> "CorpusScore | None":
-    """Return the mean over runs of a metric; None where the corpus score is no mean over images."""
-    from tipcap.core.bootstrap import mean_of
-
-    name = METRICS[metric].score_name  # type: ignore[index]
-    columns = []
-    for key in keys:
-        if key not in read:
-            read[key] = read_scores(
-                Path(paths.artefact(plan.name, "score", key, paths.SCORES))
-            )
-        scores = read[key]
-        column = [scores.images[image][name] for image in sorted(scores.images)]
-        if len(column) < 2:
-            return None
-        if abs(sum(column) / len(column) - scores.corpus[name]) > _MEAN_TOLERANCE:
-            return None
-        columns.append(column)
-    return mean_of([sum(values) / len(values) for values in zip(*columns, strict=True)])

@@ -21,6 +21,7 @@ class ScoreSpec(Spec):
     """Scores of one run's captions, over the whole split or one domain of it."""
 
     step: ClassVar[str] = "score"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("captions",)
 
     metrics: tuple[MetricName, ...]
