@@ -16,6 +16,11 @@ One line per table, row, group and metric, in the order of the tables; a table's
 | difference | value minus paper, for runs |
 | source | `run`, `quoted` or `n/a` |
 | key | keys of the scores the value is the mean of, joined by a blank |
+| values | their values, one per key and in the same order, joined by a blank |
+| digits | how many digits after the point the table prints |
+
+Cells that were written before there were `values` and `digits` are read too: without values, and as printed
+with one digit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +30,7 @@ from typing import Any
 import pandas as pd
 
 from tipcap.core.claims import CellName, Measured
-from tipcap.core.tables import Cell
+from tipcap.core.tables import VALUE_DIGITS, Cell
 from tipcap.errors import InputError
 from tipcap.io.store import replace_file
 
@@ -42,11 +47,13 @@ COLUMNS = {
     "difference": "float64",
     "source": "str",
     "key": "str",
+    "values": "str",
+    "digits": "int64",
 }
 """Column -> its type."""
 _NUMBERS = [name for name, kind in COLUMNS.items() if kind == "float64"]
-_DIGITS = 4
-"""Enough for differences, few enough to be the same on every machine."""
+_SINCE = ("values", "digits")
+"""Columns that older files lack."""
 
 
 def frame_of(cells: Sequence[Cell]) -> Cells:
@@ -61,7 +68,7 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def _rounded(value: Any) -> str:
-    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}"
+    return f"{round(value, VALUE_DIGITS) + 0.0:.{VALUE_DIGITS}f}"
 
 
 def join_cells(tables: Iterable[Path], out_dir: Path) -> list[Path]:
@@ -105,6 +112,8 @@ def read_cells(path: Path) -> Cells:
         raise InputError(
             f"{path}: expected cells, found something else ({error}); make the table again"
         ) from error
+    if list(frame.columns) == [name for name in COLUMNS if name not in _SINCE]:
+        frame = frame.assign(values="", digits=1).astype(COLUMNS)
     if list(frame.columns) != list(COLUMNS):
         raise InputError(
             f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(map(str, frame.columns))}; make the table again"
