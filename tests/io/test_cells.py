@@ -51,13 +51,14 @@ def test_labels_that_look_like_missing_numbers_stay_text(files):
     assert set(frame["group"]) == {"N/A"}
     assert list(frame["key"]) == ["k0", "k0 k1", "", ""]
     assert list(frame["values"]) == ["29.9996", "80.0000 90.0000", "", ""]
+    assert list(frame["vary"]) == ["train.seed", "train.seed", "", ""]
     assert set(frame["digits"]) == {1}
     assert frame["value"].isna().tolist() == [False, False, True, False]
 
 
 def test_files_from_before_there_were_single_values_are_read(files, tmp_path):
     old = tmp_path / "old.csv"
-    older = [name for name in COLUMNS if name not in ("values", "digits")]
+    older = [name for name in COLUMNS if name not in ("values", "vary", "digits")]
     old.write_text(csv_text(read_cells(files[0])[older]))
     frame = read_cells(old)
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == COLUMNS

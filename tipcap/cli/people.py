@@ -106,6 +106,32 @@ def doctor(
     return int(any(finding.state == "missing" for finding in findings))
 
 
+def compare(
+    results: Annotated[
+        Path, typer.Argument(help="A folder of tables, or a file of cells.")
+    ],
+    reference: Annotated[Path, typer.Argument(help="What it is compared with.")],
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write every cell here.")
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show equal cells too.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 1 where a cell differs.")
+    ] = False,
+) -> int:
+    """Compare two computations of the tables cell by cell: same, within what seeds change, or different."""
+    from tipcap.commands.compare import Comparison
+
+    comparison = Comparison(results, reference)
+    for line in comparison.lines(show_all):
+        typer.echo(line)
+    if csv_file is not None:
+        comparison.write(csv_file)
+    return int(strict and comparison.differs)
+
+
 def sheet(out: Annotated[Path, typer.Option()], seed: int = 0) -> None:
     """Draw a sheet of the mini world's pictures with their captions, as PNG."""
     from tipcap.io.store import replace_file

@@ -24,6 +24,8 @@ from tipcap.errors import InputError, unknown_name
 MetricName = Literal[
     "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider", "nll", "spice"
 ]
+TRAIN_SEED = "train.seed"
+"""The field that several runs of a cell differ in, unless a table or row says otherwise."""
 Printed = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(±\d*\.\d+)?$")]
 """A number as the paper prints it, with its standard deviation where there is one."""
 PrintedByGroup = dict[str, tuple[Printed | None, ...]]
@@ -132,7 +134,7 @@ class Table(_Declared):
     """Kind `examples`: which captions are drawn."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Each cell becomes the mean over these, with its standard deviation; default: the world's."""
-    vary: str = "train.seed"
+    vary: str = TRAIN_SEED
     """The field that `seeds` are values of."""
 
     def metrics_of(self, group: Group) -> tuple[MetricName, ...]:
@@ -266,10 +268,11 @@ def load_tables(folder: Path) -> dict[str, Table]:
         raise InputError(
             f"{folder}: expected table_*.yaml files, found none; check the folder's name"
         )
-    return {name: tables[name] for name in sorted(tables, key=_rank)}
+    return {name: tables[name] for name in sorted(tables, key=paper_order)}
 
 
-def _rank(name: str) -> tuple[int, str]:
+def paper_order(name: str) -> tuple[int, str]:
+    """Return what sorts tables by: the paper's first and in its order, then others by name."""
     known = name in _PAPER_ORDER
     return (_PAPER_ORDER.index(name) if known else len(_PAPER_ORDER), name)
 

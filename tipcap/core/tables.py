@@ -40,6 +40,7 @@ class Cell:
     source: Source
     key: str
     values: str
+    vary: str
     digits: int
     row_index: int
     paper_std: float | None = None
@@ -126,6 +127,7 @@ def _cell(
         source=source,
         key=key,
         values=values,
+        vary=table.vary_of(row) if source == "run" else "",
         digits=digits_of(table, metric),
         row_index=index,
         paper_std=paper_std,
