@@ -25,6 +25,7 @@ app = typer.Typer(
 for command in (
     people.score,
     people.plan,
+    people.trace,
     people.compare,
     people.doctor,
     people.sheet,
