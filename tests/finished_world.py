@@ -129,14 +129,15 @@ def corpus_scores(plan, name):
 
 def write_table(plan, name):
     table, index = plan.tables[name], corpus_scores(plan, name)
-    metrics = {group.label: table.metrics_of(group) for group in table.groups}
+    groups = {group.label: group for group in table.groups}
     found = {
         (cell.row_index, cell.group, metric): [
             (key, index[key][METRICS[metric].score_name]) for key in cell.score_keys
         ]
         for cell in plan.cells[name]
-        for metric in metrics[cell.group]
+        for metric in table.metrics_of(groups[cell.group])
         if metric not in plan.world.absent
+        and table.inapplicable(cell.row_index, groups[cell.group], metric) is None
     }
     examples = {example.corpus: ["A text."] for example in table.examples}
     absent = dict(plan.world.absent)

@@ -21,4 +21,10 @@ def test_columns_are_those_of_the_paper():
 
 
 def test_higher_is_better_for_every_metric_of_the_paper():
-    assert all(metric.higher_is_better for metric in METRICS.values())
+    lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
+    assert lower == {"nll"}
+
+
+def test_a_loss_is_shown_in_nats_with_digits_of_its_own():
+    loss = METRICS["nll"]
+    assert (loss.scale, loss.digits, loss.of_captions) == (1.0, 3, False)

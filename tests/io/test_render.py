@@ -84,7 +84,7 @@ def test_the_long_form_has_one_line_per_cell_and_exactly_its_columns(tables, tmp
     _, long_form, _ = render(tables["V"], tmp_path)
     header, *lines = rows_of(long_form)
     assert ",".join(header) == (
-        "table,row,group,metric,value,std,paper,difference,source,key"
+        "table,row,group,metric,value,std,paper,difference,source,key,values,vary,digits"
     )
     assert len(lines) == 12 * 2 * 6
     by_place = {

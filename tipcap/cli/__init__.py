@@ -22,7 +22,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (people.score, people.plan, people.doctor, people.sheet, people.version):
+for command in (
+    people.score,
+    people.plan,
+    people.trace,
+    people.compare,
+    people.doctor,
+    people.sheet,
+    people.version,
+):
     app.command()(command)
 app.add_typer(steps, name="step")
 

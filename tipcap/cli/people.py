@@ -8,7 +8,20 @@ import typer
 from tipcap import __version__
 from tipcap.errors import InputError
 
-World = Annotated[Path, typer.Option(help="The world's file.")]
+
+def _world_file(given: str | Path) -> Path:
+    """Return the file of a world, which may also be given as the name of one in `config/`."""
+    file = Path(given)
+    is_name = len(file.parts) == 1 and not file.suffix and not file.exists()
+    return Path("config", f"{file}.yaml") if is_name else file
+
+
+World = Annotated[
+    Path,
+    typer.Option(
+        help="The world's file, or its name.", parser=_world_file, metavar="PATH"
+    ),
+]
 
 
 def score(
@@ -104,6 +117,47 @@ def doctor(
         findings.append(finding)
         typer.echo(line_of(finding))
     return int(any(finding.state == "missing" for finding in findings))
+
+
+def trace(
+    table: Annotated[str, typer.Argument(help="Its name: II, sanity.")],
+    row: Annotated[str, typer.Argument(help="Any part of its name that is its own.")],
+    group: Annotated[str, typer.Argument(help="Of columns, likewise.")],
+    metric: Annotated[str, typer.Argument(help="cider, nll, ...")],
+    world: World = Path("config/mini.yaml"),
+) -> None:
+    """Show where a number comes from: runs, steps, parameters, times, files, and the command for it."""
+    from tipcap.commands.trace import trace as lines_of
+    from tipcap.plan import load
+
+    for line in lines_of(load(world), table, row, group, metric):
+        typer.echo(line)
+
+
+def compare(
+    results: Annotated[
+        Path, typer.Argument(help="A folder of tables, or a file of cells.")
+    ],
+    reference: Annotated[Path, typer.Argument(help="What it is compared with.")],
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write every cell here.")
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show equal cells too.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 1 where a cell differs.")
+    ] = False,
+) -> int:
+    """Compare two computations of the tables cell by cell: same, within what seeds change, or different."""
+    from tipcap.commands.compare import Comparison
+
+    comparison = Comparison(results, reference)
+    for line in comparison.lines(show_all):
+        typer.echo(line)
+    if csv_file is not None:
+        comparison.write(csv_file)
+    return int(strict and comparison.differs)
 
 
 def sheet(out: Annotated[Path, typer.Option()], seed: int = 0) -> None:

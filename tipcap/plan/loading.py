@@ -12,6 +12,7 @@ from tipcap.config.world import World, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.chains import Chains
 from tipcap.plan.graph import Plan
+from tipcap.plan.likelihoods import with_likelihood
 from tipcap.steps import STEPS
 
 
@@ -30,6 +31,11 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     experiments = load_experiments(path.parent / "experiments.yaml")
     declared = load_tables(path.parent / "tables")
     _check_use(experiments, declared)
+    if "nll" in world.metrics:
+        declared = {
+            name: with_likelihood(table, experiments)
+            for name, table in declared.items()
+        }
     numbered = [name for name in declared if re.fullmatch("[IVX]+", name)]
     wanted = numbered if world.tables == "all" else list(world.tables)
     if not wanted:

@@ -40,7 +40,10 @@ def make_table(
     groups = {group.label: group for group in table.groups}
     for cell in plan.cells_of(name):
         for metric in table.metrics_of(groups[cell.group]):
-            if metric in plan.world.absent:
+            group = groups[cell.group]
+            if metric in plan.world.absent or table.inapplicable(
+                cell.row_index, group, metric
+            ):
                 continue
             found[cell.row_index, cell.group, metric] = [
                 (key, _score(scored, key, METRICS[metric].score_name, index))

@@ -84,7 +84,8 @@ def generate(
         embeddings = read_embeddings(images)
         vectors = embeddings.vectors
         if spec.projection == "memory":
-            vectors = _project(spec, vectors.to(device), texts, draft)
+            memory = (spec.memory_size, spec.memory_temperature, spec.memory_seed)
+            vectors = project(vectors.to(device), texts, *memory, draft)
         captioner, lm = load_captioner(model, language_model, device)
         tokenizer = load_tokenizer(language_model)
         owners = embeddings.image_id.tolist()
@@ -151,22 +152,32 @@ def _simulated_words(
     }
 
 
-def _project(
-    spec: GenerateSpec, images: "Tensor", texts: Path | None, draft: "Draft"
+def project(
+    images: "Tensor",
+    texts: Path | None,
+    size: int | None,
+    temperature: float,
+    seed: int,
+    draft: "Draft",
 ) -> "Tensor":
+    """Return image embeddings as averages of the corpus's text embeddings, or of a seeded sample of them.
+
+    Raises:
+        InputError: no `texts`, or of another width.
+    """
     from tipcap.core.memory import project_onto_memory, sample_memory
     from tipcap.io.embeddings import read_embeddings
 
     if texts is None:
         raise InputError(
-            "generate: expected --texts for projection 'memory', found none; name the corpus's embeddings"
+            "texts: expected --texts for projection 'memory', found none; name the corpus's embeddings"
         )
     memory = read_embeddings(texts, images.shape[1]).vectors
-    rows = sample_memory(len(memory), spec.memory_size, spec.memory_seed)
+    rows = sample_memory(len(memory), size, seed)
     if len(rows) < len(memory):
         memory = memory[rows]
     draft.counts["memory"] = len(memory)
-    return project_onto_memory(images, memory, spec.memory_temperature)
+    return project_onto_memory(images, memory, temperature)
 
 
 STEP = Step(

@@ -40,6 +40,8 @@ class ScoredRun(BaseModel):
     parents: dict[str, str]
     captions: Path
     references: Path
+    likelihood: Path | None = None
+    """What the likelihood step made of the same captioner and split, where the metrics have `nll`."""
 
 
 def score(
@@ -54,7 +56,7 @@ def score(
     """Publish `OUT/KEY/scores.json` of every run that has none, and the index of all corpus scores.
 
     Beside the scores of all domains of a dataset with domains (NoCaps) lies `submission.json`, the
-    captions as its official server takes them.
+    captions as its official server takes them. `nll` is not computed here: it is gathered from the run's likelihood.
 
     Args:
         runs: the fields of a `ScoredRun` each.
@@ -73,7 +75,7 @@ def score(
     from tipcap.io.progress import Progress
     from tipcap.io.record import artefact
     from tipcap.io.result_files import captions_of
-    from tipcap.io.scoring import score_runs, write_scores
+    from tipcap.io.scoring import score_runs, with_likelihood, write_scores
     from tipcap.io.spice import spice_tools
     from tipcap.io.store import read_json, replace_file, write_json
 
@@ -98,11 +100,13 @@ def score(
     found: dict[str, Scores] = {}
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
-        names = [METRICS[name].score_name for name in metrics]
+        names = [METRICS[m].score_name for m in metrics if METRICS[m].of_captions]
         found |= score_runs(group, names, progress, spice=tools, kept=reference_sets)
         progress.close()
     for run in waiting:
         key = run.key
+        if "nll" in run.spec.metrics:
+            found[key] = with_likelihood(found[key], run.likelihood, run.key)
         given = run.spec.model_dump(mode="json", exclude_unset=True)
         with artefact(Request("score", key, run.parents, given, out / key)) as draft:
             write_scores(draft.folder / SCORES, found[key])

@@ -1,8 +1,8 @@
 """Captions of the evaluated pictures, and their scores.
 
 reads: train/KEY/ or prompt/KEY/, embeddings, prepare/KEY/annotations.json, the wheel with SPICE's jars
-gives: generate/KEY/ and retrieve/KEY/ with captions.json, spice/KEY/*.jar, scores/TABLE.json (and score/KEY/
-       and parses/KEY/, which the command keeps)
+gives: generate/KEY/ and retrieve/KEY/ with captions.json, likelihood/KEY/likelihood.json, spice/KEY/*.jar,
+       scores/TABLE.json (and score/KEY/ and parses/KEY/, which the command keeps)
 """
 
 
@@ -57,6 +57,34 @@ rule retrieve:
         "retrieve {wildcards.key}"
     shell:
         "tipcap step retrieve {params.arguments:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule likelihood:
+    """Compute the loss of a split's true captions, given its pictures, under a trained captioner (GPU)."""
+    input:
+        unpack(inputs_of("likelihood")),
+    output:
+        likelihood=artefact(plan.name, "likelihood", "{key}", "likelihood.json"),
+        meta=artefact(plan.name, "likelihood", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/likelihood/{{key}}.log",
+    group:
+        group_of("likelihood")
+    conda:
+        "../../environment.yml"
+    threads: threads(plan, "likelihood")
+    resources:
+        gpu=NUM_GPUS,
+        runtime=growing(60),
+        mem_mb=growing(16000),
+        device=DEVICE,
+    params:
+        arguments=arguments_of("likelihood"),
+    message:
+        "likelihood {wildcards.key}"
+    shell:
+        "tipcap step likelihood {params.arguments:q}"
+        " --threads {threads} --device {resources.device:q} > {log:q} 2>&1"
 
 
 rule spice:

@@ -1,0 +1,228 @@
+"""`tipcap trace`: where one number comes from, down to the raw files, and the command that computes it again.
+
+Reads the plan and what lies in results, so it also says what is not there yet.
+"""
+
+import json
+import shlex
+import statistics
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tipcap import paths
+from tipcap.commands.overview import is_done, target_of
+from tipcap.config.tables import Group, MetricName, Table
+from tipcap.core.metrics import METRICS
+from tipcap.core.tables import digits_of, printed_number
+from tipcap.errors import InputError, unknown_name
+from tipcap.io.render import format_number
+from tipcap.io.scoring import read_scores
+from tipcap.io.store import read_json
+from tipcap.plan import Plan
+from tipcap.steps import STEPS
+
+_WIDTH = 110
+_INDENT = "  "
+_OWN = frozenset(
+    {
+        "estimate",
+        "train",
+        "nouns",
+        "prompt",
+        "generate",
+        "retrieve",
+        "likelihood",
+        "score",
+    }
+)
+"""Steps after the embeddings."""
+
+
+def trace(plan: Plan, name: str, row: str, group: str, metric: str) -> Iterator[str]:
+    """Yield what is known of a cell: its value, the paper's, its runs, their steps and how to compute it again.
+
+    Args:
+        plan: of the world.
+        name: of the table.
+        row: any part of the row's name that no other row has.
+        group: likewise, of a group of columns.
+        metric: its name, title or column as printed.
+
+    Raises:
+        InputError: no such cell, or several; says which there are.
+    """
+    if name not in plan.tables:
+        raise unknown_name("table", name, plan.tables, f"world {plan.name!r}")
+    table = plan.tables[name]
+    lines = {
+        line: index
+        for index, line in enumerate(table.names)
+        if not table.rows[index].is_section
+    }
+    index = lines[meant(row, list(lines), "row", f"table {name}")]
+    groups = {one.label: one for one in table.groups}
+    of = groups[meant(group, list(groups), "group", f"table {name}")]
+    shown = {
+        text.casefold(): one
+        for one in table.metrics_of(of)
+        for text in (METRICS[one].column, METRICS[one].title, one)
+    }
+    if metric.casefold() not in shown:
+        where = f"table {name}, group {of.label!r}"
+        raise unknown_name("metric", metric, table.metrics_of(of), where)
+    yield from _cell(plan, table, index, of, shown[metric.casefold()])
+
+
+def meant(wanted: str, names: Sequence[str], kind: str, where: str) -> str:
+    """Return the one name that is wanted, or that alone holds what is wanted; upper and lower case are alike.
+
+    Raises:
+        InputError: none or several.
+    """
+    asked = wanted.casefold()
+    found = [name for name in names if name.casefold() == asked]
+    found = found or [name for name in names if asked in name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(map(repr, found))
+        raise InputError(
+            f"{where}: expected a part of one {kind}'s name, found {wanted!r}, which fits {len(found)}: {listed}; say more of it"
+        )
+    raise unknown_name(kind, wanted, names, where)
+
+
+def _cell(
+    plan: Plan, table: Table, index: int, group: Group, metric: MetricName
+) -> Iterator[str]:
+    row, title = table.names[index], METRICS[metric].title
+    yield f"table {table.id}, row {row!r}, group {group.label!r}: {title}"
+    printed = table.printed(index, group, metric)
+    if table.rows[index].quoted is not None:
+        yield f"value: {printed or 'a dash'}, quoted from {table.rows[index].reference}: nothing is run for it"
+        return
+    absent = plan.world.absent.get(metric)
+    if reason := table.inapplicable(index, group, metric) or absent:
+        yield f"value: none: {reason}"
+        yield f"paper: {printed or 'a dash'}"
+        return
+    (keys,) = (
+        cell.score_keys
+        for cell in plan.cells[table.id]
+        if (cell.row_index, cell.group) == (index, group.label)
+    )
+    digits = digits_of(table, metric)
+    values = {key: _value(plan, key, metric) for key in keys}
+    known = [value for value in values.values() if value is not None]
+    if known:
+        std = statistics.stdev(known) if len(known) > 1 else None
+        mean = statistics.fmean(known)
+        yield f"value: {format_number(mean, std, digits)} ({len(known)} of {len(keys)} runs)"
+    else:
+        yield f"value: not computed yet ({len(keys)} runs)"
+    paper, _ = printed_number(printed)
+    yield f"paper: {printed or 'a dash'}"
+    if known and paper is not None:
+        yield f"difference: {mean - paper:+.{digits}f}"
+    labels = _labels(plan, table, index, keys)
+    for key, label in zip(keys, labels, strict=True):
+        value = values[key]
+        text = "not computed yet" if value is None else f"{value:.{digits}f}"
+        yield f"{_INDENT}{label}: {text}"
+    seen: set[str] = set()
+    folder = paths.folder(plan.name, "STEP", "KEY")
+    for key, label in zip(keys, labels, strict=True):
+        yield ""
+        yield f"steps of {label}, each above what it reads; files lie in {folder}:"
+        yield from _tree(plan, key, "", "", seen)
+    yield ""
+    yield from _commands(plan, table.id, row, keys)
+
+
+def _value(plan: Plan, key: str, metric: MetricName) -> float | None:
+    file = Path(paths.artefact(plan.name, "score", key, paths.SCORES))
+    if not file.exists():
+        return None
+    score = read_scores(file).corpus.get(METRICS[metric].score_name)
+    return None if score is None else METRICS[metric].scale * score
+
+
+def _labels(plan: Plan, table: Table, index: int, keys: Sequence[str]) -> Sequence[str]:
+    """Return what each run differs in; runs that do not depend on it are one."""
+    row = table.rows[index]
+    of_world = plan.world.table_seeds.get(table.id, plan.world.seeds)
+    seeds = table.seeds_of(row) or of_world
+    if len(seeds) != len(keys):
+        return [f"run {number}" for number in range(1, len(keys) + 1)]
+    return [f"{table.vary_of(row)} {seed}" for seed in seeds]
+
+
+def _tree(
+    plan: Plan, key: str, role: str, indent: str, seen: set[str]
+) -> Iterator[str]:
+    """Yield a step, then what it reads, one level further in; what was shown before is only named."""
+    step = plan.steps[key]
+    head = f"{indent}{role and f'{role}: '}{step.spec.step} {key}"
+    if key in seen:
+        yield f"{head} (above)"
+        return
+    seen.add(key)
+    yield head
+    inside = f"{indent}{_INDENT * 2}"
+    given = step.spec.model_dump(mode="json", exclude_none=True)
+    for line in textwrap.wrap(
+        ", ".join(f"{name}={_short(value)}" for name, value in given.items()),
+        max(_WIDTH - len(inside), 40),
+    ):
+        yield inside + line
+    yield inside + _state(plan, key)
+    files = [Path(plan.main_file(key)).name, *STEPS[step.spec.step].further_files]
+    yield f"{inside}files: {', '.join(files)}"
+    if not plan.is_shipped(key):
+        for name, parent in step.parents.items():
+            yield from _tree(plan, parent, name, indent + _INDENT, seen)
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _state(plan: Plan, key: str) -> str:
+    if plan.is_shipped(key):
+        return "ships with the repository"
+    if not is_done(plan, key):
+        return "not there yet"
+    step = plan.steps[key].spec.step
+    if not STEPS[step].has_record:
+        return "there"
+    record = read_json(Path(paths.artefact(plan.name, step, key, paths.META)))
+    try:
+        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record["started"]))
+        commit = (record["git"] or "no commit")[:9]
+        torch = record["versions"].get("torch", "none")
+        return f"done {started} UTC in {record['seconds']:.1f} s ({record['cpu_seconds']:.1f} s of CPU) on {record['host']}, {record['device']}, torch {torch}, tipcap {record['tipcap']} {commit}"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{paths.artefact(plan.name, step, key, paths.META)}: expected the record of a step, found something else ({type(error).__name__}: {error}); remove its folder and run again"
+        ) from error
+
+
+def _commands(plan: Plan, table: str, row: str, keys: Sequence[str]) -> Iterator[str]:
+    target = target_of(plan, table, row)
+    run = f"snakemake --configfile {shlex.quote(plan.world_file)} --cores 2"
+    yield "computed by:"
+    if Path(plan.world_file) == Path("config", f"{plan.name}.yaml"):
+        yield f"{_INDENT}make row WORLD={plan.name} TABLE={table} ROW={shlex.quote(row)}"
+    yield f"{_INDENT}{run} -- {shlex.quote(target)}"
+    folders = [paths.folder(plan.name, "score", key) for key in keys]
+    if any(Path(folder).exists() for folder in folders):
+        steps = dict.fromkeys(
+            plan.steps[k].spec.step for key in keys for k in plan.ancestors(key)
+        )
+        anew = [step for step in steps if step in _OWN]
+        yield "again, where it is there already, from the embeddings on (scores are kept else):"
+        yield f"{_INDENT}rm -r {shlex.join(folders)}"
+        yield f"{_INDENT}{run} --forcerun {' '.join(anew)} -- {shlex.quote(target)}"
