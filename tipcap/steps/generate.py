@@ -20,9 +20,13 @@ class GenerateSpec(Spec):
     """Captions of all pictures of a split, by beam search."""
 
     step: ClassVar[str] = "generate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
-    unread: ClassVar[frozenset[str]] = SIZES | {"memory_size", "memory_temperature"}
+    unread: ClassVar[frozenset[str]] = SIZES | {
+        "memory_size",
+        "memory_temperature",
+        "padding",
+    }
 
     split: Split
     beam: Count = 5
@@ -37,6 +41,11 @@ class GenerateSpec(Spec):
     memory_seed: Seed = 0
     max_prompt_words: Count = 2
     """Simulated prompts name one word up to this many."""
+    prompt_pool: Literal["caption", "weighted", "uniform"] = "caption"
+    """Simulated prompts name words of one caption of the image, of all weighted by how many name them, or
+    of all alike. Paper: Sec. IV-C1, "extracted from corresponding ground truth caption"."""
+    padding: Literal["labels", "bare"] = "bare"
+    """What stands before a caption without a prompt: as stage 2 was trained; `bare` without it."""
 
 
 def generate(
@@ -58,7 +67,7 @@ def generate(
     Where prompts are simulated, from `rough`, `nouns` and `rough_nouns`, each entry also has the words of its
     prompt. `texts` are the corpus's text embeddings, which a projection onto the memory needs.
     """
-    from tipcap.core.prompts import prompt_text
+    from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
     from tipcap.io.captioning import (
         caption_embeddings,
         load_captioner,
@@ -88,15 +97,15 @@ def generate(
         captioner, lm = load_captioner(model, language_model, device)
         tokenizer = load_tokenizer(language_model)
         owners = embeddings.image_id.tolist()
-        prompts, words = None, None
+        room = prompt_room(captioner, lm, spec.max_tokens)
+        before, words = [""] * len(owners), None
         if rough is not None and nouns is not None and rough_nouns is not None:
             said = captions_of(rough, images, owners)
             words = _simulated_words(spec, dataset, nouns, rough_nouns, said, owners)
-            prompts, too_long = encode_prompts(
-                tokenizer,
-                [prompt_text(said[owner], words[owner]) for owner in owners],
-                prompt_room(captioner, lm, spec.max_tokens),
-            )
+            before = [prompt_text(said[owner], words[owner]) for owner in owners]
+        prompts, too_long = encode_prompts(tokenizer, before, room)
+        padding, _ = encode_prompts(tokenizer, [PADDING[spec.padding]], room)
+        if words is not None:
             draft.counts["prompts"] = int((prompts.length > 0).sum())
             draft.counts["prompts_too_long"] = too_long
         written = caption_embeddings(
@@ -106,7 +115,7 @@ def generate(
             vectors,
             spec.beam,
             spec.max_tokens,
-            prompts,
+            pad_prompts(prompts, padding),
         )
         draft.device = device
         captions = dict(zip(owners, written, strict=True))
@@ -143,6 +152,7 @@ def _simulated_words(
             records[owner].captions,
             rough[owner],
             words,
+            spec.prompt_pool,
             spec.max_prompt_words,
             spec.prompt_seed,
             owner,
