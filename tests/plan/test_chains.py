@@ -124,6 +124,20 @@ def test_readings_of_prompts_are_fields_of_rows(science):
     assert {step.spec.padding for step in plain} == {"bare"}
 
 
+def test_captions_end_as_the_captioner_was_trained(science):
+    science(
+        "experiments.yaml",
+        "  s3: {setting: 3}",
+        "  s3: {setting: 3, train: {end: full_stop}, generate: {length_exponent: 0}}",
+    )
+    plan = load(science.folder / "paper.yaml")
+    for name, expected in (("s3", ("full_stop", 0.0)), ("s1", ("eos", 1.0))):
+        specs = [
+            plan.steps[plan.steps[k].parents["captions"]].spec for k in runs(plan, name)
+        ]
+        assert {(spec.end, spec.length_exponent) for spec in specs} == {expected}
+
+
 def test_words_are_found_once_per_corpus_and_once_per_model(paper):
     found = [paper.steps[key] for key in keys_of(paper, "nouns")]
     of_datasets = [one.spec.split for one in found if "dataset" in one.parents]

@@ -11,7 +11,7 @@ from test_train import folder, trained  # noqa: F401
 from tipcap.core.captioner import prefix_loss
 from tipcap.core.prompts import PADDING, prompt_text, prompted_captions
 from tipcap.errors import InputError
-from tipcap.io import captioning
+from tipcap.io import captioning, tokens
 from tipcap.io.captioning import caption_embeddings, load_captioner
 from tipcap.io.embeddings import corpus_captions, read_embeddings
 from tipcap.io.store import read_tensors, write_json, write_tensors
@@ -180,6 +180,26 @@ def test_a_plain_caption_after_stage_2_stands_behind_the_labels(
         assert set(prompts.ids[:, : row.length].flatten().tolist()) == set(
             row.ids[0, : row.length].tolist()
         )
+
+
+def test_stage_2_ends_captions_as_stage_1_did(folder, tmp_path, monkeypatch):  # noqa: F811
+    trained(folder, tmp_path / "train", max_caption_tokens=12, end="full_stop")
+    words_of(tmp_path / "nouns", "train", folder / "annotations.json")
+    ends = []
+
+    def say(*arguments, **named):
+        ends.append(named["end"])
+        return caption_embeddings(*arguments, **named)
+
+    def encode(*arguments):
+        ends.extend(arguments[3:])
+        return encode_captions(*arguments)
+
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    monkeypatch.setattr(tokens, "encode_captions", encode)
+    prompted(folder, tmp_path, tmp_path / "out")
+    # captions alone and behind a prompt, and the rough ones of two epochs
+    assert ends.count("full_stop") == 4
 
 
 def test_a_sample_of_the_corpus_is_as_large_as_asked(folder, base, tmp_path):  # noqa: F811

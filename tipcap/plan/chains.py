@@ -33,7 +33,7 @@ _BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
     "estimate": (EstimateSpec, ("setting", "covariance")),
     "train": (TrainSpec, ("setting", "covariance")),
     "prompt": (PromptSpec, ()),
-    "generate": (GenerateSpec, ("padding",)),
+    "generate": (GenerateSpec, ("padding", "end")),
 }
 """Per block: the spec whose fields it gives, and those that stand outside of it."""
 _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words", "prompt_pool")
@@ -163,6 +163,9 @@ class Chains:
             parents["texts"] = self._texts(experiment.corpus, experiment, where)
             return self.plan.add(RetrieveSpec(method="nearest", split=split), parents)
         model = self._train(experiment, chosen, where)
+        trained = self.plan.steps[model].spec
+        assert isinstance(trained, TrainSpec)
+        wanted = wanted.model_copy(update={"end": trained.end})
         prompting = None
         if experiment.prompt is not None:
             prompting = self._spec(PromptSpec, "prompt", experiment, where)

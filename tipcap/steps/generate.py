@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import CAPTIONS
-from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Split
+from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Split, Weight
 from tipcap.step import Request, Step
 from tipcap.steps.nouns import read_nouns
 
@@ -26,11 +26,16 @@ class GenerateSpec(Spec):
         "memory_size",
         "memory_temperature",
         "padding",
+        "end",
     }
 
     split: Split
     beam: Count = 5
     max_tokens: Count = 40
+    length_exponent: Weight = 1.0
+    """Hypotheses rank by log-probability over this power of their number of tokens: 1 is the mean, 0 the sum."""
+    end: Literal["eos", "full_stop"] = "eos"
+    """What ends a caption: as the captioner was trained."""
     prompts: Literal["none", "simulated"] = "none"
     prompt_seed: Seed = 0
     projection: Literal["none", "memory"] = "none"
@@ -116,6 +121,8 @@ def generate(
             spec.beam,
             spec.max_tokens,
             pad_prompts(prompts, padding),
+            end=spec.end,
+            length_exponent=spec.length_exponent,
         )
         draft.device = device
         captions = dict(zip(owners, written, strict=True))

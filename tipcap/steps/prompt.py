@@ -98,9 +98,9 @@ def train_with_prompts(
         )
         captions = corpus_captions(corpus, text_embeddings)
         max_tokens = before.max_caption_tokens
-        alone, truncated = encode_captions(tokenizer, captions, max_tokens)
+        alone, truncated = encode_captions(tokenizer, captions, max_tokens, before.end)
         spaced = [f" {caption}" for caption in captions]
-        after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens)
+        after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens, before.end)
         settings = _settings(spec, before)
         arrays = TrainingArrays(text_embeddings.vectors, alone)
         if before.gap == "estimated":
@@ -131,6 +131,7 @@ def train_with_prompts(
                 max_tokens,
                 rows_per_batch=_CAPTIONS_PER_BATCH,
                 label=f"rough captions {epoch + 1}/{spec.epochs}",
+                end=before.end,
             )
             return shared_texts(ranks, said, len(mapped))
 

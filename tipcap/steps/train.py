@@ -44,6 +44,8 @@ class TrainSpec(Spec):
     map_weight: Weight = 1.0
     distillation_weight: Weight = 1.0
     max_caption_tokens: Count = 40
+    end: Literal["eos", "full_stop"] = "eos"
+    """What ends a caption, here and wherever the captioner writes: the end-of-text token, or its full stop."""
     num_images: Count | None = None
     """Setting 3: number of unpaired images."""
     noise_std: Rate | None = None
@@ -90,6 +92,7 @@ def train_captioner(
             load_tokenizer(language_model),
             corpus_captions(corpus, text_embeddings),
             spec.max_caption_tokens,
+            spec.end,
         )
         arrays = TrainingArrays(text_embeddings.vectors, tokens)
         if gap is not None:
