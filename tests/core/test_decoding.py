@@ -77,7 +77,7 @@ def log_probabilities(model, prefix, ids):
     return every[range(len(ids)), ids]
 
 
-def slow_beam_search(model, prefix, beam_size, max_tokens):
+def slow_beam_search(model, prefix, beam_size, max_tokens, exponent):
     """ClipCap's search with Python lists: one image, one hypothesis at a time, no cache."""
     hypotheses = [((), 0.0)]
     for _ in range(max_tokens):
@@ -90,7 +90,7 @@ def slow_beam_search(model, prefix, beam_size, max_tokens):
             logits = model.step(torch.cat([prefix[None], embedded], 1), None)[0]
             for token, value in enumerate(logits[0].log_softmax(0).tolist()):
                 candidates.append(((*ids, token), total + value))
-        candidates.sort(key=lambda pair: -pair[1] / len(pair[0]))
+        candidates.sort(key=lambda pair: -pair[1] / len(pair[0]) ** exponent)
         hypotheses = candidates[:beam_size]
     ids, total = hypotheses[0]
     return list(ids), total / len(ids)
@@ -102,14 +102,22 @@ def captions_of(decoded):
 
 
 seeds = st.integers(0, 10_000)
+exponents = st.sampled_from([0.0, 0.6, 1.0])
 
 
-@given(seed=seeds, vocab=st.integers(2, 4), max_tokens=st.integers(1, 4))
+@given(
+    seed=seeds,
+    vocab=st.integers(2, 4),
+    max_tokens=st.integers(1, 4),
+    exponent=exponents,
+)
 @settings(max_examples=40, deadline=None)
-def test_wide_beam_finds_the_best_of_all_captions(seed, vocab, max_tokens):
+def test_wide_beam_finds_the_best_of_all_captions(seed, vocab, max_tokens, exponent):
     model, prefix = ToyModel(vocab, seed), prefix_of(2, seed)
-    decoded = beam_search(model, prefix, vocab**max_tokens, max_tokens, END_OF_TEXT)
-    for image, score in enumerate(decoded.score.tolist()):
+    width = vocab**max_tokens
+    decoded = beam_search(model, prefix, width, max_tokens, END_OF_TEXT, exponent)
+    found = zip(decoded.score.tolist(), decoded.length.tolist(), strict=True)
+    for image, (score, count) in enumerate(found):
         every = [
             ids
             for length in range(1, max_tokens + 1)
@@ -117,8 +125,12 @@ def test_wide_beam_finds_the_best_of_all_captions(seed, vocab, max_tokens):
             if END_OF_TEXT not in ids[:-1]
             and (ids[-1] == END_OF_TEXT or length == max_tokens)
         ]
-        means = [log_probabilities(model, prefix[image], ids).mean() for ids in every]
-        assert score == pytest.approx(float(max(means)), abs=ROUNDING)
+        ranks = [
+            log_probabilities(model, prefix[image], ids).sum() / len(ids) ** exponent
+            for ids in every
+        ]
+        found = score * count ** (1 - exponent)
+        assert found == pytest.approx(float(max(ranks)), abs=ROUNDING)
 
 
 @given(
@@ -126,15 +138,17 @@ def test_wide_beam_finds_the_best_of_all_captions(seed, vocab, max_tokens):
     vocab=st.integers(2, 12),
     beam_size=st.integers(1, 6),
     max_tokens=st.integers(1, 7),
+    exponent=exponents,
 )
 @settings(max_examples=60, deadline=None)
 def test_search_equals_a_slow_one_over_single_hypotheses(
-    seed, vocab, beam_size, max_tokens
+    seed, vocab, beam_size, max_tokens, exponent
 ):
     model, prefix = ToyModel(vocab, seed), prefix_of(3, seed)
-    decoded = beam_search(model, prefix, beam_size, max_tokens, END_OF_TEXT)
+    options = (beam_size, max_tokens)
+    decoded = beam_search(model, prefix, *options, END_OF_TEXT, exponent)
     for image, caption in enumerate(captions_of(decoded)):
-        expected, score = slow_beam_search(model, prefix[image], beam_size, max_tokens)
+        expected, score = slow_beam_search(model, prefix[image], *options, exponent)
         assert caption == expected
         assert decoded.score[image].item() == pytest.approx(score, abs=ROUNDING)
 
@@ -207,6 +221,8 @@ def test_finished_caption_loses_to_a_growing_one_that_becomes_better():
     assert captions_of(greedy(Certain(3), prefix_of(1), 6, END_OF_TEXT)) == [[1]]
     decoded = beam_search(Certain(3), prefix_of(1), 2, 6, END_OF_TEXT)
     assert captions_of(decoded) == [[0] * 6]
+    by_sum = beam_search(Certain(3), prefix_of(1), 2, 6, END_OF_TEXT, 0.0)
+    assert captions_of(by_sum) == [[1]]
 
 
 def test_language_model_reads_nothing_for_finished_captions():

@@ -22,13 +22,34 @@ def test_nouns_are_lemmas_in_lower_case_without_stop_words():
         ],
         "A pizza that is sitting on top of a plate.": ["pizza", "plate"],
         "Teddy bears and dolls laying down on a bench.": [
-            "teddy",
-            "bear",
+            "teddy bear",
             "doll",
             "bench",
         ],
+        "A group of young people playing a game with cell phones.": [
+            "group",
+            "people",
+            "game",
+            "cell phone",
+        ],
     }
     assert extract_nouns(captions, "nouns") == captions
+
+
+def test_compounds_fall_apart_where_asked_and_a_stop_word_ends_one():
+    caption = "Cell phones, keys on the kitchen counter top."
+    together = {caption: ["cell phone", "key", "kitchen counter"]}
+    apart = {caption: ["cell", "phone", "key", "kitchen", "counter"]}
+    assert extract_nouns([caption], "nouns") == together
+    assert extract_nouns([caption], "nouns", compounds=False) == apart
+
+
+def test_the_papers_second_example_lacks_the_tray_and_the_drinks():
+    """Fig. 3, which names the first of them."""
+    rough = "A table topped with different types of food."
+    truth = "A food tray filled with different types of food and drinks."
+    nouns = extract_nouns([rough, truth], "nouns")
+    assert missing_words(nouns[truth], nouns[rough]) == ["tray", "drink"]
 
 
 def test_chunks_keep_what_stands_before_the_noun_but_no_determiner():

@@ -2,12 +2,21 @@ import json
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from tipcap.errors import InputError
 from tipcap.io.encoder import END_OF_TEXT
 from tipcap.io.libraries import transformers_module
 from tipcap.io.pretraining import train_tokenizer
-from tipcap.io.tokens import decode, encode_captions, encode_prompts, load_tokenizer
+from tipcap.io.tokens import (
+    CaptionTokenizer,
+    decode,
+    encode_captions,
+    encode_prompts,
+    end_token,
+    load_tokenizer,
+)
 
 SENTENCES = ["a red cup stands on a table", "two boats near a house", "a naïve café"]
 
@@ -43,6 +52,26 @@ def test_every_caption_that_fits_ends_with_end_of_text(tokenizer):
         expected = tokenizer.backend.encode(caption).ids
         assert ids[:length].tolist() == [*expected, 0]
         assert (ids[length:] == 0).all()
+
+
+def test_a_full_stop_ends_a_caption_instead_and_stands_there_once(tokenizer):
+    captions = ["a cup.", "a cup", "a cup. \n", "a cup. on it", ""]
+    tokens, _ = encode_captions(tokenizer, captions, 200, "full_stop")
+    ended = ["a cup.", "a cup.", "a cup.", "a cup. on it.", "."]
+    assert decode(tokenizer, *tokens) == ended
+    last = tokens.ids[range(len(captions)), tokens.length - 1]
+    assert set(last.tolist()) == {end_token(tokenizer, "full_stop")}
+    assert not (tokens.ids == tokenizer.end_of_text).any()
+
+
+def test_a_tokeniser_without_a_full_stop_is_refused(tmp_path):
+    whole = Tokenizer(
+        WordLevel({"<|endoftext|>": 0, "a.": 1}, unk_token="<|endoftext|>")
+    )
+    lacking = CaptionTokenizer(whole, 0)
+    assert end_token(lacking, "eos") == 0
+    with pytest.raises(InputError, match="token of its own for a full stop"):
+        encode_captions(lacking, ["a."], 9, "full_stop")
 
 
 def test_captions_that_do_not_fit_are_cut_and_counted(tokenizer):

@@ -93,6 +93,51 @@ def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
     assert rough.parents["model"] == generated[0].parents["model"]
 
 
+def test_readings_of_prompts_are_fields_of_rows(science):
+    """They reach every step that they concern, and no other."""
+    science(
+        "experiments.yaml",
+        "  s1-prompt: {prompt: {prompts: nouns, seed: 0}, generate: {prompts: simulated}}",
+        "  s1-prompt: {prompt: {prompts: nouns, seed: 0, compounds: false, words: all, padding: bare}, "
+        "generate: {prompts: simulated, prompt_pool: uniform}}",
+    )
+    plan = load(science.folder / "paper.yaml")
+    for name, expected in (
+        ("s1-prompt", ("bare", "uniform", False, "all")),
+        ("s2-prompt", ("labels", "caption", True, "subset")),
+    ):
+        (key, *_) = runs(plan, name)
+        after = plan.steps[plan.steps[key].parents["captions"]]
+        rough = plan.steps[after.parents["rough"]]
+        stage_2 = plan.steps[after.parents["model"]]
+        words = [
+            plan.steps[after.parents["nouns"]],
+            plan.steps[after.parents["rough_nouns"]],
+            plan.steps[stage_2.parents["nouns"]],
+        ]
+        assert rough.spec.padding == after.spec.padding
+        (compounds,) = {step.spec.compounds for step in words}
+        found = (after.spec.padding, after.spec.prompt_pool, compounds)
+        assert (*found, stage_2.spec.words) == expected
+        assert rough.spec.prompt_pool == "caption"  # one plain caption for all pools
+    plain = [plan.steps[plan.steps[k].parents["captions"]] for k in runs(plan, "s1")]
+    assert {step.spec.padding for step in plain} == {"bare"}
+
+
+def test_captions_end_as_the_captioner_was_trained(science):
+    science(
+        "experiments.yaml",
+        "  s3: {setting: 3}",
+        "  s3: {setting: 3, train: {end: full_stop}, generate: {length_exponent: 0}}",
+    )
+    plan = load(science.folder / "paper.yaml")
+    for name, expected in (("s3", ("full_stop", 0.0)), ("s1", ("eos", 1.0))):
+        specs = [
+            plan.steps[plan.steps[k].parents["captions"]].spec for k in runs(plan, name)
+        ]
+        assert {(spec.end, spec.length_exponent) for spec in specs} == {expected}
+
+
 def test_words_are_found_once_per_corpus_and_once_per_model(paper):
     found = [paper.steps[key] for key in keys_of(paper, "nouns")]
     of_datasets = [one.spec.split for one in found if "dataset" in one.parents]

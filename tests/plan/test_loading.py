@@ -109,6 +109,18 @@ from tipcap.plan import load
         ),
         (
             "experiments.yaml",
+            "  s1-prompt: {prompt: {prompts: nouns, ",
+            "  s1-prompt: {prompt: {prompts: chunks, compounds: false, ",
+            "expected `compounds: false` with `prompts: nouns` only",
+        ),
+        (
+            "experiments.yaml",
+            "generate: {prompts: simulated}}\n",
+            "generate: {prompts: simulated, padding: bare}}\n",
+            "generate: unknown field 'padding'",
+        ),
+        (
+            "experiments.yaml",
             "{generate: {method: nearest}}",
             "{generate: {method: nearest, projection: memory}}",
             "expected projection 'memory' with a captioner, found method 'nearest'",

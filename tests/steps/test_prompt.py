@@ -9,9 +9,9 @@ from language_models import FAMILIES, write_language_model
 from test_train import folder, trained  # noqa: F401
 
 from tipcap.core.captioner import prefix_loss
-from tipcap.core.prompts import prompt_text
+from tipcap.core.prompts import PADDING, prompt_text, prompted_captions
 from tipcap.errors import InputError
-from tipcap.io import captioning
+from tipcap.io import captioning, tokens
 from tipcap.io.captioning import caption_embeddings, load_captioner
 from tipcap.io.embeddings import corpus_captions, read_embeddings
 from tipcap.io.store import read_tensors, write_json, write_tensors
@@ -125,20 +125,81 @@ def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
     assert undisturbed == resumed
 
 
-def loss_of(model, folder, prompts=None):  # noqa: F811
+def loss_of(model, folder, padding):  # noqa: F811
     captioner, lm = load_captioner(model, folder / "lm", "cpu")
+    tokenizer = load_tokenizer(folder / "lm")
     texts = read_embeddings(folder / "texts.safetensors")
     captions = corpus_captions(folder / "annotations.json", texts)
-    tokens, _ = encode_captions(load_tokenizer(folder / "lm"), captions, 12)
+    prompts, _ = encode_prompts(tokenizer, [PADDING[padding]] * len(captions), 99)
+    alone, _ = encode_captions(tokenizer, captions, 12)
+    spaced, _ = encode_captions(tokenizer, [f" {text}" for text in captions], 12)
+    tokens, lengths = prompted_captions(prompts, alone, spaced)
     with torch.no_grad():
-        return prefix_loss(captioner.prefix(texts.vectors), tokens, lm).item()
+        prefix = captioner.prefix(texts.vectors)
+        return prefix_loss(prefix, tokens, lm, lengths).item()
 
 
-def test_captions_without_a_prompt_are_as_likely_as_before(folder, base, tmp_path):  # noqa: F811
-    prompted(folder, base, tmp_path / "out", epochs=8)
-    before = loss_of(base / "train/model.safetensors", folder)
-    after = loss_of(tmp_path / "out/model.safetensors", folder)
-    assert after <= before
+@pytest.mark.parametrize("padding", ["labels", "bare"])
+def test_stage_2_learns_captions_without_a_prompt_behind_its_padding(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    padding,
+):
+    fields = {"padding": padding, "padding_probability": 1.0}
+    fields |= {"epochs": 20, "learning_rate": 1e-2}
+    prompted(folder, base, tmp_path / "out", **fields)
+    models = (base / "train/model.safetensors", tmp_path / "out/model.safetensors")
+    gain = {}
+    for kind in PADDING:
+        before, after = (loss_of(model, folder, kind) for model in models)
+        gain[kind] = before - after
+    assert gain[padding] == max(gain.values())
+
+
+def test_a_plain_caption_after_stage_2_stands_behind_the_labels(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+):
+    given = []
+
+    def say(*arguments, **named):
+        given.append(arguments[6])
+        return caption_embeddings(*arguments, **named)
+
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    model = base / "train/model.safetensors"
+    for padding in PADDING:
+        generated(folder, model, tmp_path / padding, padding=padding)
+    tokenizer = load_tokenizer(folder / "lm")
+    expected = [encode_prompts(tokenizer, [text], 99)[0] for text in PADDING.values()]
+    for prompts, row in zip(given, expected, strict=True):
+        assert set(prompts.length.tolist()) == set(row.length.tolist())
+        assert set(prompts.ids[:, : row.length].flatten().tolist()) == set(
+            row.ids[0, : row.length].tolist()
+        )
+
+
+def test_stage_2_ends_captions_as_stage_1_did(folder, tmp_path, monkeypatch):  # noqa: F811
+    trained(folder, tmp_path / "train", max_caption_tokens=12, end="full_stop")
+    words_of(tmp_path / "nouns", "train", folder / "annotations.json")
+    ends = []
+
+    def say(*arguments, **named):
+        ends.append(named["end"])
+        return caption_embeddings(*arguments, **named)
+
+    def encode(*arguments):
+        ends.extend(arguments[3:])
+        return encode_captions(*arguments)
+
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    monkeypatch.setattr(tokens, "encode_captions", encode)
+    prompted(folder, tmp_path, tmp_path / "out")
+    # captions alone and behind a prompt, and the rough ones of two epochs
+    assert ends.count("full_stop") == 4
 
 
 def test_a_sample_of_the_corpus_is_as_large_as_asked(folder, base, tmp_path):  # noqa: F811
@@ -212,7 +273,7 @@ def test_simulated_prompts_name_words_of_the_image_that_its_rough_caption_lacks(
     assert {word for run in runs for row in run for word in row["words"]} <= {
         "ball",
         "box",
-        "number",
+        "ball number",
     }
     counts = json.loads((tmp_path / "out0/meta.json").read_text())["counts"]
     assert counts["prompts"] == sum(bool(row["words"]) for row in runs[0])

@@ -126,6 +126,19 @@ def test_a_tuned_language_model_is_saved_and_captions_are_written_by_it(
     assert is_own(other.items()) != {True}
 
 
+def test_captions_may_end_with_their_full_stop_as_the_neighbours_do(folder, tmp_path):
+    images = folder / "images.safetensors"
+    fields = {"gap": "paired", "images": images, "end": "full_stop", **LEARNT}
+    trained(folder, tmp_path / "out", **fields)
+    model = tmp_path / "out/model.safetensors"
+    found = generated(folder, model, tmp_path / "o", images, end="full_stop")
+    assert {text[-1] for text in found.values()} == {"."}
+    assert is_own((i, text[:-1]) for i, text in found.items()) == {True}
+    # the end-of-text token was never learned
+    longer = generated(folder, model, tmp_path / "eos", images)
+    assert all(len(longer[i]) > len(text) for i, text in found.items())
+
+
 def test_a_context_that_is_too_short_is_refused_before_anything_is_read(
     folder, tmp_path
 ):

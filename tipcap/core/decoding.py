@@ -18,9 +18,9 @@ class Decoded(NamedTuple):
     """The best caption of each image, as tokens."""
 
     ids: Int[Tensor, "image token"]
-    """Past a caption's length: end-of-text."""
+    """Past a caption's length: the token that ends one."""
     length: Int[Tensor, " image"]
-    """How many tokens count, the end-of-text token included."""
+    """How many tokens count, the one that ends the caption included."""
     score: Float[Tensor, " image"]
     """Mean log-probability of these tokens."""
 
@@ -29,10 +29,10 @@ def greedy(
     language_model: LanguageModel,
     prefix: Float[Tensor, "image position lm_dim"],
     max_tokens: int,
-    end_of_text: int,
+    end_token: int,
 ) -> Decoded:
     """Return for each image the caption that takes the likeliest token at each step."""
-    return beam_search(language_model, prefix, 1, max_tokens, end_of_text)
+    return beam_search(language_model, prefix, 1, max_tokens, end_token)
 
 
 @torch.no_grad()
@@ -41,13 +41,14 @@ def beam_search(
     prefix: Float[Tensor, "image position lm_dim"],
     beam_size: int,
     max_tokens: int,
-    end_of_text: int,
+    end_token: int,
+    length_exponent: float = 1.0,
 ) -> Decoded:
     """Return for each image the best caption that a beam search finds.
 
-    Paper: Sec. IV-A. At each step every hypothesis of an image, finished or growing, competes by its mean
-    log-probability per token and the best `beam_size` stay; an image is done when all of these are finished.
-    Ties go to the better parent, then to the lower token id. An image's caption does not depend on the images
+    Paper: Sec. IV-A. At each step every hypothesis of an image, finished or growing, competes by its
+    log-probability over a power of its number of tokens and the best `beam_size` stay; an image is done when
+    all of these are finished. Ties go to the better parent, then to the lower token id. An image's caption does not depend on the images
     beside it, except through rounding in the language model.
 
     Args:
@@ -55,15 +56,15 @@ def beam_search(
         prefix: what it reads first; prompt embeddings may follow the prefix itself. Images that read
             differently many vectors go in separate calls.
         beam_size: hypotheses kept for each image.
-        max_tokens: longest caption, the end-of-text token included; there a growing one is cut.
-        end_of_text: the token that finishes a caption.
+        max_tokens: longest caption, the token that ends it included; there a growing one is cut.
+        end_token: finishes a caption.
+        length_exponent: of the number of tokens: 1 ranks by the mean log-probability per token, 0 by the sum,
+            which favours short captions.
 
     Raises:
         InputError: more positions than the language model has, or it gives no finite probabilities.
 
-    Assumes: the ranking of ClipCap and CapDec, which the paper builds on.
-
-    Differs: the end-of-text token finishes a caption, not a full stop.
+    Assumes: the ranking of ClipCap and CapDec, which the paper builds on, is that by the mean.
     """
     num_positions = prefix.shape[1] + max_tokens - 1
     if num_positions > language_model.max_positions:
@@ -72,7 +73,7 @@ def beam_search(
         )
     num_images, device = len(prefix), prefix.device
     image = torch.arange(num_images, device=device)[:, None]
-    ids = torch.full((num_images, beam_size, max_tokens), end_of_text, device=device)
+    ids = torch.full((num_images, beam_size, max_tokens), end_token, device=device)
     length = torch.zeros_like(ids[:, :, 0])
     is_finished = torch.zeros_like(length, dtype=torch.bool)
     total = torch.full_like(length, -torch.inf, dtype=_sum_dtype(prefix))
@@ -93,18 +94,18 @@ def beam_search(
         totals[:, 0] = torch.where(
             is_finished, total, totals[:, 0].view_as(total)
         ).flatten()
-        tokens = torch.full_like(totals, end_of_text, dtype=torch.int64)
+        tokens = torch.full_like(totals, end_token, dtype=torch.int64)
         tokens[slot] = best_token
         length = torch.where(is_finished, length, position + 1)
 
         totals = totals.view(num_images, beam_size, width)
-        means = (totals / length[:, :, None]).flatten(1)
-        choice = means.sort(dim=1, descending=True, stable=True).indices[:, :beam_size]
+        ranks = (totals / length[:, :, None] ** length_exponent).flatten(1)
+        choice = ranks.sort(dim=1, descending=True, stable=True).indices[:, :beam_size]
         parent = choice // width
         total = totals.flatten(1).gather(1, choice)
         token = tokens.view(num_images, -1).gather(1, choice)
         length = length.gather(1, parent)
-        is_finished = is_finished.gather(1, parent) | (token == end_of_text)
+        is_finished = is_finished.gather(1, parent) | (token == end_token)
         ids = ids[image, parent]
         ids[:, :, position] = token
 

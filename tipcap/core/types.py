@@ -26,11 +26,11 @@ class Embeddings(NamedTuple):
 
 
 class TokenBatch(NamedTuple):
-    """Captions as token ids, padded on the right; each ends with the end-of-text token where it fits."""
+    """Captions as token ids, padded on the right; each ends with the token that ends captions where it fits."""
 
     ids: Int[Tensor, "caption token"]
     length: Int[Tensor, " caption"]
-    """How many tokens of each row count, the end-of-text token included."""
+    """How many tokens of each row count, the one that ends it included."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import Draft
 from tipcap.io.store import read_tensors, write_json
-from tipcap.io.tokens import CaptionTokenizer, decode
+from tipcap.io.tokens import CaptionTokenizer, End, decode, end_token
 
 _IMAGES_PER_BATCH = 128
 
@@ -63,12 +63,16 @@ def caption_embeddings(
     prompts: TokenBatch | None = None,
     rows_per_batch: int = _IMAGES_PER_BATCH,
     label: str = "generating",
+    *,
+    end: End = "eos",
+    length_exponent: float = 1.0,
 ) -> list[str]:
     """Return the caption of each embedding of the image side, with its prompt where it has one.
 
     Prompts of one length are read together: the language model knows no padding.
     """
     device, dtype = device_of(language_model), dtype_of(captioner)
+    last = end_token(tokenizer, end)
     captions = [""] * len(vectors)
     groups = [torch.arange(len(vectors))]
     if prompts is not None:
@@ -82,7 +86,7 @@ def caption_embeddings(
                 ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
                 inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
             decoded = beam_search(
-                language_model, inputs, beam, max_tokens, language_model.end_of_text
+                language_model, inputs, beam, max_tokens, last, length_exponent
             )
         texts = decode(tokenizer, decoded.ids, decoded.length)
         for row, text in zip(rows.tolist(), texts, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from tipcap.errors import InputError, reason_of
 from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_json
 
+End = Literal["eos", "full_stop"]
+"""What ends a caption: the end-of-text token, or its full stop as in ClipCap and CapDec."""
 _CHUNK = 50_000  # captions whose encodings are in memory at once
 _NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -131,17 +133,44 @@ def _end_of_text_name(folder: Path) -> str | None:
     return None
 
 
+def end_token(tokenizer: CaptionTokenizer, end: End) -> int:
+    """Return the token that ends a caption: end-of-text, or the full stop as it follows a word.
+
+    Raises:
+        InputError: a full stop is no token of its own.
+    """
+    if end == "eos":
+        return tokenizer.end_of_text
+    token = tokenizer.backend.encode("a.", add_special_tokens=False).ids[-1]
+    text = tokenizer.backend.decode([token]).strip()
+    if text != ".":
+        raise InputError(
+            f"end: expected a tokeniser with a token of its own for a full stop, found {text!r}; choose end 'eos' or another language model"
+        )
+    return token
+
+
 def encode_captions(
-    tokenizer: CaptionTokenizer, captions: Sequence[str], max_tokens: int
+    tokenizer: CaptionTokenizer,
+    captions: Sequence[str],
+    max_tokens: int,
+    end: End = "eos",
 ) -> tuple[TokenBatch, int]:
-    """Return the captions as tokens, end-of-text appended, and how many did not fit.
+    """Return the captions as tokens, each with its end, and how many did not fit.
 
     Args:
         tokenizer: of `load_tokenizer`.
-        captions: any texts; an empty one is its end-of-text token alone.
-        max_tokens: a caption longer than this, its end-of-text token included, keeps its first tokens,
-            has no end and is counted.
+        captions: any texts; an empty one is its end alone.
+        max_tokens: a caption longer than this, its end included, keeps its first tokens, has no end and is
+            counted.
+        end: of a caption, appended where it does not stand there yet.
+
+    Raises:
+        InputError: the tokeniser has no such end.
     """
+    last = end_token(tokenizer, end)
+    if end == "full_stop":
+        captions = [caption.rstrip() for caption in captions]
     counts: list[int] = []
     kept: list[np.ndarray[Any, np.dtype[np.int64]]] = []
     for first in range(0, len(captions), _CHUNK):
@@ -151,13 +180,14 @@ def encode_captions(
                 list(captions[first : first + _CHUNK]), add_special_tokens=False
             )
         ]
+        rows = [row[:-1] if row[-1:] == [last] else row for row in rows]
         counts.extend(map(len, rows))
         flat = chain.from_iterable(row[:max_tokens] for row in rows)
         kept.append(np.fromiter(flat, np.int64))
     count = torch.tensor(counts, dtype=torch.int64)
     length = (count + 1).clamp(max=max_tokens)
     width = int(length.max()) if counts else 0
-    ids = torch.full((len(counts), width), tokenizer.end_of_text)
+    ids = torch.full((len(counts), width), last)
     if kept:
         ids[torch.arange(width) < count[:, None]] = torch.from_numpy(
             np.concatenate(kept)

@@ -9,7 +9,7 @@ from tipcap.config.reading import check
 from tipcap.config.tables import Run, Table
 from tipcap.errors import InputError, unknown_name
 from tipcap.paths import SPICE_WHEEL
-from tipcap.plan.checks import check_projection, check_training
+from tipcap.plan.checks import check_compounds, check_projection, check_training
 from tipcap.plan.graph import Cell, Plan
 from tipcap.plan.likelihoods import reason_without
 from tipcap.plan.sources import Sources
@@ -35,10 +35,10 @@ _BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
     "estimate": (EstimateSpec, ("setting", "covariance")),
     "train": (TrainSpec, ("setting", "covariance")),
     "prompt": (PromptSpec, ()),
-    "generate": (GenerateSpec, ()),
+    "generate": (GenerateSpec, ("padding", "end")),
 }
 """Per block: the spec whose fields it gives, and those that stand outside of it."""
-_PROMPTING = ("prompts", "prompt_seed", "max_prompt_words")
+_PROMPTING = ("prompts", "prompt_seed", "max_prompt_words", "prompt_pool")
 """Fields of generation that concern prompts only."""
 
 
@@ -183,8 +183,15 @@ class Chains:
             parents["texts"] = self._texts(experiment.corpus, experiment, where)
             return self.plan.add(RetrieveSpec(method="nearest", split=split), parents)
         model = self._train(experiment, chosen, where)
+        trained = self.plan.steps[model].spec
+        assert isinstance(trained, TrainSpec)
+        wanted = wanted.model_copy(update={"end": trained.end})
+        prompting = None
         if experiment.prompt is not None:
-            model = self._prompt(experiment, model, where)
+            prompting = self._spec(PromptSpec, "prompt", experiment, where)
+            check_compounds(prompting, f"{self.experiments.where}: {where}")
+            model = self._prompt(prompting, model)
+            wanted = wanted.model_copy(update={"padding": prompting.padding})
         parents["model"] = model
         parents["language_model"] = self.sources.language_model(
             experiment.language_model, where
@@ -196,32 +203,32 @@ class Chains:
         if wanted.prompts == "none":
             return self.plan.add(wanted, parents)
         # Prompts are simulated from what the same model's caption without a prompt lacks.
-        if experiment.prompt is None:
+        if prompting is None:
             raise InputError(
                 f"{self.experiments.where}: {where}: expected a `prompt` block with generate.prompts, found none; add `prompt: {{prompts: nouns, seed: 0}}`"
             )
         plain = {name: GenerateSpec.model_fields[name].default for name in _PROMPTING}
         rough = self.plan.add(wanted.model_copy(update=plain), dict(parents))
-        kind = experiment.prompt["prompts"]
         parents |= {
             "rough": rough,
-            "nouns": self._nouns(kind, split, dataset=parents["dataset"]),
-            "rough_nouns": self._nouns(kind, None, captions=rough),
+            "nouns": self._nouns(prompting, split, dataset=parents["dataset"]),
+            "rough_nouns": self._nouns(prompting, None, captions=rough),
         }
         return self.plan.add(wanted, parents)
 
-    def _prompt(self, experiment: Experiment, model: str, where: str) -> str:
-        spec = self._spec(PromptSpec, "prompt", experiment, where)
+    def _prompt(self, spec: PromptSpec, model: str) -> str:
         before = self.plan.steps[model]
         shared = ["corpus", "texts", "language_model"]
         if isinstance(before.spec, TrainSpec) and before.spec.gap == "paired":
             shared.append("images")
         parents = {role: before.parents[role] for role in shared}
-        parents["nouns"] = self._nouns(spec.prompts, "train", dataset=parents["corpus"])
+        parents["nouns"] = self._nouns(spec, "train", dataset=parents["corpus"])
         return self.plan.add(spec, {"model": model, **parents})
 
-    def _nouns(self, kind: Any, split: Any, **parents: str) -> str:
-        return self.plan.add(NounsSpec(kind=kind, split=split), parents)
+    def _nouns(self, prompting: PromptSpec, split: Any, **parents: str) -> str:
+        kind, compounds = prompting.prompts, prompting.compounds
+        spec = NounsSpec(kind=kind, split=split, compounds=compounds)
+        return self.plan.add(spec, parents)
 
     def _train(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         corpus, setting = experiment.corpus, experiment.setting

@@ -4,6 +4,7 @@ from tipcap.config.experiments import Chosen, Experiment
 from tipcap.config.world import World
 from tipcap.errors import InputError
 from tipcap.steps.generate import GenerateSpec
+from tipcap.steps.prompt import PromptSpec
 from tipcap.steps.train import TrainSpec
 
 
@@ -23,6 +24,18 @@ def check_projection(spec: GenerateSpec, chosen: Chosen, where: str) -> None:
     if stray := [name for name in names if name in spec.model_fields_set]:
         raise InputError(
             f"{where}: generate: expected {stray[0]} with projection 'memory' only, found it without; add `projection: memory` or remove it"
+        )
+
+
+def check_compounds(spec: PromptSpec, where: str) -> None:
+    """Refuse single nouns out of noun phrases.
+
+    Raises:
+        InputError: with what `where` names.
+    """
+    if spec.prompts == "chunks" and not spec.compounds:
+        raise InputError(
+            f"{where}: prompt: expected `compounds: false` with `prompts: nouns` only, found it with chunks; remove one of them"
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import CAPTIONS
-from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Split
+from tipcap.specs import SIZES, Count, Rate, Seed, Spec, Split, Weight
 from tipcap.step import Request, Step
 from tipcap.steps.nouns import read_nouns
 
@@ -20,13 +20,22 @@ class GenerateSpec(Spec):
     """Captions of all pictures of a split, by beam search."""
 
     step: ClassVar[str] = "generate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
-    unread: ClassVar[frozenset[str]] = SIZES | {"memory_size", "memory_temperature"}
+    unread: ClassVar[frozenset[str]] = SIZES | {
+        "memory_size",
+        "memory_temperature",
+        "padding",
+        "end",
+    }
 
     split: Split
     beam: Count = 5
     max_tokens: Count = 40
+    length_exponent: Weight = 1.0
+    """Hypotheses rank by log-probability over this power of their number of tokens: 1 is the mean, 0 the sum."""
+    end: Literal["eos", "full_stop"] = "eos"
+    """What ends a caption: as the captioner was trained."""
     prompts: Literal["none", "simulated"] = "none"
     prompt_seed: Seed = 0
     projection: Literal["none", "memory"] = "none"
@@ -37,6 +46,11 @@ class GenerateSpec(Spec):
     memory_seed: Seed = 0
     max_prompt_words: Count = 2
     """Simulated prompts name one word up to this many."""
+    prompt_pool: Literal["caption", "weighted", "uniform"] = "caption"
+    """Simulated prompts name words of one caption of the image, of all weighted by how many name them, or
+    of all alike. Paper: Sec. IV-C1, "extracted from corresponding ground truth caption"."""
+    padding: Literal["labels", "bare"] = "bare"
+    """What stands before a caption without a prompt: as stage 2 was trained; `bare` without it."""
 
 
 def generate(
@@ -58,7 +72,7 @@ def generate(
     Where prompts are simulated, from `rough`, `nouns` and `rough_nouns`, each entry also has the words of its
     prompt. `texts` are the corpus's text embeddings, which a projection onto the memory needs.
     """
-    from tipcap.core.prompts import prompt_text
+    from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
     from tipcap.io.captioning import (
         caption_embeddings,
         load_captioner,
@@ -89,15 +103,15 @@ def generate(
         captioner, lm = load_captioner(model, language_model, device)
         tokenizer = load_tokenizer(language_model)
         owners = embeddings.image_id.tolist()
-        prompts, words = None, None
+        room = prompt_room(captioner, lm, spec.max_tokens)
+        before, words = [""] * len(owners), None
         if rough is not None and nouns is not None and rough_nouns is not None:
             said = captions_of(rough, images, owners)
             words = _simulated_words(spec, dataset, nouns, rough_nouns, said, owners)
-            prompts, too_long = encode_prompts(
-                tokenizer,
-                [prompt_text(said[owner], words[owner]) for owner in owners],
-                prompt_room(captioner, lm, spec.max_tokens),
-            )
+            before = [prompt_text(said[owner], words[owner]) for owner in owners]
+        prompts, too_long = encode_prompts(tokenizer, before, room)
+        padding, _ = encode_prompts(tokenizer, [PADDING[spec.padding]], room)
+        if words is not None:
             draft.counts["prompts"] = int((prompts.length > 0).sum())
             draft.counts["prompts_too_long"] = too_long
         written = caption_embeddings(
@@ -107,7 +121,9 @@ def generate(
             vectors,
             spec.beam,
             spec.max_tokens,
-            prompts,
+            pad_prompts(prompts, padding),
+            end=spec.end,
+            length_exponent=spec.length_exponent,
         )
         draft.device = device
         captions = dict(zip(owners, written, strict=True))
@@ -144,6 +160,7 @@ def _simulated_words(
             records[owner].captions,
             rough[owner],
             words,
+            spec.prompt_pool,
             spec.max_prompt_words,
             spec.prompt_seed,
             owner,

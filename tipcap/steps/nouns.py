@@ -14,11 +14,14 @@ class NounsSpec(Spec):
     """The words of a split's captions, or of a run's captions, that prompts may name."""
 
     step: ClassVar[str] = "nouns"
+    version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("dataset", "captions")
 
     kind: Literal["nouns", "chunks"]
     split: Split | None
     """None: all captions of a run."""
+    compounds: bool = True
+    """Nouns that follow each other are one word ("cell phone"). Paper: Fig. 4."""
 
 
 def nouns(
@@ -44,7 +47,7 @@ def nouns(
             raise InputError(
                 "nouns: expected --dataset or --captions, found neither; name one"
             )
-        found = extract_nouns(texts, spec.kind)
+        found = extract_nouns(texts, spec.kind, spec.compounds)
         write_json(draft.folder / NOUNS, found)
         draft.counts |= {
             "captions": len(texts),

@@ -33,12 +33,18 @@ class PromptSpec(Spec):
     """Stage 2: the captioner learns to follow prompts. Paper: Sec. III-C and IV-A."""
 
     step: ClassVar[str] = "prompt"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     lineage: ClassVar[tuple[str, ...]] = ("model",)
     unread: ClassVar[frozenset[str]] = SIZES
 
     prompts: Literal["nouns", "chunks"]
     seed: Seed
+    compounds: bool = True
+    """Nouns that follow each other are one word ("cell phone"). Paper: Fig. 4."""
+    words: Literal["all", "subset"] = "subset"
+    """What of the missing words a prompt names. Paper: Fig. 3 names one of two."""
+    padding: Literal["labels", "bare"] = "labels"
+    """What of a prompt stays where there is none. Paper: Fig. 3 keeps the labels."""
     epochs: Count = 5
     batch_size: Count = 128
     learning_rate: Rate = 1e-6
@@ -49,7 +55,7 @@ class PromptSpec(Spec):
     """Greatest norm of the gradient; None leaves it."""
     padding_probability: float = Field(0.1, ge=0, le=1)
     rough_beam: Count = 1
-    """Beam of the rough captions."""
+    """Beam of the rough captions; 1 is greedy."""
     num_captions: Count | None = None
     """A seeded sample of the corpus of this size is trained on; None: all of it."""
 
@@ -71,7 +77,7 @@ def train_with_prompts(
 
     The captioner's sizes and its gap are read from the record of stage 1 beside the model.
     """
-    from tipcap.core.prompts import prompted_captions
+    from tipcap.core.prompts import PADDING, pad_prompts, prompted_captions
     from tipcap.core.ranks import own_rows, shared_texts
     from tipcap.core.selection import sample_captions
     from tipcap.core.training_losses import mapped_embeddings
@@ -96,9 +102,9 @@ def train_with_prompts(
         )
         captions = corpus_captions(corpus, text_embeddings)
         max_tokens = before.max_caption_tokens
-        alone, truncated = encode_captions(tokenizer, captions, max_tokens)
+        alone, truncated = encode_captions(tokenizer, captions, max_tokens, before.end)
         spaced = [f" {caption}" for caption in captions]
-        after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens)
+        after_prompt, _ = encode_captions(tokenizer, spaced, max_tokens, before.end)
         settings = _settings(spec, before)
         arrays = TrainingArrays(text_embeddings.vectors, alone)
         if before.gap == "estimated":
@@ -129,6 +135,7 @@ def train_with_prompts(
                 max_tokens,
                 rows_per_batch=_CAPTIONS_PER_BATCH,
                 label=f"rough captions {epoch + 1}/{spec.epochs}",
+                end=before.end,
             )
             return shared_texts(ranks, said, len(mapped))
 
@@ -138,9 +145,10 @@ def train_with_prompts(
         encoded = [
             encode_prompts(tokenizer, of_epoch.texts, room) for of_epoch in prompts
         ]
+        padding, _ = encode_prompts(tokenizer, [PADDING[spec.padding]], room)
         arrays = arrays._replace(
             prompted=[
-                prompted_captions(of_epoch, alone, after_prompt)
+                prompted_captions(pad_prompts(of_epoch, padding), alone, after_prompt)
                 for of_epoch, _ in encoded
             ]
         )
@@ -226,9 +234,17 @@ def _prompts(
         if any_rank(ranks, is_first and not file.exists()):
             rough = say(epoch)
             if is_first:
-                known |= extract_nouns(set(rough) - known.keys(), spec.prompts)
+                known |= extract_nouns(
+                    set(rough) - known.keys(), spec.prompts, spec.compounds
+                )
                 found = training_prompts(
-                    captions, rough, known, spec.padding_probability, spec.seed, epoch
+                    captions,
+                    rough,
+                    known,
+                    spec.padding_probability,
+                    spec.words,
+                    spec.seed,
+                    epoch,
                 )
                 with replace_file(file) as partial:
                     write_json(partial, found._asdict())

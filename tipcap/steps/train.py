@@ -88,6 +88,8 @@ class TrainSpec(Spec):
     """Setting 4, Eq. 14: what of the pseudo difference the mapping loss does not train."""
     max_caption_tokens: Count = 40
     """Longer captions are cut."""
+    end: Literal["eos", "full_stop"] = "eos"
+    """What ends a caption, here and wherever the captioner writes: the end-of-text token, or its full stop."""
     num_images: Count | None = None
     """Setting 3: number of unpaired images."""
     noise_std: Rate | None = None
@@ -136,6 +138,7 @@ def train_captioner(
             load_tokenizer(language_model),
             corpus_captions(corpus, text_embeddings),
             spec.max_caption_tokens,
+            spec.end,
         )
         arrays = TrainingArrays(text_embeddings.vectors, tokens)
         if gap is not None:
