@@ -121,15 +121,17 @@ class _Words(nn.Module):
         share = occurs.mean(0)
         kept = (share > _RARE) & (share < _COMMON)
         self.occurs = occurs[:, kept]
-        self.heads = nn.ModuleList(nn.Linear(embed_dim, len(share[kept])) for _ in "it")
-        for head in self.heads:
+        num_words = self.occurs.shape[1]
+        self.image_head = nn.Linear(embed_dim, num_words)
+        self.text_head = nn.Linear(embed_dim, num_words)
+        for head in (self.image_head, self.text_head):
             nn.init.zeros_(head.weight)
             with torch.no_grad():
                 head.bias.copy_(torch.logit(share[kept]))
 
-    def loss(self, number: int, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """Return the cross-entropy of all words, per pair, under head 0 (images) or 1 (texts)."""
-        logits = self.heads[number](embeddings * _WORD_SCALE)
+    def loss(self, head: nn.Linear, embeddings: Tensor, rows: Tensor) -> Tensor:
+        """Return the cross-entropy of all words, per pair."""
+        logits = head(embeddings * _WORD_SCALE)
         total = F.binary_cross_entropy_with_logits(
             logits, self.occurs[rows], reduction="sum"
         )
@@ -156,11 +158,11 @@ def train_encoder(
         generator: source of the batches.
         on_step: called with the step and its record.
     """
-    weights = (schedule.image_word_weight, schedule.text_word_weight)
+    image_weight, text_weight = schedule.image_word_weight, schedule.text_word_weight
     words: _Words | None = None
-    if any(weights):
-        embed_dim = model.text_projection.shape[1]  # type: ignore[union-attr, index]
-        words = _Words(tokens, embed_dim)
+    if image_weight or text_weight:
+        projection: Tensor = model.text_projection  # type: ignore[assignment]
+        words = _Words(tokens, projection.shape[1])
 
     def losses() -> Iterator[Tensor]:
         for step, rows in enumerate(_batches(len(pictures), schedule, generator)):
@@ -175,9 +177,10 @@ def train_encoder(
             loss = F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)
             loss = loss / 2
             if words is not None and (guidance := schedule.guidance_at(step)):
-                for number, embeddings in enumerate((image, text)):
-                    word_loss = words.loss(number, embeddings, rows)
-                    loss = loss + guidance * weights[number] * word_loss
+                of_image = words.loss(words.image_head, image, rows)
+                of_text = words.loss(words.text_head, text, rows)
+                loss = loss + guidance * image_weight * of_image
+                loss = loss + guidance * text_weight * of_text
             yield loss
 
     model.train()
