@@ -31,8 +31,8 @@ from typing import Any
 import pandas as pd
 
 from tipcap.config.tables import TRAIN_SEED, paper_order
-from tipcap.core.claims import CellName, Measured
 from tipcap.core.agreement import CellRuns
+from tipcap.core.claims import CellName, Measured
 from tipcap.core.tables import VALUE_DIGITS, Cell
 from tipcap.errors import InputError
 from tipcap.io.store import replace_file
