@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from tipcap.commands.costs import show_costs
 from tipcap.core.tables import cells
 from tipcap.io.render import render_table
 from tipcap.plan import load
@@ -117,3 +118,10 @@ def test_what_has_no_likelihood_is_printed_as_inapplicable(planned, tmp_path):
     assert shown["MAGIC"] == "--"
     assert shown["nearest caption (run)"] == "N/A"
     assert "only a captioner that is trained here" in tex.read_text("utf-8")
+
+
+def test_its_cost_is_known(planned):
+    lines = list(show_costs(planned("II")))
+    assert any(
+        line.startswith("likelihood: ") and "per caption" in line for line in lines
+    )
