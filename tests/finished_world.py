@@ -19,6 +19,7 @@ from tipcap.core.tables import cells
 from tipcap.core.types import Embeddings
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import write_embeddings
+from tipcap.io.image_parts import write_image_parts
 from tipcap.io.render import render_table
 from tipcap.io.scoring import Scores, read_scores, write_scores
 from tipcap.io.store import write_json
@@ -115,6 +116,7 @@ def write_invented_scores(plan, step):
     }
     scores = Scores(dict.fromkeys(SCORED, mean), images, statistics)
     write_scores(folder / "scores.json", scores)
+    write_image_parts(folder / "image_parts.safetensors", scores)
 
 
 def corpus_scores(plan, name):

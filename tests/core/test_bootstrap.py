@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from tipcap.core.bootstrap import (
     NUM_SAMPLES,
     CorpusScore,
+    bleu_of,
     bootstrap,
+    image_parts,
     mean_of,
     paired_bootstrap,
 )
@@ -129,3 +131,29 @@ def test_runs_on_other_images_are_refused():
 def test_runs_with_other_metrics_are_refused():
     with pytest.raises(InputError, match="same scores of both runs"):
         paired_bootstrap({"m": mean_of([1, 2])}, {"n": mean_of([1, 2])})
+
+
+@quick
+@given(st.lists(st.floats(0, 3), min_size=2, max_size=30))
+def test_the_parts_of_a_mean_are_the_image_scores(scores):
+    assert image_parts(mean_of(scores)) == pytest.approx(scores, abs=1e-9)
+
+
+def test_the_parts_of_bleu_vary_as_it_does():
+    """Their standard error is that of BLEU over images drawn anew, which is resampled exactly."""
+    generator = np.random.default_rng(5)
+    words = generator.integers(6, 14, 400)
+    guessed = np.stack([words - order for order in range(4)], axis=1)
+    matched = generator.binomial(guessed, [0.7, 0.5, 0.35, 0.25])
+    reference = words + generator.integers(-1, 3, 400)
+    counts = np.column_stack([words, reference, guessed, matched]).astype(float)
+    bleu = bleu_of(counts, order=4)
+    parts = image_parts(bleu)
+    drawn = bootstrap({"b": bleu}, num_samples=4000)["b"]
+    error = parts.std(ddof=1) / np.sqrt(len(parts))
+    assert error == pytest.approx((drawn.high - drawn.low) / (2 * 1.96), rel=0.05)
+    assert parts.mean() == pytest.approx(drawn.value, abs=error / 10)
+
+
+def test_one_image_is_the_score_itself():
+    assert image_parts(mean_of([0.4])) == pytest.approx([0.4])

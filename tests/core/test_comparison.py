@@ -2,19 +2,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tipcap.core.bootstrap import bleu_of, bootstrap, mean_of
 from tipcap.core.comparison import (
     Spread,
     compare,
-    image_parts,
     pooled,
     seed_spread,
 )
 
-quick = settings(max_examples=40, deadline=None)
 OF_IMAGE, OF_BOTH = 60.0, 45.0  # CIDEr's points, as the mini world has them
 NUM_TRIALS = 400
 
@@ -118,28 +113,6 @@ def test_many_images_and_seeds_leave_two_point_eight_standard_errors():
     error = values.std() / math.sqrt(len(values))
     found = compare(0.0, [values], [])
     assert found.detectable == pytest.approx(2.8 * error, rel=0.01)
-
-
-@quick
-@given(st.lists(st.floats(0, 3), min_size=2, max_size=30))
-def test_the_parts_of_a_mean_are_the_image_scores(scores):
-    assert image_parts(mean_of(scores)) == pytest.approx(scores, abs=1e-9)
-
-
-def test_the_parts_of_bleu_vary_as_it_does():
-    """Their standard error is that of BLEU over images drawn anew, which is resampled exactly."""
-    generator = np.random.default_rng(5)
-    words = generator.integers(6, 14, 400)
-    guessed = np.stack([words - order for order in range(4)], axis=1)
-    matched = generator.binomial(guessed, [0.7, 0.5, 0.35, 0.25])
-    reference = words + generator.integers(-1, 3, 400)
-    counts = np.column_stack([words, reference, guessed, matched]).astype(float)
-    bleu = bleu_of(counts, order=4)
-    parts = image_parts(bleu)
-    drawn = bootstrap({"b": bleu}, num_samples=4000)["b"]
-    error = parts.std(ddof=1) / math.sqrt(len(parts))
-    assert error == pytest.approx((drawn.high - drawn.low) / (2 * 1.96), rel=0.05)
-    assert parts.mean() == pytest.approx(drawn.value, abs=error / 10)
 
 
 def test_rows_that_do_not_vary_leave_no_doubt():

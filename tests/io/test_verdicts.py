@@ -78,7 +78,7 @@ def test_details_name_the_pair_that_decides_and_where_seeds_come_from(judged):
     assert "CIDEr 80.0 (X: MS-COCO, CLIP RN50x4) and 90.0" in deciding
     assert "difference -10.0, -16.0 to -4.0 (seeds: borrowed)" in deciding
     assert seen == "Could have seen: CIDEr 5.0."
-    assert seeds == "Seeds, by pairs: borrowed 2."
+    assert seeds == "Pairs by their seeds: 2 borrowed."
 
 
 def test_the_page_shows_every_sentence_with_its_verdict(claims, tmp_path):

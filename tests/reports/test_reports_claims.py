@@ -8,7 +8,8 @@ import yaml
 
 from tipcap.cli import main
 from tipcap.config.world import World
-from tipcap.io.scoring import Scores, read_scores, write_scores
+from tipcap.io.image_parts import read_image_parts, write_image_parts
+from tipcap.io.scoring import Scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
 from tipcap.plan.reports import cells_arguments, claim_arguments
@@ -61,7 +62,7 @@ def make(tmp_path, monkeypatch):
                     folder = Path(f"results/tiny/score/{key}")
                     folder.mkdir(parents=True, exist_ok=True)
                     scores = invented(f"{cell.experiment} {seed}", level)
-                    write_scores(folder / "scores.json", scores)
+                    write_image_parts(folder / "image_parts.safetensors", scores)
                     index[key] = scores.corpus
             write_json(Path("index.json"), index)
             scored = table != "I"
@@ -153,7 +154,8 @@ def test_prompts_are_compared_within_the_trainings_that_they_start_from(make):
     assert {row["seeds"] for row in found} == {"same trainings"}
     plan = load(world)
     first = next(c for c in plan.cells["V"] if c.experiment == "s1").score_keys[0]
-    scores = read_scores(Path(f"results/tiny/score/{first}/scores.json"))
+    file = Path(f"results/tiny/score/{first}/image_parts.safetensors")
+    scores = read_image_parts(file)
     right = float(found[0]["right_value"])
     assert right == pytest.approx(100 * scores.corpus["CIDEr"], abs=1e-3)
 

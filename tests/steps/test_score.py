@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tipcap.errors import InputError
+from tipcap.io.image_parts import read_image_parts
 from tipcap.io.spice import Spice
 from tipcap.io.store import write_json
 from tipcap.steps.score import score
@@ -50,6 +51,9 @@ def test_every_run_gets_an_artefact_and_a_line_in_the_index(world):
     assert record["parents"] == {"captions": "c", "references": "r"}
     scores = json.loads((world / "score/first/scores.json").read_text())
     assert scores["images"].keys() == {"1", "2", "3", "4"}
+    parts = read_image_parts(world / "score/first/image_parts.safetensors")
+    assert parts.corpus == scores["corpus"]
+    assert {name: len(one) for name, one in parts.images.items()} == {"Bleu_1": 4, "CIDEr": 4}  # fmt: skip
     assert scores["corpus"] == index["first"]
 
 

@@ -116,6 +116,20 @@ def meteor_of(statistics: Float[np.ndarray, "image 23"]) -> CorpusScore:
     return CorpusScore(statistics, score)
 
 
+def image_parts(score: CorpusScore) -> Float[np.ndarray, " image"]:
+    """Return a number per image whose mean varies as the corpus score does.
+
+    The pseudo-values of the jackknife (Tukey 1958): of a mean, the image scores themselves.
+    """
+    total = score.statistics.sum(axis=0, keepdims=True)
+    num_images = len(score.statistics)
+    whole = score.score(total)
+    if num_images == 1:
+        return np.asarray(whole)
+    without = score.score(total - score.statistics)
+    return np.asarray(num_images * whole - (num_images - 1) * without)
+
+
 def bootstrap(
     scores: Mapping[str, CorpusScore],
     *,

@@ -12,7 +12,7 @@ on a few hundred images it is most of it: to add it to the images' would count i
 
 Analytic rather than resampled: three seeds drawn anew with replacement show two thirds of their
 variance, and one seed shows none. Corpus scores that are no means of image scores (BLEU, METEOR) enter
-by the jackknife. A pair of trainings that differ in method but share a seed is taken as independent,
+by the jackknife (`bootstrap.image_parts`). A pair of trainings that differ in method but share a seed is taken as independent,
 which is on the safe side.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from tipcap.core.bootstrap import LEVEL, CorpusScore
+from tipcap.core.bootstrap import LEVEL
 
 POWER = 0.8
 """How often the smallest difference that could be seen would be."""
@@ -51,17 +51,6 @@ class Comparison(NamedTuple):
     high: float
     detectable: float
     """The smallest true difference that would be seen (its interval leaves out zero) in `POWER` of all cases."""
-
-
-def image_parts(score: CorpusScore) -> Float[np.ndarray, " image"]:
-    """Return a number per image whose mean varies as the corpus score does.
-
-    The pseudo-values of the jackknife (Tukey 1958): of a mean, the image scores themselves.
-    """
-    total = score.statistics.sum(axis=0, keepdims=True)
-    num_images = len(score.statistics)
-    without = score.score(total - score.statistics)
-    return np.asarray(num_images * score.score(total) - (num_images - 1) * without)
 
 
 def seed_spread(parts: Float[np.ndarray, "training image"]) -> Spread:

@@ -53,7 +53,7 @@ class Scores(NamedTuple):
     corpus: dict[str, float]
     images: dict[int, dict[str, float]]
     statistics: Mapping[str, Sequence[tuple[float, ...]]] = {}
-    """Numbers per image, in the order of their ids, whose sums make corpus BLEU and METEOR."""
+    """Numbers per image whose sums make corpus BLEU and METEOR; not kept in files."""
     counts: Mapping[str, int] = {}
     """What happened to captions on the way, for the record."""
 
@@ -193,27 +193,16 @@ def resampled(scores: Scores) -> dict[str, CorpusScore]:
     """Return every corpus score as a function of its images, for the bootstrap.
 
     BLEU and METEOR follow exactly from their statistics, the others are means of image scores.
-
-    Raises:
-        InputError: there are no statistics of them.
     """
     found = {}
     for name in scores.corpus:
-        kind = "BLEU" if name in _BLEU else name
-        if kind not in ("BLEU", "METEOR"):
+        if name in _BLEU:
+            statistics = np.array(scores.statistics["BLEU"], dtype=np.float64)
+            found[name] = bleu_of(statistics, order=_BLEU.index(name) + 1)
+        elif name == "METEOR":
+            found[name] = meteor_of(np.array(scores.statistics[name]))
+        else:
             found[name] = mean_of([image[name] for image in scores.images.values()])
-            continue
-        rows = scores.statistics.get(kind)
-        if not rows:
-            raise InputError(
-                f"scores: expected the statistics of {kind} of every image, found none; score again"
-            )
-        statistics = np.array(rows, dtype=np.float64)
-        found[name] = (
-            meteor_of(statistics)
-            if kind == "METEOR"
-            else bleu_of(statistics, order=_BLEU.index(name) + 1)
-        )
     return found
 
 
@@ -351,9 +340,8 @@ def _counted_for_bleu(row: list[int]) -> dict[str, object]:
 def write_scores(path: Path, scores: Scores) -> None:
     """Write scores as JSON, all digits kept; equal scores give equal bytes."""
     images = {str(image): values for image, values in scores.images.items()}
-    content = {"corpus": scores.corpus, "images": images}
     with replace_file(path) as partial:
-        write_json(partial, {**content, "statistics": scores.statistics})
+        write_json(partial, {"corpus": scores.corpus, "images": images})
 
 
 def read_scores(path: Path) -> Scores:
@@ -364,14 +352,9 @@ def read_scores(path: Path) -> Scores:
     """
     content = read_json(path)
     try:
-        images = {int(image): _numbers(v) for image, v in content["images"].items()}
         return Scores(
             _numbers(content["corpus"]),
-            {image: images[image] for image in sorted(images)},
-            {
-                name: [tuple(map(float, row)) for row in rows]
-                for name, rows in content["statistics"].items()
-            },
+            {int(image): _numbers(v) for image, v in content["images"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

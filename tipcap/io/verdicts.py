@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -142,9 +143,8 @@ def details(judgement: Judgement) -> list[str]:
     if seen:
         ranges = [f"{title} {_range(noise)}" for title, noise in seen.items()]
         seeds = Counter(one.seeds for noise in seen.values() for one in noise)
-        origins = [f"{name} {number}" for name, number in sorted(seeds.items())]
         found.append(f"Could have seen: {', '.join(ranges)}.")
-        found.append(f"Seeds, by pairs: {', '.join(origins)}.")
+        found.append(f"Pairs by their seeds: {_listed(seeds, sorted(seeds))}.")
     return found
 
 
@@ -156,11 +156,16 @@ def _range(noise: Iterable[Noise]) -> str:
 
 
 def _counted(judgement: Judgement) -> str:
-    counts = judgement.counts
-    words = [
-        f"{counts[verdict]} {verdict}" for verdict in ORDER[::-1] if counts[verdict]
-    ]
-    return ", ".join(words)
+    return _listed(judgement.counts, ORDER[::-1])
+
+
+def _listed(counts: Counter[Any], order: Iterable[str]) -> str:
+    words = {"holds": "hold", "fails": "fail"}  # of several
+    return ", ".join(
+        f"{counts[name]} {words.get(name, name) if counts[name] > 1 else name}"
+        for name in order
+        if counts[name]
+    )
 
 
 def _smallest(margins: Sequence[float]) -> str:
@@ -198,11 +203,13 @@ def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterato
         yield from ("", f"## {claim.id}: {judgement.verdict}")
         yield f"> {quotation(judgement)} ({claim.section})"
         yield ""
-        yield f"Tested: {claim.reading}. Pairs: {_counted(judgement)}."
-        yield from details(judgement)
+        yield f"Tested: {claim.reading}."
+        yield ""
+        yield f"- Pairs: {_counted(judgement)}."
+        yield from (f"- {sentence}" for sentence in details(judgement))
         if paper := _paper_pairs(judgement):
             smallest = _smallest(judgement.paper_margins)
-            yield f"In the paper: {paper} hold, by {smallest} at least."
+            yield f"- The paper's own numbers: {paper} hold, the smallest margin is {smallest}."
 
 
 def describe(finding: Finding) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tipcap.core.comparison import Spread
+    from tipcap.io.image_parts import ImageParts
 
 _ImageSet = tuple[str, str, str]
 
@@ -80,7 +81,7 @@ class _Source:
 
     def __init__(self, plan: Plan, measured: Mapping[CellName, Measured]) -> None:
         self._plan, self._measured = plan, measured
-        self._files: dict[str, tuple[dict[str, float], dict[str, np.ndarray]]] = {}
+        self._files: dict[str, ImageParts] = {}
         self._spreads: dict[tuple[str, ...], list[Spread]] | None = None
 
     def noise(self, left: CellName, right: CellName) -> Noise | None:
@@ -195,15 +196,12 @@ class _Source:
             {name: scale * np.mean(found, axis=0) for name, found in parts.items()},
         )
 
-    def _scores(self, key: str) -> "tuple[dict[str, float], dict[str, np.ndarray]]":
-        from tipcap.core.comparison import image_parts
-        from tipcap.io.scoring import read_scores, resampled
+    def _scores(self, key: str) -> "ImageParts":
+        from tipcap.io.image_parts import read_image_parts
 
         if key not in self._files:
-            path = paths.artefact(self._plan.name, "score", key, paths.SCORES)
-            scores = read_scores(Path(path))
-            parts = {name: image_parts(one) for name, one in resampled(scores).items()}
-            self._files[key] = scores.corpus, parts
+            path = paths.artefact(self._plan.name, "score", key, paths.IMAGE_PARTS)
+            self._files[key] = read_image_parts(Path(path))
         return self._files[key]
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tipcap.config.reading import check
 from tipcap.config.tables import MetricName
-from tipcap.paths import META, SCORES, SUBMISSION
+from tipcap.paths import IMAGE_PARTS, META, SCORES, SUBMISSION
 from tipcap.specs import Spec
 from tipcap.step import Request, Step
 
@@ -55,6 +55,7 @@ def score(
 ) -> None:
     """Publish `OUT/KEY/scores.json` of every run that has none, and the index of all corpus scores.
 
+    Beside them lies what each image contributes to them, from which verdicts take the noise.
     Beside the scores of all domains of a dataset with domains (NoCaps) lies `submission.json`, the
     captions as its official server takes them. `nll` is not computed here: it is gathered from the run's likelihood.
 
@@ -72,6 +73,7 @@ def score(
     """
     from tipcap.core.metrics import METRICS
     from tipcap.io.annotations import read_annotations
+    from tipcap.io.image_parts import write_image_parts
     from tipcap.io.progress import Progress
     from tipcap.io.record import artefact
     from tipcap.io.result_files import captions_of
@@ -110,6 +112,7 @@ def score(
         given = run.spec.model_dump(mode="json", exclude_unset=True)
         with artefact(Request("score", key, run.parents, given, out / key)) as draft:
             write_scores(draft.folder / SCORES, found[key])
+            write_image_parts(draft.folder / IMAGE_PARTS, found[key])
             if key in submissions:
                 entries = [
                     {"image_id": image, "caption": caption}
