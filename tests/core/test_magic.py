@@ -25,7 +25,10 @@ def slow_contrastive_search(model, k, alpha):
     with torch.no_grad():
         while len(ids) <= TOKENS:
             states, _ = model.read(model.embed_tokens(torch.tensor([ids])), None)
-            probability = model.head(states[0, -1]).softmax(0)
+            logits = model.head(states[0, -1])
+            if len(ids) == 1:  # no caption is empty
+                logits[END_OF_TEXT] = -torch.inf
+            probability = logits.softmax(0)
             scores = {}
             for token in probability.topk(k).indices.tolist():
                 longer = model.embed_tokens(torch.tensor([[*ids, token]]))
@@ -80,6 +83,16 @@ def test_the_image_does_not_choose_what_the_language_model_did_not_offer():
     table[0, token] = 1.0
     found = search(Likings(table), 1, candidates=3, image_weight=1e6)
     assert found.ids[0, 0] != token
+
+
+def test_a_caption_is_never_empty():
+    model = ToyLanguageModel(VOCAB)
+    with torch.no_grad():
+        first = model.embed_tokens(torch.zeros(1, 1, dtype=torch.long))
+        state = model.read(first, None)[0][0, 0]
+        model.output[:, END_OF_TEXT] = 9.0 * state.sign()
+    found = search(model=model, candidates=1, image_weight=0.0)
+    assert (found.ids[:, 0] != END_OF_TEXT).all()
 
 
 def test_images_do_not_see_each_other():

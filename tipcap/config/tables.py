@@ -65,6 +65,8 @@ class Row(_Declared):
     """What the paper prints for the experiment, by group: only compared, never shown as ours."""
     set: dict[str, Any] = {}
     """Fields put over the experiment, below those of the group."""
+    set_in: dict[str, dict[str, Any]] = {}
+    """Group -> fields put over all others there."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     vary: str | None = None
     absent: dict[str, str] = {}
@@ -335,7 +337,7 @@ def _check_row(table: Table, row: Row, where: str) -> None:
             f"{where}: expected {len(table.headers)} labels, one per header, found {len(row.label)}; add or remove some"
         )
     labels = {group.label for group in table.groups}
-    for field in ("quoted", "paper", "absent"):
+    for field in ("quoted", "paper", "absent", "set_in"):
         for label in getattr(row, field) or {}:
             if label not in labels:
                 raise unknown_name("group", label, labels, f"{where}: {field}")

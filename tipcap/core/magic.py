@@ -55,8 +55,7 @@ def magic_search(
     Raises:
         InputError: more positions than the language model has.
 
-    Differs: the authors add a start token of their own, and the text that CLIP reads shows a candidate that
-        ends it as `<|endoftext|>`; here CLIP reads the caption as it would stand.
+    Differs: the authors add a start token of their own. A caption has one token at least before its end.
     """
     if settings.max_tokens + 1 > language_model.max_positions:
         raise InputError(
@@ -70,7 +69,8 @@ def magic_search(
     states, cache = language_model.read(language_model.embed_tokens(first), None)
     # all captions start alike
     cache = cache.select(torch.zeros_like(image))
-    logits = language_model.head(states[:, -1]).expand(num_images, -1)
+    logits = language_model.head(states[:, -1]).index_fill(1, first[0], -torch.inf)
+    logits = logits.expand(num_images, -1)
     seen = F.normalize(states, dim=2).expand(num_images, -1, -1)
 
     for position in range(settings.max_tokens):

@@ -1,6 +1,7 @@
 """CLIP as a guide of text that is still written: how near images and texts are, each text read once."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -8,12 +9,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tipcap.core.tuning import LANGUAGE_MODEL
+from tipcap.core.types import Similarity, Written
+from tipcap.core.zerocap import Vocabulary
 from tipcap.errors import InputError, reason_of
-from tipcap.io.encoder import Encoder
+from tipcap.io.captioning import write_captions
+from tipcap.io.embeddings import read_embeddings
+from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
+from tipcap.io.progress import Progress
+from tipcap.io.record import artefact
 from tipcap.io.store import read_tensors
-from tipcap.io.tokens import CaptionTokenizer
+from tipcap.io.tokens import CaptionTokenizer, decode, load_tokenizer
+from tipcap.paths import CAPTIONS
+from tipcap.step import Request
 
+_WORD = re.compile(r" ?[a-z]+|[,'-]|'[a-z]+")
 _TEXTS_PER_BATCH = 1024
 _MOST_TEXTS = 200_000
 """Embeddings that are kept, 600 MB at 768 dimensions."""
@@ -64,6 +74,81 @@ class GuidedByClip:
         self._row.update(zip(unread, range(len(self._row), 10**9), strict=False))
         self._texts = torch.cat(parts)
         return torch.tensor([self._row[text] for text in texts], device=self._device)
+
+    def among(self, rows: Int[Tensor, " image"]) -> Similarity:
+        """Return the `Similarity` of some of the images, numbered from 0."""
+        rows = rows.to(self._device)
+        return lambda image, ids: self(rows[image], ids)
+
+
+def write_guided(
+    request: Request,
+    search: Callable[[Similarity, int], Written],
+    language_model: Path,
+    encoder: Path,
+    images: Path,
+    device: str,
+    images_per_batch: int,
+) -> None:
+    """Publish `captions.json`: what a search that CLIP guides writes of each image.
+
+    Args:
+        request: of the step.
+        search: writes captions of so many images.
+        language_model: folder whose tokens it writes.
+        encoder: folder of the encoder of the images.
+        images: their embeddings.
+        device: to compute on.
+        images_per_batch: how many captions are written together.
+    """
+    with artefact(request) as draft:
+        embedded = read_embeddings(images)
+        tokenizer = load_tokenizer(language_model)
+        clip = load_encoder(encoder).to(device)
+        guide = GuidedByClip(clip, tokenizer, embedded.vectors, device)
+        owners = embedded.image_id.tolist()
+        captions: dict[int, str] = {}
+        progress = Progress(request.step, len(owners))
+        for rows in torch.arange(len(owners)).split(images_per_batch):
+            written = search(guide.among(rows), len(rows))
+            texts = decode(tokenizer, written.ids, written.length)
+            captions |= {
+                owners[row]: text
+                for row, text in zip(rows.tolist(), texts, strict=True)
+            }
+            progress.advance(len(rows))
+        progress.close()
+        draft.device = device
+        draft.counts["texts_read_by_clip"] = guide.num_texts
+        write_captions(draft, draft.folder / CAPTIONS, captions)
+
+
+def vocabulary_of(
+    tokenizer: CaptionTokenizer,
+    language_model: CausalLanguageModel,
+    start: str,
+    device: str,
+) -> tuple[Int[Tensor, " token"], Vocabulary]:
+    """Return the tokens that stand before a caption, and which end one or should not be in it.
+
+    Ends are the end-of-text token and the full stop, where it is one token. A caption should have lower-case
+    words, commas, hyphens and apostrophes alone: the authors' own list of tokens is part of their code.
+    """
+    backend, end_of_text = tokenizer.backend, tokenizer.end_of_text
+    stop = backend.token_to_id(".")
+    ends = [end_of_text] if stop is None else [end_of_text, stop]
+    first = language_model.embed_tokens(torch.tensor([[end_of_text]], device=device))
+    num_tokens = language_model.logits(first).shape[
+        2
+    ]  # a head may have more than the tokeniser
+    forbidden = torch.ones(num_tokens, dtype=torch.bool)
+    for token in range(backend.get_vocab_size()):
+        text = backend.decode([token], skip_special_tokens=False)
+        forbidden[token] = _WORD.fullmatch(text) is None
+    forbidden[ends] = False
+    ids = backend.encode(start, add_special_tokens=False).ids
+    before = torch.tensor([end_of_text, *ids], device=device)
+    return before, Vocabulary(torch.tensor(ends, device=device), forbidden.to(device))
 
 
 def load_tuned(model: Path | None, language_model: Path) -> CausalLanguageModel:

@@ -17,6 +17,7 @@ class TrainSpec(Spec):
     version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
     unread: ClassVar[frozenset[str]] = SIZES | {
+        "language_model_dropout",
         "language_model_rate",
         "label_smoothing",
     }
@@ -52,6 +53,8 @@ class TrainSpec(Spec):
     language_model_trainable: bool = False
     language_model_rate: Rate = 1.0
     """Learning rate of a trained language model, as a share of the captioner's."""
+    language_model_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of a trained language model, in all of its layers."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Of the caption loss."""
 
