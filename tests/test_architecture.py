@@ -46,6 +46,7 @@ TESTED_ELSEWHERE = {
     "cli/reports.py": "reports/test_reports_claims.py",
     "core/metrics.py": "core/test_metric_facts.py",
     "core/types.py": "core/test_decoding.py",
+    "io/guidance.py": "steps/test_guided.py",
     "io/captioning.py": "steps/test_prompt.py",
     "io/processes.py": "steps/test_several_devices.py",
     "io/training_run.py": "steps/test_train.py",
@@ -58,7 +59,10 @@ TESTED_ELSEWHERE = {
     "steps/generate.py": "steps/test_prompt.py",
     "steps/language_model.py": "io/test_pretraining.py",
     "steps/prepare.py": "steps/test_draw.py",
+    "steps/magic.py": "steps/test_guided.py",
     "steps/spice.py": "io/test_spice_jars.py",
+    "steps/tune.py": "steps/test_guided.py",
+    "steps/zerocap.py": "steps/test_guided.py",
 }
 """Modules whose tests do not carry their name, and where those are."""
 SCIENCE = {"experiments", "claims", "figures"}

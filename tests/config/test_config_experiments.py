@@ -115,3 +115,21 @@ def test_what_lies_above_is_seen_and_inputs_stay(below, above):
 def test_a_place_is_a_field_or_a_field_of_a_block():
     assert at("setting", 2) == {"setting": 2}
     assert at("train.seed", 2) == {"train": {"seed": 2}}
+
+
+def test_a_world_stands_above_rows_with_their_authors_schedule_alone(load):
+    row = {"train": {"prefix_length": 4, "num_layers": 8, "epochs": 7}}
+    theirs = {**row, "schedule": "published", "deviations": ["another tokeniser"]}
+    experiments = load(rows={"ours": row, "theirs": theirs})
+    world = {
+        "train": {"epochs": 1, "prefix_length": {"at_most": 10}},
+        "magic": {"candidates": {"at_most": 9}},
+    }
+    world["train"]["num_layers"] = {"at_most": 3}
+    ours = experiments.resolve("ours", sizes={}, published=world)
+    assert (ours.train["epochs"], ours.train["num_layers"], ours.magic) == (7, 8, {})
+    theirs = experiments.resolve("theirs", sizes={}, published=world)
+    found = [theirs.train[name] for name in ("epochs", "prefix_length", "num_layers")]
+    assert found == [1, 4, 3]
+    assert theirs.magic == {"candidates": 9}
+    assert theirs.deviations == ("another tokeniser",)

@@ -36,7 +36,8 @@ def test_all_worlds_have_the_same_names():
     worlds = [load_world(CONFIG / f"{name}.yaml") for name in ("paper", "mini", "tiny")]
     for world in worlds[1:]:
         assert set(world.datasets) >= set(worlds[0].datasets)
-        assert set(world.encoders) == set(worlds[0].encoders)
+        named = {*world.encoders, *world.stand_ins}
+        assert named == set(worlds[0].encoders)
         assert set(world.language_models) == set(worlds[0].language_models)
         accounted = {*world.metrics, *world.absent}
         assert accounted == {*worlds[0].metrics, *worlds[0].absent}
@@ -50,7 +51,7 @@ def test_the_paper_world_scales_nothing():
 
 @pytest.mark.parametrize("name", ["paper", "mini", "tiny"])
 def test_fixed_noise_keeps_its_length_in_narrower_encoders(name):
-    real = {"rn50x4": 640, "vit-l-14": 768}
+    real = {"rn50x4": 640, "vit-l-14": 768, "vit-b-32": 512}
     for encoder, source in load_world(CONFIG / f"{name}.yaml").encoders.items():
         width = source.parameters.get("embed_dim", real[encoder])
         scale = (real[encoder] / width) ** 0.5
@@ -180,3 +181,20 @@ def test_a_world_extends_one_that_stands_alone(tmp_path):
     (tmp_path / "b.yaml").write_text("extends: c.yaml\nname: b\n")
     with pytest.raises(InputError, match="stands alone"):
         load_world(tmp_path / "a.yaml")
+
+
+def test_a_stand_in_takes_the_place_of_an_encoder_that_is_not_there(refused):
+    world = load_world(CONFIG / "mini.yaml")
+    assert world.encoder_for("vit-b-32") == "vit-l-14"
+    assert world.encoder_for("rn50x4") == "rn50x4"
+    for wrong in ("{vit-l-14: rn50x4}", "{vit-b-32: vit-b-16}"):
+        said = refused("stand_ins: {vit-b-32: vit-l-14}", f"stand_ins: {wrong}")
+        assert "a stand-in among `encoders` for one that is not there" in said
+
+
+def test_the_sizes_of_training_stand_above_rows_with_their_authors_schedule():
+    world = load_world(CONFIG / "mini.yaml")
+    train = world.over_published()["train"]
+    assert train["epochs"] == world.sizes.train.epochs
+    assert train["learning_rate"] == world.sizes.train.learning_rate
+    assert load_world(CONFIG / "paper.yaml").over_published() == {}

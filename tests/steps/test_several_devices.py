@@ -22,7 +22,13 @@ from tipcap.steps.train import TrainSpec
 
 pytestmark = pytest.mark.slow
 
-SETTING = {"gap": "trained", "setting": 4, "covariance": "full", "seed": 0, "precision": "float64"}
+SETTING = {
+    "gap": "trained",
+    "setting": 4,
+    "covariance": "full",
+    "seed": 0,
+    "precision": "float64",
+}
 SIZES = {"epochs": 120, "batch_size": 5, "warmup_steps": 1, "num_layers": 1}
 """Twelve captions in batches of five, five and two."""
 LONG = {"epochs": 3000}

@@ -22,18 +22,26 @@ from tipcap.steps.fetch import FetchSpec
 from tipcap.steps.generate import GenerateSpec
 from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.likelihood import LikelihoodSpec
+from tipcap.steps.magic import MagicSpec
 from tipcap.steps.nouns import NounsSpec
 from tipcap.steps.prepare import PrepareSpec
 from tipcap.steps.prompt import PromptSpec
 from tipcap.steps.retrieve import RetrieveSpec
 from tipcap.steps.score import ScoreSpec
 from tipcap.steps.train import TrainSpec
+from tipcap.steps.tune import TuneSpec
+from tipcap.steps.zerocap import ZerocapSpec
 
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 STEP_COSTS = _BENCHMARKS / "step_costs.csv"
 DATASET_SIZES = _BENCHMARKS / "dataset_sizes.csv"
-_PUBLISHED_WIDTH = {"RN50x4-quickgelu": 640, "ViT-L-14-quickgelu": 768}
+_PUBLISHED_WIDTH = {
+    "RN50x4-quickgelu": 640,
+    "ViT-L-14-quickgelu": 768,
+    "ViT-B-32-quickgelu": 512,
+}
 _GPT2_WIDTH, _GPT2_WEIGHTS = 768, 124_439_808
+_LARGE = 8  # layers of the mappers of ClipCap and CapDec
 _BYTES = 4  # of a number in single precision
 _HOUR, _GIGA = 3600, 1e9
 
@@ -191,6 +199,8 @@ class _Ledger:
                 return "plain" if prompts == "none" else "prompts"
             case DrawSpec(pictures=pictures):
                 return "pictures" if pictures else "texts"
+            case TrainSpec(num_layers=number) if number >= _LARGE:
+                return "large mapper"
             case ScoreSpec(metrics=metrics):
                 return "spice" if "spice" in metrics else "plain"
             case _:
@@ -211,7 +221,14 @@ class _Ledger:
             case PromptSpec(epochs=epochs, num_captions=num_captions):
                 there = self._rows(step, "corpus", "train").captions
                 return epochs * min(there, num_captions or there)
-            case GenerateSpec(split=split) | RetrieveSpec(split=split):
+            case TuneSpec(num_steps=num_steps, batch_size=batch_size):
+                return num_steps * batch_size
+            case (
+                GenerateSpec(split=split)
+                | RetrieveSpec(split=split)
+                | MagicSpec(split=split)
+                | ZerocapSpec(split=split)
+            ):
                 return self._rows(step, "dataset", split).images
             case EmbedSpec(modality=modality, split=split):
                 rows = self._rows(step, "dataset", split)
@@ -234,6 +251,8 @@ class _Ledger:
                 return self._units(step) * (_BYTES * self._width(step) + 16)
             case TrainSpec() as spec:
                 return _BYTES * self._num_weights(step, spec)
+            case TuneSpec():
+                return _BYTES * self._language_model_weights(step)
             case PromptSpec():
                 return self._disk(self._parent(step, "model"))
             case EncoderSpec() | LanguageModelSpec():
@@ -259,8 +278,16 @@ class _Ledger:
         if spec.gap not in ("none", "paired"):
             weights += width * (width + 1)
         if spec.language_model_trainable:
-            weights += 12 * lm_dim**2 * sizes["n_layer"] if sizes else _GPT2_WEIGHTS
+            weights += self._language_model_weights(step)
         return int(weights)
+
+    def _language_model_weights(self, step: PlannedStep) -> int:
+        """Return how many numbers a step's language model has, embeddings of a small one left out."""
+        model = self._parent(step, "language_model").spec
+        assert isinstance(model, LanguageModelSpec)
+        sizes: dict[str, Any] = model.parameters.get("architecture", {})
+        layers = 12 * sizes["n_embd"] ** 2 * sizes["n_layer"] if sizes else 0
+        return int(layers) or _GPT2_WEIGHTS
 
     def _is_other(self, step: PlannedStep) -> bool:
         """Whether a step uses a published language model that is not the paper's."""

@@ -37,6 +37,14 @@ class Experiment(BaseModel):
     """The second training stage; absent: the captioner of the first stage is evaluated."""
     generate: dict[str, Any]
     """Choosing: `method`, `dataset`, `domain`, and `seed` (method `random`)."""
+    tune: dict[str, Any] = {}
+    """Method `magic`: how its language model learns the corpus."""
+    magic: dict[str, Any] = {}
+    zerocap: dict[str, Any] = {}
+    schedule: Literal["paper", "published"] = "paper"
+    """`published`: of the method's authors, whose sizes a world replaces like the paper's."""
+    deviations: tuple[str, ...] = ()
+    """Another method: what is not as its authors run it."""
 
 
 class Sweep(BaseModel):
@@ -64,7 +72,7 @@ class Chosen(BaseModel):
     web: Name | None = None
     images: Name | None = None
     images_split: Split = "train"
-    method: Literal["captioner", "nearest", "random"] = "captioner"
+    method: Literal["captioner", "nearest", "random", "magic", "zerocap"] = "captioner"
     dataset: Name
     domain: Literal["in", "near", "out"] | None = None
     seed: Seed = 0
@@ -88,17 +96,27 @@ class Experiments:
         self.rows = rows
         self.where = where
 
-    def resolve(self, name: str, *overlays: Fields, sizes: Fields) -> Experiment:
+    def resolve(
+        self,
+        name: str,
+        *overlays: Fields,
+        sizes: Fields,
+        published: Fields | None = None,
+    ) -> Experiment:
         """Return the full configuration of a row.
 
         Args:
             name: a row.
             overlays: what a table sets on top, later ones win.
             sizes: what the world sets below the row: a row that varies a size keeps its value.
+            published: what the world sets above a row with the schedule of its authors; `{at_most: NUMBER}`
+                leaves a smaller one.
         """
         fields: Fields = overlay(self.base, sizes)
         for differing in (self.rows[name], *overlays):
             fields = overlay(fields, differing)
+        if fields.get("schedule") == "published":
+            fields = overlay(fields, _bounded(published or {}, fields))
         return check(Experiment, fields, f"{self.where}: experiment {name!r}")
 
 
@@ -109,6 +127,21 @@ def overlay(below: Fields, above: Fields) -> dict[str, Any]:
         inside = result.get(name)
         both = isinstance(value, Mapping) and isinstance(inside, Mapping)
         result[name] = overlay(inside, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _bounded(above: Fields, below: Fields) -> dict[str, Any]:
+    """Return fields with `{at_most: NUMBER}` turned into what stands below, if that is smaller."""
+    result: dict[str, Any] = {}
+    for name, value in above.items():
+        there = below.get(name)
+        if isinstance(value, Mapping) and value.keys() == {"at_most"}:
+            most = value["at_most"]
+            result[name] = min(most, there) if isinstance(there, int) else most
+        elif isinstance(value, Mapping):
+            result[name] = _bounded(value, there if isinstance(there, Mapping) else {})
+        else:
+            result[name] = value
     return result
 
 

@@ -67,6 +67,8 @@ class Row(_Declared):
     """What the paper prints for the experiment, by group: only compared, never shown as ours."""
     set: dict[str, Any] = {}
     """Fields put over the experiment, below those of the group."""
+    set_in: dict[str, dict[str, Any]] = {}
+    """Group -> fields put over all others there."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     vary: str | None = None
     absent: dict[str, str] = {}
@@ -346,7 +348,7 @@ def _check_row(table: Table, row: Row, where: str) -> None:
             f"{where}: expected {len(table.headers)} labels, one per header, found {len(row.label)}; add or remove some"
         )
     labels = {group.label for group in table.groups}
-    for field in ("quoted", "paper", "absent", "lacking"):
+    for field in ("quoted", "paper", "absent", "lacking", "set_in"):
         for label in getattr(row, field) or {}:
             if label not in labels:
                 raise unknown_name("group", label, labels, f"{where}: {field}")

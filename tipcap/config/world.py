@@ -182,7 +182,12 @@ class World(_Declared):
     datasets: dict[Name, Dataset]
     encoders: dict[Name, EncoderSource]
     language_models: dict[Name, LanguageModelSource]
+    stand_ins: dict[Name, Name] = {}
+    """Encoder that experiments name -> the one of this world that takes its place."""
     sizes: Sizes = Sizes()
+    published: dict[str, dict[str, Any]] = {}
+    """Block -> fields that replace those of rows with their authors' schedule, beside the sizes of training;
+    `{at_most: NUMBER}` leaves a smaller one."""
     fraction_scale: Rate = 1.0
     """Factor on every share of paired images; the result is at most 1."""
     count_scale: Rate = 1.0
@@ -196,6 +201,25 @@ class World(_Declared):
     absent: dict[MetricName, str] = {}
     """Metrics that are not computed here, with the reason."""
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _stand_ins_exist(self) -> "World":
+        for name, other in self.stand_ins.items():
+            if name in self.encoders or other not in self.encoders:
+                raise ValueError(
+                    f"a stand-in among `encoders` for one that is not there ({name}: {other})"
+                )
+        return self
+
+    def encoder_for(self, name: str) -> str:
+        """Return the encoder of this world that an experiment's name means."""
+        return self.stand_ins.get(name, name)
+
+    def over_published(self) -> dict[str, dict[str, Any]]:
+        """Return what stands above a row with its authors' schedule, by block."""
+        sizes = self.sizes.train.model_dump(exclude_none=True)
+        train = sizes | self.published.get("train", {})
+        return {**self.published, **({"train": train} if train else {})}
 
     @property
     def is_stand_in(self) -> bool:

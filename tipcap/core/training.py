@@ -12,6 +12,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from tipcap.core.dropout import dropping
 from tipcap.core.gaussian import independent_gap
 from tipcap.core.mapping import Mapping, TrainableMapping
 from tipcap.core.ranks import Alone, Ranks, any_rank
@@ -84,7 +85,7 @@ def train(
 
     Assumes: the weight decay is on all parameters, those of the mapping included.
 
-    Differs: the language model's dropout is off, also where it is trained.
+    Differs: the language model's dropout is off, but where an option asks for it.
     """
     check_arrays(settings, arrays)
     if not isinstance(language_model, nn.Module):
@@ -154,7 +155,11 @@ def train(
         first = batch_number * settings.batch_size
         rows = order[first : first + settings.batch_size]
         batch = batch_of(arrays, rows, mapped, epoch, device)
-        with autocast:
+        dropout = settings.language_model_dropout
+        with (
+            autocast,
+            dropping(language_model, dropout, settings.seed, step, ranks.index),
+        ):
             parts = loss_parts(
                 settings,
                 model,

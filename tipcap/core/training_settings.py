@@ -72,6 +72,8 @@ class TrainingSettings:
     language_model_trainable: bool = False
     language_model_rate: float = 1.0
     """Learning rate of a trained language model, as a share of `learning_rate`."""
+    language_model_dropout: float = 0.0
+    """Dropout of a trained language model in all of its layers."""
     label_smoothing: float = 0.0
 
     @property

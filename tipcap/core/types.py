@@ -77,6 +77,56 @@ class Cache(Protocol):
         ...
 
 
+@runtime_checkable
+class OpenCache(Cache, Protocol):
+    """A cache whose tensors can be seen and moved."""
+
+    def select(self, rows: Int[Tensor, " row"]) -> "OpenCache":
+        """Return the cache of these rows of the batch, in this order."""
+        ...
+
+    def tensors(self) -> Sequence[Float[Tensor, "_batch ..."]]:
+        """Keys and values of each layer in turn."""
+        ...
+
+    def shifted(self, by: Sequence[Float[Tensor, "_batch ..."]]) -> "OpenCache":
+        """Return the cache with something added to each of its tensors."""
+        ...
+
+
+@runtime_checkable
+class OpenLanguageModel(LanguageModel, Protocol):
+    """A language model whose states can be seen while it writes."""
+
+    def read(
+        self, inputs: Float[Tensor, "batch position lm_dim"], cache: OpenCache | None
+    ) -> tuple[Float[Tensor, "batch position lm_dim"], OpenCache]:
+        """Final hidden states of the inputs, and the keys and values so far."""
+        ...
+
+
+@runtime_checkable
+class Similarity(Protocol):
+    """How well texts that are still written fit images."""
+
+    def __call__(
+        self,
+        image: Int[Tensor, " row"],
+        ids: Int[Tensor, "row candidate token"],
+    ) -> Float[Tensor, "row candidate"]:
+        """Return the cosine of image and text embedding; special tokens are no part of a text."""
+        ...
+
+
+class Written(NamedTuple):
+    """Captions as tokens."""
+
+    ids: Int[Tensor, "image token"]
+    """Past a caption's length: end-of-text."""
+    length: Int[Tensor, " image"]
+    """How many tokens count, the one that ends the caption included."""
+
+
 def device_of(module: torch.nn.Module) -> torch.device:
     """Return the device of a module's parameters."""
     return next(module.parameters()).device

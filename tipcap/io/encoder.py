@@ -61,6 +61,27 @@ class Encoder:
         """Return unit-norm text embeddings of tokenised texts."""
         return self._unit(self._model.encode_text(tokens))  # type: ignore[operator]
 
+    @torch.inference_mode()
+    def embed_short_texts(
+        self, tokens: Int[Tensor, "text token"]
+    ) -> Float[Tensor, "text embed_dim"]:
+        """Return what `embed_texts` does up to rounding, reading no further than the longest text.
+
+        CLIP's text tower sees only what stands before, so what follows the end of all texts changes nothing.
+        """
+        model: Any = self._model
+        is_usual = getattr(model, "text_pool_type", None) == "argmax"
+        if not is_usual or not isinstance(model.text_projection, Tensor):
+            return self.embed_texts(tokens)
+        end = tokens.argmax(1)  # the end of text is the highest token
+        num_tokens = int(end.max()) + 1
+        states = model.token_embedding(tokens[:, :num_tokens])
+        states = states + model.positional_embedding[:num_tokens]
+        mask = model.attn_mask[:num_tokens, :num_tokens]
+        states = model.ln_final(model.transformer(states, attn_mask=mask))
+        pooled = states[torch.arange(len(end), device=end.device), end]
+        return self._unit(pooled @ model.text_projection)
+
     @staticmethod
     def _unit(vectors: Tensor) -> Tensor:
         return torch.nn.functional.normalize(vectors.float(), dim=-1)

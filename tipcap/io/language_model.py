@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tipcap.core.captioner import NUM_HEADS
-from tipcap.core.types import Cache
+from tipcap.core.types import Cache, OpenCache
 from tipcap.errors import InputError, reason_of
 from tipcap.io.attention import register_attention
 from tipcap.io.libraries import transformers_module
@@ -48,6 +48,17 @@ class _KeysAndValues:
         """Return the cache of these rows of the batch, in this order."""
         twin = self.copied()
         twin.reorder_cache(rows)
+        return _KeysAndValues(twin)
+
+    def tensors(self) -> list[Tensor]:
+        """Return keys and values of each layer in turn."""
+        return [t for layer in self._cache.layers for t in (layer.keys, layer.values)]
+
+    def shifted(self, by: Sequence[Tensor]) -> "_KeysAndValues":
+        """Return the cache with something added to each of its tensors."""
+        twin = self.copied()
+        for layer, keys, values in zip(twin.layers, by[::2], by[1::2], strict=True):
+            layer.keys, layer.values = layer.keys + keys, layer.values + values
         return _KeysAndValues(twin)
 
 
@@ -118,6 +129,13 @@ class CausalLanguageModel(nn.Module):
         self, inputs: Float[Tensor, "batch position lm_dim"], cache: Cache | None
     ) -> tuple[Float[Tensor, "batch vocab"], Cache]:
         """Return the logits at the last position, and the keys and values with those of `inputs`."""
+        states, grown = self.read(inputs, cache)
+        return self.head(states[:, -1]), grown
+
+    def read(
+        self, inputs: Float[Tensor, "batch position lm_dim"], cache: Cache | None
+    ) -> tuple[Float[Tensor, "batch position lm_dim"], OpenCache]:
+        """Return the final hidden states of `inputs`, and the keys and values with theirs."""
         past = None
         if cache is not None:
             assert isinstance(cache, _KeysAndValues)  # the one this method returned
@@ -126,10 +144,7 @@ class CausalLanguageModel(nn.Module):
         else:
             self._check_positions(inputs.shape[1])
         read = self.base(inputs_embeds=inputs, past_key_values=past, use_cache=True)
-        return (
-            self.head(read.last_hidden_state[:, -1]),
-            _KeysAndValues(read.past_key_values),
-        )
+        return read.last_hidden_state, _KeysAndValues(read.past_key_values)
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, which transformers opens too."""

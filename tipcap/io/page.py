@@ -19,8 +19,10 @@ from tipcap.io.render import (
     DAGGER,
     DASH,
     NOT_APPLICABLE,
+    Remarks,
     column_names,
     format_number,
+    remark_of,
 )
 from tipcap.io.store import replace_file
 from tipcap.io.verdicts import EXPLANATION, details, quotation, summary
@@ -178,9 +180,15 @@ def _address(content: bytes, kind: str) -> str:
 
 
 def page_table(
-    table: Table, measured: Mapping[CellName, Measured], runs: list[str]
+    table: Table,
+    measured: Mapping[CellName, Measured],
+    runs: list[str],
+    remarks: Remarks | None = None,
 ) -> PageTable:
-    """Return a table of scores with ours beside the paper's; the keys of its runs are added to `runs`."""
+    """Return a table of scores with ours beside the paper's; the keys of its runs are added to `runs`.
+
+    `remarks` say below it what of a row's method is not as its authors run it.
+    """
     rows = []
     for index, row in enumerate(table.rows):
         if row.section is not None:
@@ -201,6 +209,10 @@ def page_table(
             headings.append(Heading(text, width))
     quoted = [row.reference for row in table.rows if row.reference]
     notes = [f"{DAGGER} {'; '.join(dict.fromkeys(quoted))}."] if quoted else []
+    notes += [
+        f"{table.names[index]}. {remark_of(said)}."
+        for index, said in (remarks or {}).items()
+    ]
     return PageTable(
         id=table.id,
         caption=table.caption,

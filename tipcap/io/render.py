@@ -24,6 +24,8 @@ NOT_APPLICABLE = "N/A"
 
 Examples = Mapping[str, Sequence[str]]
 """Corpus -> captions drawn from it."""
+Remarks = Mapping[int, Sequence[str]]
+"""Position in `Table.rows` -> what of another method is not as its authors run it."""
 
 
 def render_table(
@@ -32,6 +34,7 @@ def render_table(
     out_dir: Path,
     examples: Examples | None = None,
     note: str = "",
+    remarks: Remarks | None = None,
 ) -> list[Path]:
     """Return the three files written: `table_<id>.csv`, `table_<id>.cells.csv`, `table_<id>.tex`.
 
@@ -44,6 +47,7 @@ def render_table(
         out_dir: made if missing; each file appears by rename.
         examples: captions per corpus, for tables of kind `examples`.
         note: what a reader of the LaTeX table has to know of the numbers computed here.
+        remarks: what of a row's method is not as its authors run it; a footnote of the LaTeX table.
 
     Raises:
         InputError: cells of another table, a place without a cell, or no examples of a corpus.
@@ -59,7 +63,7 @@ def render_table(
         body = _tex_examples(plain)
     else:
         plain = _plain(table, cells)
-        body = _tex_numbers(table, cells, notes)
+        body = _tex_numbers(table, cells, notes, remarks or {})
     texts = {
         "csv": csv_text(plain),
         "cells.csv": csv_text(frame_of(cells)),
@@ -100,7 +104,7 @@ def _plain(table: Table, cells: Sequence[Cell]) -> pd.DataFrame:
         table,
         cells,
         text_of=lambda cell: _number(table, cell),
-        labels_of=lambda row: row.label,
+        labels_of=lambda index: table.rows[index].label,
         heading_of=lambda text, width: [text, *[""] * (width - 1)],
     )
     return wide.set_axis(names, axis="columns")
@@ -111,7 +115,7 @@ def _wide(
     cells: Sequence[Cell],
     *,
     text_of: Callable[[Cell], str],
-    labels_of: Callable[[Row], Sequence[str]],
+    labels_of: Callable[[int], Sequence[str]],
     heading_of: Callable[[str, int], Sequence[str]],
 ) -> pd.DataFrame:
     """Return the texts of a table as the paper lays it out: a line per row and heading, by position in `Table.rows`."""
@@ -128,7 +132,7 @@ def _wide(
         raise InputError(
             f"table {table.id}, row {row_name!r}, group {group!r}: expected a cell for {metric}, found none; make the cells from the same declaration"
         )
-    labels = pd.DataFrame(map(labels_of, rows.values()), index=list(rows))
+    labels = pd.DataFrame(map(labels_of, rows), index=list(rows))
     wide = pd.concat([labels, numbers], axis="columns")
     for index, row in enumerate(table.rows):
         if row.section:
@@ -146,6 +150,11 @@ def _number(table: Table, cell: Cell) -> str:
     return format_number(cell.value, cell.std, cell.digits) + mark
 
 
+def remark_of(deviations: Sequence[str]) -> str:
+    """Return what is not as a method's authors run it, as one sentence without its stop."""
+    return f"Not as its authors run it: {'; '.join(deviations)}"
+
+
 def column_names(table: Table, group: Group) -> Sequence[str]:
     """Return what is printed above the columns of a group."""
     if group.columns is not None:
@@ -153,7 +162,9 @@ def column_names(table: Table, group: Group) -> Sequence[str]:
     return [METRICS[metric].column for metric in table.metrics_of(group)]
 
 
-def _tex_numbers(table: Table, cells: Sequence[Cell], notes: Footnotes) -> str:
+def _tex_numbers(
+    table: Table, cells: Sequence[Cell], notes: Footnotes, remarks: Remarks
+) -> str:
     def strong(text: str, row: Row) -> str:
         return rf"\textbf{{{escape(text)}}}" if row.bold else escape(text)
 
@@ -174,11 +185,18 @@ def _tex_numbers(table: Table, cells: Sequence[Cell], notes: Footnotes) -> str:
             text += rf"\,{{\tiny\textcolor{{gray}}{{{escape(printed)}}}}}"
         return text
 
+    def labels_of(index: int) -> list[str]:
+        row = table.rows[index]
+        first, *others = (strong(label, row) for label in row.label)
+        if said := remarks.get(index):
+            first += notes.mark(remark_of(said))
+        return [first, *others]
+
     wide = _wide(
         table,
         cells,
         text_of=text_of,
-        labels_of=lambda row: [strong(label, row) for label in row.label],
+        labels_of=labels_of,
         heading_of=lambda text, width: spanning(width, rf"\textit{{{escape(text)}}}"),
     )
     for index in wide.index[1:]:  # a rule above headings, and where a row is one

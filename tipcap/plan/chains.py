@@ -17,12 +17,15 @@ from tipcap.specs import Spec
 from tipcap.steps.estimate import EstimateSpec
 from tipcap.steps.generate import GenerateSpec
 from tipcap.steps.likelihood import LikelihoodSpec
+from tipcap.steps.magic import MagicSpec
 from tipcap.steps.nouns import NounsSpec
 from tipcap.steps.prompt import PromptSpec
 from tipcap.steps.retrieve import RetrieveSpec
 from tipcap.steps.score import ScoreSpec
 from tipcap.steps.spice import SpiceSpec
 from tipcap.steps.train import TrainSpec
+from tipcap.steps.tune import TuneSpec
+from tipcap.steps.zerocap import ZerocapSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -36,6 +39,9 @@ _BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
     "train": (TrainSpec, ("setting", "covariance")),
     "prompt": (PromptSpec, ()),
     "generate": (GenerateSpec, ("padding", "end")),
+    "tune": (TuneSpec, ("seed",)),
+    "magic": (MagicSpec, ("split",)),
+    "zerocap": (ZerocapSpec, ("split",)),
 }
 """Per block: the spec whose fields it gives, and those that stand outside of it."""
 _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words", "prompt_pool")
@@ -94,11 +100,22 @@ class Chains:
         keys = []
         for value in values:
             varied = at(table.vary_of(run.row), value)
-            layers = (run.row.set, run.group.set, varied)
-            sizes = self._sizes(name, layers)
-            experiment = self.experiments.resolve(name, *layers, sizes=sizes)
+            in_group = run.row.set_in.get(run.group.label, {})
+            layers = (run.row.set, run.group.set, in_group, varied)
+            experiment = self.experiments.resolve(
+                name,
+                *layers,
+                sizes=self._sizes(name, layers),
+                published=self.world.over_published(),
+            )
             keys.append(self._score(experiment, where))
-        return Cell(run.row_index, run.group.label, name, tuple(dict.fromkeys(keys)))
+        return Cell(
+            run.row_index,
+            run.group.label,
+            name,
+            tuple(dict.fromkeys(keys)),
+            experiment.deviations,
+        )
 
     def _sizes(self, name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         merged = overlay(self.experiments.base, self.experiments.rows[name])
@@ -182,6 +199,8 @@ class Chains:
             parents["corpus"] = self.sources.prepare(experiment.corpus, where)
             parents["texts"] = self._texts(experiment.corpus, experiment, where)
             return self.plan.add(RetrieveSpec(method="nearest", split=split), parents)
+        if chosen.method in ("magic", "zerocap"):
+            return self._guided(experiment, chosen, parents, where)
         model = self._train(experiment, chosen, where)
         trained = self.plan.steps[model].spec
         assert isinstance(trained, TrainSpec)
@@ -215,6 +234,31 @@ class Chains:
             "rough_nouns": self._nouns(prompting, None, captions=rough),
         }
         return self.plan.add(wanted, parents)
+
+    def _guided(
+        self,
+        experiment: Experiment,
+        chosen: Chosen,
+        parents: dict[str, str],
+        where: str,
+    ) -> str:
+        """Captions of a language model that CLIP guides; MAGIC's has learnt the corpus before."""
+        name = experiment.language_model
+        parents["language_model"] = self.sources.language_model(name, where)
+        parents["encoder"] = self.sources.encoder(experiment.encoder, where)
+        split = {"split": experiment.generate.get("split", "test")}
+        if chosen.method == "zerocap":
+            spec = self._spec(ZerocapSpec, "zerocap", experiment, where, **split)
+            return self.plan.add(spec, parents)
+        behind = {
+            "corpus": self.sources.prepare(experiment.corpus, where),
+            "language_model": parents["language_model"],
+        }
+        seed = {"seed": experiment.train.get("seed", 0)}
+        tune = self._spec(TuneSpec, "tune", experiment, where, **seed)
+        parents["model"] = self.plan.add(tune, behind)
+        magic = self._spec(MagicSpec, "magic", experiment, where, **split)
+        return self.plan.add(magic, parents)
 
     def _prompt(self, spec: PromptSpec, model: str) -> str:
         before = self.plan.steps[model]
@@ -261,7 +305,8 @@ class Chains:
         changed = {}
         std = experiment.train.get("noise_std")
         if isinstance(std, int | float):
-            scale = self.world.encoders[experiment.encoder].noise_scale
+            encoder = self.world.encoder_for(experiment.encoder)
+            scale = self.world.encoders[encoder].noise_scale
             changed["noise_std"] = round(std * scale, 6)  # stands in the key
         spec = self._spec(
             TrainSpec,

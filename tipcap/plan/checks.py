@@ -83,6 +83,11 @@ def check_training(
             "a frozen language model",
         ),
         (
+            spec.language_model_dropout != 0.0 and not tuned,
+            "language_model_dropout with language_model_trainable",
+            "a frozen language model",
+        ),
+        (
             source == "scratch" and not tuned,
             "language_model_trainable with a language model from scratch",
             f"{experiment.language_model!r} frozen",

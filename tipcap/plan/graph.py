@@ -39,6 +39,8 @@ class Cell:
     group: str
     experiment: str
     score_keys: tuple[str, ...]
+    deviations: tuple[str, ...] = ()
+    """What of another method is not as its authors run it."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ class Plan:
         """
         cells, (_, row) = self.cells[self.table_of(name).id], part(name)
         return [cell for cell in cells if row is None or cell.row_index == row]
+
+    def remarks_of(self, name: str) -> dict[int, tuple[str, ...]]:
+        """Return what is not as the authors of other methods run them, by the rows of a table, or of one row of it."""
+        cells = self.cells_of(name)
+        return {cell.row_index: cell.deviations for cell in cells if cell.deviations}
 
     def table_of(self, name: str) -> Table:
         """Return the table that a name means, or whose row it means (`VI.3`).

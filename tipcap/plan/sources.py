@@ -97,7 +97,8 @@ class Sources:
     # Models
 
     def encoder(self, name: str, where: str) -> str:
-        """Return the key of an encoder."""
+        """Return the key of an encoder, or of what stands in for it in this world."""
+        name = self.world.encoder_for(name)
         if name not in self.world.encoders:
             raise self._unknown("encoder", name, self.world.encoders, where)
         declared = self.world.encoders[name]

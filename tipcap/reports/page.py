@@ -49,7 +49,8 @@ def write_report(plan: Plan, out: Path) -> None:
         if table.kind != "scores":
             page.tables.append(_text_table(plan, table))
         elif name in made:
-            page.tables.append(page_table(table, measured, page.runs))
+            remarks = plan.remarks_of(name)
+            page.tables.append(page_table(table, measured, page.runs, remarks))
         else:
             page.tables.append(PageTable(name, table.caption, missing=str(cells)))
     page.judgements = judged(plan, measured)

@@ -54,9 +54,12 @@ def make_table(
         captions = [c for r in read_annotations(file) for c in r.captions]
         drawn[wanted.corpus] = draw_examples(captions, wanted.num, seed=table.seed)
     absent = {str(metric): reason for metric, reason in plan.world.absent.items()}
+    remarks = plan.remarks_of(name)
     if row is not None:
         table, found = _one_row(table, found, name, row)
-    render_table(table, cells(table, found, absent), out, drawn, plan.world.note)
+        remarks = {0: remarks[row]} if row in remarks else {}
+    made = cells(table, found, absent)
+    render_table(table, made, out, drawn, plan.world.note, remarks)
 
 
 def _examples(table: Table, given: Sequence[str]) -> Iterator[tuple[Examples, Path]]:

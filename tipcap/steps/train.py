@@ -28,6 +28,7 @@ class TrainSpec(Spec):
     version: ClassVar[int] = 3
     lineage: ClassVar[tuple[str, ...]] = ("texts", "gap", "images")
     unread: ClassVar[frozenset[str]] = SIZES | {
+        "language_model_dropout",
         "language_model_rate",
         "label_smoothing",
     }
@@ -100,6 +101,8 @@ class TrainSpec(Spec):
     """Whether the language model is tuned too."""
     language_model_rate: Rate = 1.0
     """Learning rate of a trained language model, as a share of the captioner's."""
+    language_model_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of a trained language model, in all of its layers."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Of the caption loss."""
 

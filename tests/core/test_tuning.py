@@ -1,0 +1,108 @@
+import dataclasses
+
+import pytest
+import torch
+from toy_language_model import NEAR, ToyLanguageModel
+
+from tipcap.core.training_model import TrainingState
+from tipcap.core.tuning import (
+    TuningSettings,
+    contrastive_loss,
+    tune,
+    tuning_losses,
+)
+from tipcap.core.types import TokenBatch
+from tipcap.errors import InputError, Stopped
+
+TOKENS = TokenBatch(
+    torch.tensor([[5, 6, 7, 0], [5, 6, 8, 0], [9, 0, 0, 0]]), torch.tensor([4, 4, 2])
+)
+SETTINGS = TuningSettings(seed=0, num_steps=30, batch_size=4, learning_rate=0.02)
+
+
+def model():
+    return ToyLanguageModel(sharpness=1.0)
+
+
+def test_contrastive_loss_of_two_states_is_its_formula():
+    states = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [9.0, 9.0]]])
+    found = contrastive_loss(states, torch.tensor([2]), 0.5)
+    assert found.item() == pytest.approx(0.5 - 1 + 0.6, abs=NEAR)
+
+
+def test_states_further_apart_than_the_margin_cost_nothing():
+    states = torch.eye(3)[None]
+    assert contrastive_loss(states, torch.tensor([3]), 0.5).item() == 0.0
+    assert contrastive_loss(states, torch.tensor([1]), 0.5).item() == 0.0
+
+
+def test_padding_changes_no_loss():
+    wider = TokenBatch(torch.cat([TOKENS.ids, torch.full((3, 2), 3)], 1), TOKENS.length)
+    for one, other in zip(
+        tuning_losses(model(), TOKENS, 0.5),
+        tuning_losses(model(), wider, 0.5),
+        strict=True,
+    ):
+        assert one.item() == pytest.approx(other.item(), abs=NEAR)
+
+
+def test_tuning_lowers_both_losses():
+    tuned = model()
+    before = [x.item() for x in tuning_losses(tuned, TOKENS, 0.5)]
+    tune(SETTINGS, TOKENS, tuned)
+    after = [x.item() for x in tuning_losses(tuned, TOKENS, 0.5)]
+    assert after[0] < 0.7 * before[0]
+    assert sum(after) < sum(before)
+
+
+def test_what_stops_goes_on_to_the_same_bytes():
+    whole = tune(SETTINGS, TOKENS, model(), log_every=10)
+    saved = []
+    with pytest.raises(Stopped, match="at step 10 of 30"):
+        tune(
+            SETTINGS,
+            TOKENS,
+            model(),
+            on_checkpoint=saved.append,
+            stop_requested=lambda: True,
+            log_every=10,
+        )
+    state = TrainingState.from_tensors(saved[-1].to_tensors())
+    rest = tune(SETTINGS, TOKENS, model(), state=state, log_every=10)
+    assert whole.model.keys() == rest.model.keys()
+    assert all(torch.equal(whole.model[k], rest.model[k]) for k in whole.model)
+
+
+def test_dropout_and_seed_are_part_of_the_result():
+    def tuned(**fields):
+        found = tune(dataclasses.replace(SETTINGS, **fields), TOKENS, model())
+        return found.model["language_model.output"]
+
+    assert torch.equal(tuned(), tuned())
+    assert not torch.equal(tuned(), tuned(dropout=0.0))
+    assert not torch.equal(tuned(), tuned(seed=1))
+
+
+def test_records_say_where_it_is():
+    records = []
+    tune(SETTINGS, TOKENS, model(), on_step=records.append, log_every=15)
+    assert [record["step"] for record in records] == [15, 30]
+    assert records[0].keys() == {
+        "step",
+        "learning_rate",
+        "loss",
+        "caption",
+        "contrastive",
+    }
+
+
+def test_no_captions_are_refused():
+    nothing = TokenBatch(torch.zeros(0, 4, dtype=torch.int64), torch.zeros(0))
+    with pytest.raises(InputError, match="expected captions, found none"):
+        tune(SETTINGS, nothing._replace(length=nothing.length.long()), model())
+
+
+def test_a_loss_that_explodes_is_named():
+    wild = dataclasses.replace(SETTINGS, learning_rate=1e30, max_gradient_norm=1e30)
+    with pytest.raises(InputError, match="expected a finite loss"):
+        tune(wild, TOKENS, model())
