@@ -26,10 +26,10 @@ def fit_to_embeddings(
 
     Over the sample, in this order: the reverse mapping's hidden units get mean 0 and standard deviation 1 and
     its outputs the texts' mean and total variance; each entry of the projector's linear map gets mean 0 and
-    standard deviation 1, as its constants have; what each of the N layers' attention adds to the constants gets
-    mean 0 and standard deviation 1 / sqrt(N). So pictures move the prefix as much as the constants fill it:
-    attention is the only way from one to the other, and with drawn weights it carries a hundredth. Without
-    layers the linear map stays as drawn: it has no constants to be on a par with.
+    standard deviation 1, as its constants have; and so does what the first layer's attention adds to the
+    constants. Attention is the only way from a picture to the prefix, and with drawn weights it carries a
+    hundredth of the variance. Without layers the linear map stays as drawn: it has no constants to be on a par
+    with.
 
     Args:
         captioner: as drawn; it keeps its precision.
@@ -51,21 +51,20 @@ def fit_to_embeddings(
     if projector.layers:
         reconstructed = captioner.reconstruct(mapped)
         _standardise(projector.linear, reconstructed)
-        states, first = projector.states(reconstructed), projector.prefix_length
-        for layer in projector.layers:
-            assert isinstance(layer, ProjectorLayer)
-            gathered = layer.gathered(states, first).flatten(0, 1)
-            _standardise(layer.attention_out, gathered, len(projector.layers) ** -0.5)
-            states = layer(states, 0)
+        layer = projector.layers[0]
+        assert isinstance(layer, ProjectorLayer)
+        states = projector.states(reconstructed)
+        gathered = layer.gathered(states, projector.prefix_length)
+        _standardise(layer.attention_out, gathered.flatten(0, 1))
     captioner.to(dtype)
 
 
-def _standardise(layer: nn.Linear, inputs: Tensor, std: float = 1.0) -> None:
-    """Give each output of a linear map mean 0 and this standard deviation over some inputs."""
+def _standardise(layer: nn.Linear, inputs: Tensor) -> None:
+    """Give each output of a linear map mean 0 and standard deviation 1 over some inputs."""
     deviation = (inputs @ layer.weight.T).std(0, correction=0)
     # inputs that do not vary say nothing of the scale
     varies = deviation > _LEAST_RATIO * inputs.square().mean().sqrt()
-    scale = torch.where(varies, std / deviation, 1.0)
+    scale = torch.where(varies, 1 / deviation, 1.0)
     layer.weight.mul_(scale[:, None])
     layer.bias.copy_(-layer.weight @ inputs.mean(0))
 
