@@ -81,7 +81,8 @@ class _Source:
 
     def __init__(self, plan: Plan, measured: Mapping[CellName, Measured]) -> None:
         self._plan, self._measured = plan, measured
-        self._files: dict[str, ImageParts] = {}
+        self._files: dict[str, tuple[str, ImageParts]] = {}
+        """By the key of a score: its training, and what its file holds."""
         self._spreads: dict[tuple[str, ...], list[Spread]] | None = None
 
     def noise(self, left: CellName, right: CellName) -> Noise | None:
@@ -183,10 +184,9 @@ class _Source:
         values: dict[str, list[float]] = {}
         parts: dict[str, list[np.ndarray]] = {}
         for key in cell.keys:
-            corpus, images = self._scores(key)
+            training, (corpus, images) = self._scores(key)
             if len(images[metric.score_name]) < 2:
                 return None
-            training = _training(self._plan, key)
             values.setdefault(training, []).append(corpus[metric.score_name])
             parts.setdefault(training, []).append(images[metric.score_name])
         scale = metric.scale
@@ -196,12 +196,13 @@ class _Source:
             {name: scale * np.mean(found, axis=0) for name, found in parts.items()},
         )
 
-    def _scores(self, key: str) -> "ImageParts":
+    def _scores(self, key: str) -> "tuple[str, ImageParts]":
         from tipcap.io.image_parts import read_image_parts
 
         if key not in self._files:
             path = paths.artefact(self._plan.name, "score", key, paths.IMAGE_PARTS)
-            self._files[key] = read_image_parts(Path(path))
+            parts = read_image_parts(Path(path))
+            self._files[key] = _training(self._plan, key), parts
         return self._files[key]
 
 
