@@ -81,6 +81,14 @@ def test_only_the_projector_changes_and_every_caption_is_accounted_for(
     assert not (tmp_path / "out-checkpoints").exists()
 
 
+def test_stage_2_goes_on_in_the_precision_of_stage_1(folder, base, tmp_path):  # noqa: F811
+    double = {"gap": "trained", "setting": 4, "max_caption_tokens": 12, "epochs": 1}
+    trained(folder, tmp_path / "train", precision="float64", **double)
+    (tmp_path / "nouns").symlink_to(base / "nouns")
+    after = prompted(folder, tmp_path, tmp_path / "out", epochs=1)
+    assert {tensor.dtype for tensor in after.values()} == {torch.float64}
+
+
 class KilledError(Exception):
     pass
 
