@@ -49,7 +49,7 @@ def build():
         folder = Path(paths.folder(plan.name, step.spec.step, key))
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "meta.json", record(step))
-        if step.spec.step in ("generate", "retrieve"):
+        if step.spec.step in ("generate", "retrieve", "magic", "zerocap"):
             write_captions(plan, step, folder / "captions.json")
     for step in plan.steps.values():
         if step.spec.step == "score":

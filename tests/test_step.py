@@ -38,6 +38,8 @@ def test_options_can_be_left_out_only_where_the_function_says_so(step):
 def test_only_trainings_go_on_from_checkpoints():
     resuming = {name for name, step in STEPS.items() if step.resumes}
     assert resuming == {"train", "prompt", "tune"}
+    spreading = {name for name, step in STEPS.items() if step.spreads}
+    assert spreading == {"train", "prompt"}
 
 
 def test_a_download_keeps_the_name_of_its_file():

@@ -54,6 +54,8 @@ class Step:
     """Whether later steps read its whole folder. Such an artefact may ship with the repository."""
     has_record: bool = True
     """Whether `meta.json` lies beside the main file."""
+    in_one_process: bool = False
+    """Whether it goes on from checkpoints and yet cannot share its work with other processes."""
     uses_network: bool = False
     """Whether it fetches something: its rule runs where Snakemake does, and target `downloads` beforehand."""
     torch_threads: bool = False
@@ -90,8 +92,13 @@ class Step:
 
     @property
     def resumes(self) -> bool:
-        """Whether it goes on from checkpoints; then several processes may share its work."""
+        """Whether it goes on from checkpoints."""
         return "checkpoints" in self.options
+
+    @property
+    def spreads(self) -> bool:
+        """Whether several processes may share its work."""
+        return self.resumes and not self.in_one_process
 
     def file_for(self, role: str, spec: Spec) -> str:
         """Return the name of the file that a step reads in a role."""

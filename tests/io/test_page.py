@@ -41,6 +41,11 @@ def test_cells_say_where_they_come_from():
     assert (absent.cells[0].text, absent.cells[0].title) == ("N/A", "cannot be")
 
 
+def test_what_is_not_as_its_authors_run_it_stands_below():
+    table = page_table(TABLE, {}, [], {3: ("GPT-2 small", "no list")})
+    assert table.notes[-1] == ("none. Not as its authors run it: GPT-2 small; no list.")
+
+
 def test_what_was_not_computed_is_a_dash_beside_the_papers_number():
     _, ran, _, _ = page_table(TABLE, {}, []).rows
     assert (ran.cells[0].text, ran.cells[0].paper) == ("--", "50.0")

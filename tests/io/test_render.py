@@ -251,3 +251,27 @@ def test_the_document_compiles_and_nothing_sticks_out(tables, tmp_path):
     )
     assert "Overfull" not in done.stdout
     assert (tmp_path / "all_tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_is_not_as_its_authors_run_it_is_a_footnote_of_the_row(tmp_path):
+    table = Table(
+        id="T",
+        caption="A table.",
+        headers=("Method",),
+        metrics=("cider",),
+        groups=(Group(label="MS-COCO"),),
+        rows=(
+            Row(label=("Ours",), experiment="s1"),
+            Row(label=("Theirs",), experiment="other"),
+        ),
+    )
+    made = cells(table, invented_scores(table))
+    remarks = {1: ("GPT-2 small", "no list")}
+    plain = render_table(table, made, tmp_path)
+    before = [path.read_text("utf-8") for path in plain[:2]]
+    written = render_table(table, made, tmp_path, remarks=remarks)
+    tex = written[2].read_text("utf-8")
+    assert "Theirs$^{a}$" in tex
+    assert "Ours$^" not in tex
+    assert "$^{a}$ Not as its authors run it: GPT-2 small; no list." in tex
+    assert [path.read_text("utf-8") for path in written[:2]] == before

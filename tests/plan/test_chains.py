@@ -254,7 +254,7 @@ def test_sizes_of_a_world_reach_the_steps_and_no_others(science):
     plan = load(path, ["II"])
     specs = [plan.steps[key].spec for key in keys_of(plan, "train")]
     assert {spec.warmup_steps for spec in specs} == {7}
-    assert {spec.epochs for spec in specs} == {10}
+    assert {spec.epochs for spec in specs} == {8, 10}  # CLOSE's, and the others'
 
 
 def test_seeds_of_a_world_hold_where_a_row_states_none(science):
@@ -288,10 +288,11 @@ def test_fixed_noise_is_scaled_with_the_width_of_the_encoder(science):
     path = science.world()
     declared = yaml.safe_load(path.read_text())
     declared["encoders"]["rn50x4"]["noise_scale"] = 2.5
+    declared["encoders"]["vit-l-14"]["noise_scale"] = 2.0
     path.write_text(yaml.safe_dump(declared))
     plan = load(path, ["II"])
     stds = {plan.steps[key].spec.noise_std for key in keys_of(plan, "train")}
-    assert stds == {None, 0.2, round(2.5 * 0.126491, 6)}
+    assert stds == {None, round(2.0 * 0.08, 6), round(2.5 * 0.126491, 6)}
     assert 25000 in {
         plan.steps[key].spec.memory_size
         for key in keys_of(plan, "generate")
@@ -339,3 +340,53 @@ def test_a_row_of_another_gap_costs_one_estimate_too(science, paper):
 
 def test_a_row_that_repeats_another_costs_nothing(science, paper):
     assert added(science, "  s1-again: {train: {prefix_length: 4}}\n", paper) == {}
+
+
+def test_magic_learns_the_corpus_and_zerocap_nothing(paper):
+    for key in runs(paper, "magic"):
+        (tuned,) = behind(paper, key, "tune")
+        assert set(tuned.parents) == {"corpus", "language_model"}
+        assert not behind(paper, key, "train")
+        (captions,) = behind(paper, key, "magic")
+        assert captions.parents["model"] == tuned.key
+        assert paper.steps[captions.parents["encoder"]].spec.name == "vit-b-32"
+    for key in runs(paper, "zerocap"):
+        assert not behind(paper, key, "tune")
+        assert not behind(paper, key, "train")
+
+
+def test_magic_has_its_authors_values_for_each_corpus(paper):
+    found = {}
+    for key in runs(paper, "magic", "II") | runs(paper, "magic", "III"):
+        (tuned,), (search,) = behind(paper, key, "tune"), behind(paper, key, "magic")
+        corpus = paper.steps[tuned.parents["corpus"]].spec.dataset
+        spec = search.spec
+        values = (tuned.spec.num_steps, spec.candidates, spec.max_tokens)
+        found.setdefault(corpus, set()).add(values)
+    assert found == {"coco": {(20000, 45, 15)}, "flickr30k": {(10000, 25, 19)}}
+
+
+def test_a_world_stands_in_for_an_encoder_and_its_sizes_for_published_ones(mini):
+    (train,) = behind(mini, min(runs(mini, "clipcap")), "train")
+    sizes = mini.world.sizes.train
+    assert train.spec.epochs == sizes.epochs
+    assert train.spec.learning_rate == sizes.learning_rate
+    assert train.spec.weight_decay == 0.0
+    encoders = behind(mini, min(runs(mini, "clipcap")), "encoder")
+    assert {one.spec.name for one in encoders} == {"vit-l-14"}
+    (decap,) = behind(mini, min(runs(mini, "decap", "II")), "train")
+    assert (decap.spec.prefix_length, decap.spec.num_layers) == (1, 0)
+
+
+def test_what_is_not_as_its_authors_run_it_stands_in_the_plan(paper):
+    remarks = paper.remarks_of("II")
+    names = [paper.tables["II"].names[index] for index in remarks]
+    assert names == [
+        "ClipCap (run)",
+        "ZeroCap (run)",
+        "MAGIC (run)",
+        "DeCap (run)",
+        "CapDec (run)",
+        "CLOSE-style noise (run)",
+    ]
+    assert any("T5" in text for said in remarks.values() for text in said)

@@ -155,10 +155,10 @@ def spread(
     """Run a training in one process per device: tipcap step spread --devices 4 -- train ..."""
     from tipcap.io.spread import spread as run
 
-    resuming = [name for name, step in STEPS.items() if step.resumes]
-    if words[0] not in resuming:
+    spreading = [name for name, step in STEPS.items() if step.spreads]
+    if words[0] not in spreading:
         raise InputError(
-            f"spread: expected {' or '.join(resuming)}, found {words[0]!r}; other steps use one device"
+            f"spread: expected {' or '.join(spreading)}, found {words[0]!r}; other steps use one device"
         )
     return run(words, devices, nodes, threads)
 

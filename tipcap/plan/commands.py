@@ -67,7 +67,7 @@ def file_of(plan: Plan, role: str, key: str, handed_on: bool = False) -> str:
 def threads(plan: Plan, step: str) -> int:
     """Return how many threads a step may use on a machine in this world, for all devices of a training."""
     runtime = plan.world.runtime
-    devices = runtime.devices if STEPS[step].resumes else 1
+    devices = runtime.devices if STEPS[step].spreads else 1
     return devices * runtime.threads.get(step, 1)
 
 

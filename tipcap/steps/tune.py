@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tipcap.errors import InputError
 from tipcap.paths import CURVES, WEIGHTS
 from tipcap.specs import SIZES, Count, Fraction, Rate, Seed, Spec, Weight
 from tipcap.step import Request, Step
@@ -52,10 +51,6 @@ def tune_language_model(
     )
 
     with sole_training(request, checkpoints, device) as (draft, ranks):
-        if ranks.count > 1:
-            raise InputError(
-                f"tune: expected one process, found {ranks.count}; start it without `spread`"
-            )
         if draft is None:
             return
         lm = load_language_model(language_model).to(device)
@@ -93,6 +88,7 @@ STEP = Step(
     tune_language_model,
     main_file=WEIGHTS,
     further_files=(CURVES,),
+    in_one_process=True,
     torch_threads=True,
     libraries=(
         "tipcap.core.tuning",
