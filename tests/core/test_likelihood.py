@@ -31,6 +31,22 @@ def test_a_caption_costs_what_training_counts_of_it():
         assert found[row].item() == pytest.approx(expected, abs=ROUNDING)
 
 
+def test_what_is_read_before_every_caption_is_not_counted():
+    """As stage 2 counts a caption behind its prompt."""
+    tokens, captioner, lm = random_tokens(), captioner_of(), TinyLanguageModel()
+    prompt = torch.tensor([4, 2])
+    vectors = torch.randn(3, 6, generator=seeded(1))
+    found = caption_losses(captioner, lm, vectors, tokens, OWNERS, prompt)
+    assert found.tolist() != pytest.approx(losses_of(tokens, captioner).tolist())
+    ids = torch.cat([prompt.expand(len(OWNERS), -1), tokens.ids], 1)
+    both = TokenBatch(ids, tokens.length + 2)
+    read = prefix_loss(
+        captioner.prefix(vectors[OWNERS]), both, lm, torch.full_like(tokens.length, 2)
+    )
+    total = read.item() * int(tokens.length.sum())
+    assert found.sum().item() == pytest.approx(total, rel=1e-4)
+
+
 def test_how_captions_are_read_together_changes_no_loss(monkeypatch):
     together = losses_of(random_tokens())
     monkeypatch.setattr(likelihood, "_TOKENS_PER_BATCH", 1)

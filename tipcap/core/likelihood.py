@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner, check_context
-from tipcap.core.types import LanguageModel, TokenBatch, device_of
+from tipcap.core.types import LanguageModel, TokenBatch, device_of, dtype_of
 
 _TOKENS_PER_BATCH = 1024
 """With GPT-2's 50,257 tokens 206 MB of logits, of which there are two copies at a time."""
@@ -32,6 +32,7 @@ def caption_losses(
     vectors: Float[Tensor, "image embed_dim"],
     tokens: TokenBatch,
     image_row: Int[Tensor, " caption"],
+    prompt: Int[Tensor, " prompt_token"] | None = None,
 ) -> Float[Tensor, " caption"]:
     """Return the negative log-likelihood of each caption given its image, in nats, summed over its tokens.
 
@@ -44,6 +45,7 @@ def caption_losses(
         vectors: of the images, from the encoder that the captioner reads.
         tokens: the captions, each with its end of text where it fits.
         image_row: of each caption, the row of its image in `vectors`.
+        prompt: token ids read before every caption and not predicted.
 
     Returns:
         In double precision, on the CPU.
@@ -51,13 +53,17 @@ def caption_losses(
     Raises:
         InputError: more positions than the language model has.
     """
-    device = device_of(language_model)  # type: ignore[arg-type]
+    device, dtype = device_of(language_model), dtype_of(captioner)  # type: ignore[arg-type]
+    wide = torch.promote_types(dtype, torch.float32)
     losses = torch.zeros(len(tokens.length), dtype=torch.float64)
     for rows in batches(tokens.length):
         length = tokens.length[rows]
         ids = tokens.ids[rows, : int(length.max())].to(device)
         with torch.inference_mode():
-            prefix = captioner.prefix(vectors[image_row[rows]].to(device))
+            prefix = captioner.prefix(vectors[image_row[rows]].to(device, dtype))
+            if prompt is not None:
+                embedded = language_model.embed_tokens(prompt.to(device))
+                prefix = torch.cat([prefix, embedded.expand(len(rows), -1, -1)], 1)
             check_context(language_model, prefix.shape[1], ids.shape[1])
             first = prefix.shape[1] - 1  # the state here predicts the first token
             # the last token is not read
@@ -66,7 +72,7 @@ def caption_losses(
             wanted = (row * read.shape[1] + first + column).to(device)
             logits = language_model.head(language_model.hidden([read], wanted))
             targets = ids[row.to(device), column.to(device)]
-            loss = F.cross_entropy(logits.float(), targets, reduction="none")
+            loss = F.cross_entropy(logits.to(wide), targets, reduction="none")
         losses.index_add_(0, rows[row], loss.cpu().double())
     return losses
 

@@ -13,7 +13,12 @@ class LikelihoodSpec(Spec):
 
     step: ClassVar[str] = "likelihood"
     lineage: ClassVar[tuple[str, ...]] = ("model", "dataset")
-    unread: ClassVar[frozenset[str]] = SIZES | {"memory_size", "memory_temperature"}
+    unread: ClassVar[frozenset[str]] = SIZES | {
+        "memory_size",
+        "memory_temperature",
+        "end",
+        "padding",
+    }
 
     split: Split
     max_caption_tokens: Count = 40
@@ -23,6 +28,8 @@ class LikelihoodSpec(Spec):
     memory_size: Count | None = None
     memory_temperature: Rate = 0.01
     memory_seed: Seed = 0
+    end: Literal["eos", "full_stop"] = "eos"
+    padding: Literal["labels", "bare"] = "bare"
 
 
 def likelihood(
@@ -47,13 +54,14 @@ def likelihood(
     import torch
 
     from tipcap.core.likelihood import by_image, caption_losses
+    from tipcap.core.prompts import PADDING
     from tipcap.errors import InputError
     from tipcap.io.annotations import read_annotations
-    from tipcap.io.captioning import load_captioner
+    from tipcap.io.captioning import load_captioner, prompt_room
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
     from tipcap.io.store import write_json
-    from tipcap.io.tokens import encode_captions, load_tokenizer
+    from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
     from tipcap.steps.generate import project
 
     with artefact(request) as draft:
@@ -69,14 +77,21 @@ def likelihood(
                 f"{dataset}: expected captions of every image of {images}, found none of image {missing[0]}; embed the dataset again"
             )
         captioner, lm = load_captioner(model, language_model, device)
+        tokenizer, before = load_tokenizer(language_model), PADDING[spec.padding]
+        room = prompt_room(captioner, lm, spec.max_caption_tokens)
+        padding, _ = encode_prompts(tokenizer, [before], room)
+        # as in training: a caption follows a prompt with a space in front
+        space = " " if before else ""
         tokens, num_cut = encode_captions(
-            load_tokenizer(language_model),
-            [text for owner in owners for text in captions[owner]],
+            tokenizer,
+            [space + text for owner in owners for text in captions[owner]],
             spec.max_caption_tokens,
+            spec.end,
         )
         counts = torch.tensor([len(captions[owner]) for owner in owners])
         image_row = torch.arange(len(owners)).repeat_interleave(counts)
-        losses = caption_losses(captioner, lm, vectors, tokens, image_row)
+        prompt = padding.ids[0, : int(padding.length[0])]
+        losses = caption_losses(captioner, lm, vectors, tokens, image_row, prompt)
         found = by_image(losses, tokens.length, image_row, len(owners))
         num_tokens = int(tokens.length.sum())
         nll = float(losses.sum()) / num_tokens
