@@ -95,11 +95,18 @@ def test_renormalised_mappings_are_so_in_training(name):
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
-@pytest.mark.parametrize("stop_gradient", ["difference", "reconstruction"])
-def test_stopped_gradients_change_what_setting_4_trains(stop_gradient):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stop_gradient": "difference"},
+        {"stop_gradient": "reconstruction"},
+        {"asymmetric": False},
+    ],
+)
+def test_what_equation_14_subtracts_and_trains_is_a_choice(changes):
     settings = SETTINGS["setting 4"]
-    stopped = dataclasses.replace(settings, stop_gradient=stop_gradient)
-    runs = [train(s, arrays_of(), TinyLanguageModel()) for s in (settings, stopped)]
+    changed = dataclasses.replace(settings, **changes)
+    runs = [train(s, arrays_of(), TinyLanguageModel()) for s in (settings, changed)]
     assert not weights_equal(*runs)
 
 

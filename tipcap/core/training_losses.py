@@ -157,7 +157,8 @@ def _divergence(
     if len(texts) == 1:
         return None
     if settings.setting == 4:
-        differences = pseudo_difference(settings, mapped, reconstructed)
+        subtracted = reconstructed if settings.asymmetric else texts
+        differences = pseudo_difference(settings, mapped, subtracted)
     else:
         assert images is not None
         drawn = torch.randint(len(images), (len(texts),), generator=streams["images"])

@@ -67,6 +67,8 @@ class TrainingSettings:
     renormalise: bool = False
     normalise_reconstruction: bool = True
     """Setting 4: unit norm for the reconstruction before it is subtracted."""
+    asymmetric: bool = True
+    """Setting 4, Eq. 14: the reconstructed text is subtracted; else the text itself, which leaves the draw alone."""
     stop_gradient: StopGradient = "nothing"
     """Setting 4: what of the pseudo difference the mapping loss does not train."""
     language_model_trainable: bool = False

@@ -72,9 +72,13 @@ def check_training(
             f"it in setting {spec.setting}",
         ),
         (
-            (spec.stop_gradient != "nothing" or not spec.normalise_reconstruction)
-            and setting != 4,
-            "stop_gradient and normalise_reconstruction in setting 4 only",
+            setting != 4
+            and (
+                spec.stop_gradient != "nothing"
+                or not spec.normalise_reconstruction
+                or not spec.asymmetric
+            ),
+            "stop_gradient, normalise_reconstruction and asymmetric in setting 4 only",
             f"one in setting {spec.setting}",
         ),
         (

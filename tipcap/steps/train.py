@@ -85,6 +85,8 @@ class TrainSpec(Spec):
     """Of Eq. 15."""
     normalise_reconstruction: bool = True
     """Setting 4, Eq. 14: unit norm for the reconstruction before it is subtracted."""
+    asymmetric: bool = True
+    """Setting 4, Eq. 14: the reconstructed text is subtracted; false: the text itself."""
     stop_gradient: Literal["nothing", "difference", "reconstruction"] = "nothing"
     """Setting 4, Eq. 14: what of the pseudo difference the mapping loss does not train."""
     max_caption_tokens: Count = 40
