@@ -33,7 +33,8 @@ def make_claims(world: Path, cells: Path, out: Path) -> None:
     plan = load(world)
     measured = by_name(read_cells(cells))
     title = f"What the paper says of its tables, tested in world {plan.name}"
-    write_claims(judged(plan, measured), out, title, plan.world.note)
+    note = plan.world.note_on(plan.world.metrics)
+    write_claims(judged(plan, measured), out, title, note)
 
 
 def judged(plan: Plan, measured: Mapping[CellName, Measured]) -> list[Judgement]:

@@ -38,7 +38,7 @@ def write_report(plan: Plan, out: Path) -> None:
     page = Page(
         title=f"TIPCap, reproduced: world {plan.name}",
         world=plan.name,
-        note=plan.world.note,
+        note=plan.world.note_on(plan.world.metrics),
         gallery_table=plan.gallery.table,
     )
     cells = Path(paths.cells(plan.name, "parquet"))
