@@ -42,14 +42,10 @@ def make_claims(world: Path, cells: Path, out: Path) -> None:
     judgements = judged(evidence)
     tested = with_readings(evidence, judgements)
     title = f"What the paper says of its tables, tested in world {plan.name}"
-<<<<<<< HEAD
     note = plan.world.note_on(plan.world.metrics)
-    write_claims(judged(plan, measured), out, title, note)
-=======
-    write_claims(judgements, out, title, plan.world.note, tested)
+    write_claims(judgements, out, title, note, tested)
     if "readings" in claim_files(plan):
         write_readings(tested, out)
->>>>>>> readings
 
 
 def judged(evidence: "Evidence") -> list[Judgement]:
@@ -156,15 +152,9 @@ class Evidence:
     """Cells of tables and the scores of single images behind them; each file is read once."""
 
     def __init__(self, plan: Plan, measured: Mapping[CellName, Measured]) -> None:
-<<<<<<< HEAD
-        self._plan, self._measured = plan, measured
-        self._files: dict[str, tuple[str, ImageParts]] = {}
-        """By the key of a score: its training, and what its file holds."""
-=======
         self.plan, self.measured = plan, measured
         self._files: dict[str, ImageParts] = {}
         self._rows: dict[tuple[tuple[str, ...], str], _Row | None] = {}
->>>>>>> readings
         self._spreads: dict[tuple[str, ...], list[Spread]] | None = None
 
     def put(self, runs: Mapping[str, str]) -> dict[CellName, Measured]:
@@ -299,18 +289,11 @@ class Evidence:
         metric = METRICS[name]  # type: ignore[index]
         values: dict[str, list[float]] = {}
         parts: dict[str, list[np.ndarray]] = {}
-<<<<<<< HEAD
-        for key in cell.keys:
-            training, (corpus, images) = self._scores(key)
-            if len(images[metric.score_name]) < 2:
-                return None
-=======
         for key in keys:
             corpus, images = self._scores(key)
             if len(images[metric.score_name]) < 2:
                 return None
             training = _training(self.plan, key)
->>>>>>> readings
             values.setdefault(training, []).append(corpus[metric.score_name])
             parts.setdefault(training, []).append(images[metric.score_name])
         scale = metric.scale
@@ -320,18 +303,12 @@ class Evidence:
             {name: scale * np.mean(found, axis=0) for name, found in parts.items()},
         )
 
-    def _scores(self, key: str) -> "tuple[str, ImageParts]":
+    def _scores(self, key: str) -> "ImageParts":
         from tipcap.io.image_parts import read_image_parts
 
         if key not in self._files:
-<<<<<<< HEAD
-            path = paths.artefact(self._plan.name, "score", key, paths.IMAGE_PARTS)
-            parts = read_image_parts(Path(path))
-            self._files[key] = _training(self._plan, key), parts
-=======
             path = paths.artefact(self.plan.name, "score", key, paths.IMAGE_PARTS)
             self._files[key] = read_image_parts(Path(path))
->>>>>>> readings
         return self._files[key]
 
 
