@@ -10,7 +10,6 @@ import pytest
 from tipcap.cli import main
 from tipcap.commands import costs
 from tipcap.commands.costs import read_rates, show_costs
-from tipcap.errors import InputError
 from tipcap.io.store import write_json
 from tipcap.plan import load
 
@@ -130,7 +129,7 @@ def test_nothing_pretends(paper, capsys):
             assert rate.source.startswith("estimated: ")
     lines = list(show_costs(paper))
     (without,) = [line for line in lines if line.startswith("not in the hours")]
-    assert "26 estimate" in without
+    assert "30 estimate" in without
     (unknown,) = [line for line in lines if "sizes are not known" in line]
     assert "flickr30k-images.zip" in unknown
     (line,) = [line for line in lines if line.startswith("train:")]
@@ -164,18 +163,65 @@ def test_sizes_of_the_real_datasets_are_those_of_the_worlds_that_read_them(paper
     assert int(rows["yfcc15m", "train"]["images"]) == sample
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("train,,mini,x,fast,cpu,x,x,measured\n", "expected a number, found 'fast'"),
-        ("train,,mini,x,1,cpu,x,x,I believe\n", "measured` or `estimated: `"),
-    ],
-)
-def test_a_wrong_line_says_so(rates, text, expected):
-    path = rates(text)
-    with pytest.raises(InputError, match=r"line 2: ") as caught:
-        read_rates(path)
-    assert expected in str(caught.value)
+SPICE_ALONE = """\
+score,parsing,mini,caption,2,cpu,x,x,measured
+score,spice,mini,image,0.5,cpu,x,x,measured
+"""
+
+
+def test_spice_is_paid_for_what_it_scores_and_captions_that_runs_share_are_parsed_once(
+    rates, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    rates(SPICE_ALONE)
+    plan = load(CONFIG / "mini-full.yaml")
+    images = plan.world.spice.images
+    scores = [plan.steps[key] for key in plan.score_keys("XII")]
+    having = [step for step in scores if step.spec.spice_images]
+    runs = {step.parents["captions"] for step in having}
+    assert len(runs) < len(having)  # domains of one run
+    assert {step.spec.spice_images for step in having} == {images}
+    lines = list(show_costs(plan, "XII"))
+    parsed = costs._DIFFERENT["mini"] * images * len(having)
+    hours = (2 * parsed + 0.5 * images * len(having)) / 3600
+    assert figures_of(lines)["XII"][1] == pytest.approx(hours, abs=0.01)
+    (line,) = [line for line in lines if "SPICE's parser" in line]
+    assert f"up to {round(parsed):,} captions, {2 * parsed / 3600:.2f} CPU h" in line
+    assert "ship in resources/spice_parses.xz" in line
+
+
+def test_references_that_are_not_drawn_are_parsed_too_and_once(paper, rates):
+    rates("score,parsing,paper,caption,1,cpu,x,x,measured\n")
+    (line,) = [line for line in show_costs(paper, "III") if "SPICE's parser" in line]
+    captions = int(line.split("up to ")[1].split(" captions")[0].replace(",", ""))
+    runs = {
+        paper.steps[key].parents["captions"]: paper.steps[key]
+        for key in paper.score_keys("III")
+    }
+    sizes = costs.read_sizes(costs.DATASET_SIZES)
+    tests = {"coco": sizes["coco", "test"], "flickr30k": sizes["flickr30k", "test"]}
+    of_run = [
+        tests["coco" if "coco" in step.parents["references"] else "flickr30k"]
+        for step in runs.values()
+    ]
+    references = sum(size.captions for size in dict.fromkeys(of_run))
+    assert captions == sum(size.images for size in of_run) + references
+
+
+def test_the_forecast_is_told_what_scoring_a_table_will_parse(
+    rates, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(CONFIG, "config")
+    rates(SPICE_ALONE)
+    assert costs.parsing_seconds(load(Path("config/mini.yaml"))) == 0
+    plan = load(Path("config/mini-full.yaml"))
+    seconds = costs.parsing_seconds(plan)
+    assert seconds > 0
+    for key, step in plan.steps.items():
+        if step.spec.step == "score":
+            write_json_of(plan, key)
+    assert costs.parsing_seconds(plan) == 0
 
 
 def test_the_command_prints_it_without_torch():

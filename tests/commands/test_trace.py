@@ -72,7 +72,7 @@ def test_the_commands_make_this_cell(in_all_results):
     assert made == f"  snakemake --configfile config/tiny.yaml --cores 2 -- {target}"
     assert again.startswith("again")
     assert removed == f"  rm -r results/tiny/score/{key}"
-    assert "--forcerun estimate train generate score -- " in forced
+    assert "--forcerun estimate train generate likelihood score -- " in forced
 
 
 def test_before_anything_is_made_it_says_so(tmp_path, monkeypatch, capsys):
@@ -84,6 +84,17 @@ def test_before_anything_is_made_it_says_so(tmp_path, monkeypatch, capsys):
     assert sum("not there yet" in line for line in lines) >= 8
     assert lines[-2] == "  make row WORLD=tiny TABLE=II ROW='TIPCap (S1)'"
     assert not any("--forcerun" in line for line in lines)
+
+
+def test_a_metric_of_the_first_seed_alone_is_traced_to_its_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished_world.CONFIG, "config")
+    lines = list(trace(load(Path("config/mini-full.yaml")), *CELL[:3], "spice"))
+    assert "value: not computed yet (1 runs)" in lines
+    shown = [line for line in lines if line.startswith("  train.seed ")]
+    assert shown == ["  train.seed 0: not computed yet"]
+    lines = list(trace(load(Path("config/mini-full.yaml")), *CELL))
+    assert "value: not computed yet (3 runs)" in lines
 
 
 def test_a_loss_is_traced_to_its_own_step(tmp_path, monkeypatch):

@@ -162,7 +162,15 @@ def test_extra_names_are_refused():
 
 def test_a_world_that_extends_another_differs_in_what_it_names_only():
     whole, base = (load_world(CONFIG / f"{n}.yaml") for n in ("mini-full", "mini"))
-    named = {"name", "tables", "extra_tables", "table_seeds", "metrics", "absent"}
+    named = {
+        "name",
+        "tables",
+        "extra_tables",
+        "table_seeds",
+        "metrics",
+        "absent",
+        "spice",
+    }
     assert whole.model_dump(exclude=named) == base.model_dump(exclude=named)
     assert (whole.name, whole.absent) == ("mini-full", {})
     tables = {
@@ -202,3 +210,15 @@ def test_the_sizes_of_training_stand_above_rows_with_their_authors_schedule():
     assert train["epochs"] == world.sizes.train.epochs
     assert train["learning_rate"] == world.sizes.train.learning_rate
     assert load_world(CONFIG / "paper.yaml").over_published() == {}
+
+
+def test_a_world_says_of_which_captions_spice_is(refused):
+    whole, sample = (load_world(CONFIG / f"{n}.yaml") for n in ("paper", "mini-full"))
+    assert whole.note_on(whole.metrics) == ""
+    said = f"SPICE: of {sample.spice.images} pictures, first seed."
+    assert sample.note_on(["cider", "spice"]) == f"{sample.note} {said}"
+    assert sample.note_on(["cider"]) == sample.note
+    # a world without SPICE says nothing of it
+    absent = sample.model_copy(update={"absent": {"spice": "slow"}})
+    assert absent.note_on(["spice"]) == sample.note
+    assert "images" in refused("absent:\n", "spice: {images: 0}\nabsent:\n")

@@ -22,7 +22,7 @@ def clock():
 
 @pytest.fixture
 def handler(clock):
-    return ExpectedEnd(clock)
+    return ExpectedEnd(now=clock)
 
 
 def send(handler, event, **fields):
@@ -66,6 +66,32 @@ def test_lines_are_printed_now_and_then_and_not_after_the_last(handler, clock, c
     assert len(capsys.readouterr().err.splitlines()) == 3
     run_job(handler, clock, 9, "score", 100)
     assert capsys.readouterr().err == ""
+
+
+def test_spices_parsing_is_reckoned_before_any_scoring_has_ended(clock):
+    handler = ExpectedEnd(lambda: 300.0, clock)
+    send(handler, "run_info", stats={"train": 2, "score": 2, "total": 4})
+    run_job(handler, clock, 1, "train", 240)
+    line = handler.line()
+    assert "about 14 min left" in line
+    assert "with up to 10 min of SPICE's parsing" in line
+    assert "none has finished" not in line
+    run_job(handler, clock, 2, "train", 240)
+    # what was parsed before is quick, but the next table may hold other captions
+    run_job(handler, clock, 3, "score", 60)
+    assert "about 5 min left" in handler.line()
+    run_job(handler, clock, 4, "score", 60)
+    assert "SPICE" not in handler.line()
+
+
+def test_a_run_that_scores_nothing_is_not_asked_about_parsing(clock):
+    def asked():
+        raise AssertionError
+
+    handler = ExpectedEnd(asked, clock)
+    send(handler, "run_info", stats={"train": 2, "total": 2})
+    run_job(handler, clock, 1, "train", 60)
+    assert "SPICE" not in handler.line()
 
 
 def test_other_records_and_unknown_jobs_are_let_pass(handler, clock, capsys):

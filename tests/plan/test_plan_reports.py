@@ -18,7 +18,8 @@ def test_a_table_is_scored_by_one_request(paper):
     assert [entry["key"] for entry in request] == paper.score_keys("XII")
     files = score_inputs(paper, "XII")
     for entry in request:
-        assert set(entry) == {"key", "spec", "parents", "captions", "references"}
+        assert ("likelihood" in entry) == ("nll" in entry["spec"]["metrics"])
+        assert {*entry} - {"likelihood"} == {"key", "spec", "parents", "captions", "references"}  # fmt: skip
         assert entry["captions"] in files["captions"]
         assert entry["references"] in files["references"]
     assert {entry["spec"].get("domain") for entry in request} == {
@@ -50,6 +51,32 @@ def test_a_world_without_spice_asks_for_nothing_of_it(science):
     plan = load(science.world(metrics=others, absent={"spice": "slow"}), ["II"])
     assert "--spice" not in score_arguments(plan, "II")
     assert "spice" not in {step.spec.step for step in plan.steps.values()}
+
+
+def test_where_a_world_says_so_spice_is_of_a_sample_and_of_the_first_seed(science):
+    fields = {"metrics": [*METRICS], "absent": {}, "table_seeds": {"II": [0, 1, 2]}}
+    whole = load(science.world(**fields), ["II", "IV"])
+    share = {"images": 20, "first_seed_only": True}
+    plan = load(science.world(**fields, spice=share), ["II", "IV"])
+    for name in plan.tables:
+        for cell, before in zip(plan.cells[name], whole.cells[name], strict=True):
+            first, *later = cell.score_keys
+            assert len(cell.score_keys) == len(before.score_keys)
+            assert plan.keys_of(cell, "spice") == (first,)
+            assert plan.keys_of(cell, "cider") == cell.score_keys
+            assert plan.steps[first].spec.spice_images == 20
+            for key in later:
+                assert "spice" not in plan.steps[key].parents
+                assert plan.steps[key].spec.spice_images is None
+            # captions are the same, and scores have keys of their own
+            assert [plan.steps[key].parents["captions"] for key in cell.score_keys] == [
+                whole.steps[key].parents["captions"] for key in before.score_keys
+            ]
+            assert not {*cell.score_keys} & {*before.score_keys}
+        assert any(len(cell.score_keys) == 3 for cell in plan.cells[name])
+        assert {cell.score_keys[0] for cell in plan.cells[name]}.isdisjoint(
+            key for cell in plan.cells[name] for key in cell.score_keys[1:]
+        )
 
 
 def test_requests_of_three_seeds_fit_on_a_command_line(science):

@@ -9,6 +9,7 @@ import yaml
 
 from tipcap.cli import main
 from tipcap.config.world import World
+from tipcap.io.cells import read_cells
 from tipcap.io.image_parts import read_image_parts, write_image_parts
 from tipcap.io.scoring import Scores
 from tipcap.io.store import write_json
@@ -20,6 +21,7 @@ from tipcap.reports.tables import make_table
 CONFIG = Path(__file__).parents[2] / "config"
 CELLS = Path("results/tiny/tables/cells.parquet")
 NUM_IMAGES = 40
+METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider"]
 
 
 def invented(seed, level):
@@ -176,6 +178,45 @@ def test_a_quoted_number_is_compared_with_the_interval_of_ours(make, monkeypatch
     assert capdec["right_value"] == "91.8000"
     assert float(capdec["low"]) < float(capdec["difference"]) < float(capdec["high"])
     assert capdec["seeds"] == "own"
+
+
+def test_spice_of_some_images_and_one_seed_is_compared_on_these(make, monkeypatch):
+    """CIDEr's interval is of all images and three seeds, SPICE's of eight images and the first seed."""
+    whole = invented
+
+    def with_spice(name, level):
+        made = whole(name, level)
+        if not name.endswith(" 0"):
+            return made
+        images = {
+            image: {**one, "SPICE": one["CIDEr"]} if image < 8 else one
+            for image, one in made.images.items()
+        }
+        mean = sum(one["SPICE"] for one in images.values() if "SPICE" in one) / 8
+        return Scores({**made.corpus, "SPICE": mean}, images, made.statistics)
+
+    monkeypatch.setitem(globals(), "invented", with_spice)
+    share = {"images": 8, "first_seed_only": True}
+    metrics = [*METRICS, "spice"]
+    world = make([0, 1, 2], metrics=metrics, absent={"nll": "slow"}, spice=share)
+    only("image-source-comparable", metrics=["cider", "spice"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    rows = rows_of("image-source-comparable")
+    found = {row["metric"]: row for row in rows}
+    widths = {m: float(row["high"]) - float(row["low"]) for m, row in found.items()}
+    assert widths["spice"] > 1.5 * widths["cider"]
+    assert (found["cider"]["seeds"], found["spice"]["seeds"]) == ("own", "unknown")
+    cells = read_cells(CELLS).query("table == 'X' and source == 'run'")
+    for _, line in cells.iterrows():
+        one_run = line["metric"] == "spice"
+        assert (
+            len(line["values"].split())
+            == len(line["key"].split())
+            == (1 if one_run else 3)
+        )
+    said = "SPICE: of 8 pictures, first seed."
+    assert said in Path("results/tiny/claims.md").read_text()
+    assert said in Path("results/tiny/tables/table_X.tex").read_text()
 
 
 def test_two_runs_give_equal_bytes(world):

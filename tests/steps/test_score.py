@@ -114,6 +114,49 @@ def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
     assert record["counts"]["cut_for_spice"] == 4
 
 
+def test_spice_of_a_sample_is_the_mean_over_it_and_the_same_for_every_run(
+    world, monkeypatch
+):
+    class Fake(Spice):
+        def __init__(self, tools, silence):
+            self.cut = set()
+
+        def score(self, candidates, references):
+            # 0.1 for picture 1, 0.2 for picture 2
+            assert all(texts[1] == "a dog on grass" for texts in references)
+            return [int(texts[0].split()[3]) / 10 for texts in references]
+
+    monkeypatch.setattr("tipcap.io.scoring.Spice", Fake)
+    monkeypatch.chdir(world)
+    fields = {"metrics": ["spice", "rouge_l"]}
+    runs = [
+        request_of(world, name, **fields, spice_images=2)
+        for name in ("first", "second")
+    ]
+    runs.append(request_of(world, "in", **fields, spice_images=3, domain="in"))
+    runs.append(request_of(world, "whole", **fields))
+    score(runs, world / "score", world / "index.json", spice=Path("jars"))
+
+    found = {}
+    for name in ("first", "second", "in", "whole"):
+        scores = json.loads((world / f"score/{name}/scores.json").read_text())
+        own = {i: one["SPICE"] for i, one in scores["images"].items() if "SPICE" in one}
+        found[name] = own
+        assert own == {image: int(image) / 10 for image in own}
+        assert scores["corpus"]["SPICE"] == pytest.approx(sum(own.values()) / len(own))
+        assert all("ROUGE_L" in one for one in scores["images"].values())
+        parts = read_image_parts(world / f"score/{name}/image_parts.safetensors")
+        assert parts.images["SPICE"] == pytest.approx(list(own.values()))
+        assert len(parts.images["ROUGE_L"]) == len(scores["images"])
+    assert len(found["first"]) == 2
+    assert found["first"] == found["second"]
+    assert found["in"].keys() == {"1", "3"}  # all of a domain with fewer
+    assert found["whole"].keys() == {"1", "2", "3", "4"}
+    record = json.loads((world / "score/first/meta.json").read_text())
+    assert record["counts"]["images_of_spice"] == 2
+    assert record["spec"]["spice_images"] == 2
+
+
 def test_a_lost_caption_is_noticed(world):
     with pytest.raises(InputError, match="lost"):
         score(

@@ -4,13 +4,15 @@ From the seconds per unit of work in `benchmarks/step_costs.csv`, each measured 
 stated reason, and the number of units, which the declarations give. Reads no results but whether a step is done.
 """
 
-import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tipcap.commands.cost_files import Rate, Size, read_rates, read_sizes
 from tipcap.commands.overview import is_done, needed_by
 from tipcap.errors import InputError
+from tipcap.paths import SHIPPED_PARSES
 from tipcap.plan import Plan, PlannedStep
 from tipcap.steps import STEPS
 from tipcap.steps.download import DownloadSpec
@@ -41,26 +43,12 @@ _PUBLISHED_WIDTH = {
     "ViT-B-32-quickgelu": 512,
 }
 _GPT2_WIDTH, _GPT2_WEIGHTS = 768, 124_439_808
+_DIFFERENT = {"mini": 0.55, "paper": 1.0}
+"""Share of all captions that SPICE parses, an equal one being parsed once: measured on 16 captioners of the mini
+world, 40 pictures each (0.73 of 16, less with each more), and carried on to all of it; not known of others."""
 _LARGE = 8  # layers of the mappers of ClipCap and CapDec
 _BYTES = 4  # of a number in single precision
 _HOUR, _GIGA = 3600, 1e9
-
-
-class Rate(NamedTuple):
-    """How long a unit of a step's work takes, and how that is known: a line of step_costs.csv."""
-
-    step: str
-    case: str
-    """What of the step: `prompts`, `image rn50x4`; empty for all of it."""
-    models: str
-    """`paper` or `mini`: whose encoders and language models."""
-    unit: str
-    seconds_per_unit: float
-    device: str
-    hardware: str
-    date: str
-    source: str
-    """`measured`, or `estimated: ` and the reason."""
 
 
 class Cost(NamedTuple):
@@ -73,24 +61,6 @@ class Cost(NamedTuple):
     downloads: float = 0.0
 
 
-def read_rates(path: Path) -> list[Rate]:
-    """Return the lines of step_costs.csv.
-
-    Raises:
-        InputError: other columns, a wrong number, or a source that says neither measured nor estimated.
-    """
-    rates = []
-    for where, row in _rows(path, Rate._fields):
-        seconds = _number(row["seconds_per_unit"], where)
-        if not row["source"].startswith(("measured", "estimated: ")):
-            raise InputError(
-                f"{where}: expected a source that is `measured` or `estimated: ` and the reason, found {row['source']!r}; say how the figure is known"
-            )
-        fields: dict[str, Any] = {**row, "seconds_per_unit": seconds}
-        rates.append(Rate(**fields))
-    return rates
-
-
 def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
     """Yield the lines of the overview: each table alone, then all with shared work counted once.
 
@@ -98,7 +68,7 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
         InputError: the world makes no such table, or the files in benchmarks/ are wrong.
     """
     names = list(plan.tables) if table is None else [plan.part_name(table, None)]
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
     needed = {name: ledger.left(needed_by(plan, name)) for name in names}
     yield f"what is left of world {plan.name!r}"
     yield _line("table", "GPU h", "CPU h", "disk GB", "download GB")
@@ -112,8 +82,27 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
 
 def disk_of_what_is_left(plan: Plan) -> float:
     """Return how many bytes the steps that are not done will write, as far as it is known."""
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), _sizes(DATASET_SIZES))
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
     return float(ledger.cost(ledger.left(plan.steps)).disk)
+
+
+def parsing_seconds(plan: Plan) -> float:
+    """Return how long SPICE will parse for a table whose scores are not there, at most, as a mean over tables."""
+    tables = [name for name in plan.tables if plan.score_keys(name)]
+    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
+    scores = dict.fromkeys(key for name in tables for key in plan.score_keys(name))
+    return ledger.parsing(ledger.left(scores)).seconds / max(1, len(tables))
+
+
+class _Parsing(NamedTuple):
+    """What SPICE's parser has to read, at most: what was parsed before, or ships, it does not read."""
+
+    rate: Rate | None
+    captions: int
+
+    @property
+    def seconds(self) -> float:
+        return self.rate.seconds_per_unit * self.captions if self.rate else 0.0
 
 
 class _Ledger:
@@ -123,7 +112,7 @@ class _Ledger:
         self,
         plan: Plan,
         rates: Iterable[Rate],
-        sizes: Mapping[tuple[str, str], tuple[int, int]],
+        sizes: Mapping[tuple[str, str], Size],
     ) -> None:
         self._plan, self._sizes = plan, sizes
         self._models = "mini" if plan.world.is_stand_in else "paper"
@@ -139,11 +128,45 @@ class _Ledger:
 
     def cost(self, keys: Iterable[str]) -> Cost:
         """Return the sum over steps, as far as it is known."""
-        return Cost(*map(sum, zip(*map(self._cost_of, keys), strict=True)))
+        listed = list(keys)
+        parsing = Cost(cpu_seconds=self.parsing(listed).seconds)
+        costs = [*map(self._cost_of, listed), parsing]
+        return Cost(*map(sum, zip(*costs, strict=True)))
+
+    def parsing(self, keys: Iterable[str]) -> _Parsing:
+        """Return what SPICE's parser has to read for some steps, at most.
+
+        Captions of one run that are scored by domain, too, are read once, and references once for all runs; those
+        that the project draws itself are the same everywhere, and ship.
+        """
+        candidates: Counter[str] = Counter()
+        chosen: dict[tuple[str, str, str | None], int] = {}
+        there: dict[tuple[str, str], Size] = {}
+        for key in keys:
+            step = self._plan.steps[key]
+            if not isinstance(step.spec, ScoreSpec) or not (
+                images := self._images_of_spice(step)
+            ):
+                continue
+            run, references = step.parents["captions"], step.parents["references"]
+            candidates[run] = min(self._units(step), candidates[run] + images)
+            prepared = self._plan.steps[references].spec
+            assert isinstance(prepared, PrepareSpec)
+            if self._plan.world.datasets[prepared.dataset].raw.draw is None:
+                split = str(self._plan.steps[run].spec.model_dump()["split"])
+                there[references, split] = self._size(prepared, split)
+                chosen[references, split, step.spec.domain] = images
+        different = _DIFFERENT[self._models] * candidates.total()
+        for (references, split), size in there.items():
+            images = sum(n for at, n in chosen.items() if at[:2] == (references, split))
+            different += size.captions * min(1.0, images / size.images)
+        rate = self._rates.get(("score", "parsing", "cpu"))
+        return _Parsing(rate, round(different))
 
     def notes(self, keys: Iterable[str]) -> Iterator[str]:
         """Yield how the figures are known, and what is not in them."""
         used: dict[Rate, None] = {}
+        keys = list(keys)
         without: dict[str, int] = {}
         unknown: list[str] = []
         others: dict[str, None] = {}
@@ -156,10 +179,14 @@ class _Ledger:
                     unknown.append(step.spec.file)
             elif isinstance(step.spec, FetchSpec):
                 unknown.append(f"the model {step.spec.model}")
-            elif (rate := self._rate_of(step)) is not None:
-                used[rate] = None
+            elif work := list(self._work(step)):
+                used |= dict.fromkeys(rate for rate, _ in work)
             else:
                 without[step.spec.step] = without.get(step.spec.step, 0) + 1
+        parsing = self.parsing(keys)
+        if parsing.rate is not None and parsing.captions:
+            used[parsing.rate] = None
+            yield f"in the hours, SPICE's parser: up to {parsing.captions:,} captions, {parsing.seconds / _HOUR:.2f} CPU h; less those that ship in {SHIPPED_PARSES} or were parsed before"
         for rate in used:
             name = f"{rate.step} {rate.case}".strip()
             yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.source}"
@@ -177,19 +204,32 @@ class _Ledger:
         if isinstance(step.spec, DownloadSpec):
             size = step.spec.bytes or 0
             return Cost(disk=size, downloads=size)
-        rate, disk = self._rate_of(step), self._disk(step)
-        if rate is None:
-            return Cost(disk=disk)
-        seconds = rate.seconds_per_unit * self._units(step)
-        if rate.device == "gpu":
-            return Cost(gpu_seconds=seconds, disk=disk)
-        return Cost(cpu_seconds=seconds, disk=disk)
+        seconds = {"gpu": 0.0, "cpu": 0.0}
+        for rate, units in self._work(step):
+            seconds[rate.device] += rate.seconds_per_unit * units
+        return Cost(seconds["gpu"], seconds["cpu"], disk=self._disk(step))
 
-    def _rate_of(self, step: PlannedStep) -> Rate | None:
+    def _work(self, step: PlannedStep) -> Iterator[tuple[Rate, int]]:
+        """Yield how long a unit of a step's work takes, as far as that is known, and how many units there are."""
+        if (rate := self._rate_of(step, self._case(step))) is not None:
+            yield rate, self._units(step)
+        if isinstance(step.spec, ScoreSpec):
+            images, rate = self._images_of_spice(step), self._rate_of(step, "spice")
+            if images and rate is not None:
+                yield rate, images
+
+    def _images_of_spice(self, step: PlannedStep) -> int:
+        """Return of how many pictures a score has SPICE."""
+        spec = step.spec
+        assert isinstance(spec, ScoreSpec)
+        there = self._units(step) if "spice" in spec.metrics else 0
+        return min(there, spec.spice_images or there)
+
+    def _rate_of(self, step: PlannedStep, case: str) -> Rate | None:
         kind = step.spec.step
         can_use_gpu = "device" in STEPS[kind].options
         is_gpu = can_use_gpu and self._plan.world.runtime.device != "cpu"
-        return self._rates.get((kind, self._case(step), "gpu" if is_gpu else "cpu"))
+        return self._rates.get((kind, case, "gpu" if is_gpu else "cpu"))
 
     def _case(self, step: PlannedStep) -> str:
         match step.spec:
@@ -201,8 +241,8 @@ class _Ledger:
                 return "pictures" if pictures else "texts"
             case TrainSpec(num_layers=number) if number >= _LARGE:
                 return "large mapper"
-            case ScoreSpec(metrics=metrics):
-                return "spice" if "spice" in metrics else "plain"
+            case ScoreSpec():
+                return "plain"
             case _:
                 return ""
 
@@ -308,58 +348,22 @@ class _Ledger:
         width = encoder.parameters.get("embed_dim") or _PUBLISHED_WIDTH[encoder.model]
         return int(width)
 
-    def _rows(self, step: PlannedStep, role: str, split: str) -> "_Rows":
+    def _rows(self, step: PlannedStep, role: str, split: str) -> Size:
         """Return how many images and captions a split of a dataset has."""
         spec = self._parent(step, role).spec
         assert isinstance(spec, PrepareSpec)
         return self._size(spec, split)
 
-    def _size(self, spec: PrepareSpec, split: str) -> "_Rows":
+    def _size(self, spec: PrepareSpec, split: str) -> Size:
         drawn = self._plan.world.datasets[spec.dataset].raw.draw
         if drawn is not None:
             images = drawn.get(f"num_{split}", 0)
-            return _Rows(images, images * drawn.get("captions_per_image", 5))
+            return Size(images, images * drawn.get("captions_per_image", 5))
         if (spec.dataset, split) not in self._sizes:
             raise InputError(
                 f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"
             )
-        return _Rows(*self._sizes[spec.dataset, split])
-
-
-class _Rows(NamedTuple):
-    images: int
-    captions: int
-
-
-def _sizes(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
-    columns = ("dataset", "split", "images", "captions", "source")
-    return {
-        (row["dataset"], row["split"]): (
-            int(_number(row["images"], where)),
-            int(_number(row["captions"], where)),
-        )
-        for where, row in _rows(path, columns)
-    }
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != columns:
-            raise InputError(
-                f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
-            )
-        for row in reader:
-            yield f"{path}: line {reader.line_num}", row
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: expected a number, found {text!r}; correct it"
-        ) from error
+        return self._sizes[spec.dataset, split]
 
 
 def _figures(cost: Cost) -> tuple[str, ...]:

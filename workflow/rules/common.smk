@@ -9,6 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from tipcap.commands.costs import parsing_seconds
 from tipcap.errors import InputError
 from tipcap.io.expected_end import ExpectedEnd
 from tipcap.io.slurm import end_leftovers, wait_for_controllers
@@ -51,7 +52,7 @@ except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 
-logger.addHandler(ExpectedEnd())
+logger.addHandler(ExpectedEnd(lambda: parsing_seconds(plan)))
 
 LOGS = f"results/{plan.name}/logs"
 DEVICE = plan.world.runtime.device

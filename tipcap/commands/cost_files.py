@@ -1,0 +1,86 @@
+"""The figures that costs are reckoned from: benchmarks/step_costs.csv and dataset_sizes.csv."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tipcap.errors import InputError
+
+
+class Rate(NamedTuple):
+    """How long a unit of a step's work takes, and how that is known: a line of step_costs.csv."""
+
+    step: str
+    case: str
+    """What of the step: `prompts`, `image rn50x4`; empty for all of it."""
+    models: str
+    """`paper` or `mini`: whose encoders and language models."""
+    unit: str
+    seconds_per_unit: float
+    device: str
+    hardware: str
+    date: str
+    source: str
+    """`measured`, or `estimated: ` and the reason."""
+
+
+def read_rates(path: Path) -> list[Rate]:
+    """Return the lines of step_costs.csv.
+
+    Raises:
+        InputError: other columns, a wrong number, or a source that says neither measured nor estimated.
+    """
+    rates = []
+    for where, row in _rows(path, Rate._fields):
+        seconds = _number(row["seconds_per_unit"], where)
+        if not row["source"].startswith(("measured", "estimated: ")):
+            raise InputError(
+                f"{where}: expected a source that is `measured` or `estimated: ` and the reason, found {row['source']!r}; say how the figure is known"
+            )
+        fields: dict[str, Any] = {**row, "seconds_per_unit": seconds}
+        rates.append(Rate(**fields))
+    return rates
+
+
+class Size(NamedTuple):
+    """Of a split of a dataset: a line of dataset_sizes.csv."""
+
+    images: int
+    captions: int
+
+
+def read_sizes(path: Path) -> dict[tuple[str, str], Size]:
+    """Return the lines of dataset_sizes.csv by dataset and split.
+
+    Raises:
+        InputError: other columns, or a wrong number.
+    """
+    columns = ("dataset", "split", "images", "captions", "source")
+    return {
+        (row["dataset"], row["split"]): Size(
+            int(_number(row["images"], where)),
+            int(_number(row["captions"], where)),
+        )
+        for where, row in _rows(path, columns)
+    }
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != columns:
+            raise InputError(
+                f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
+            )
+        for row in reader:
+            yield f"{path}: line {reader.line_num}", row
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected a number, found {text!r}; correct it"
+        ) from error
