@@ -235,13 +235,12 @@ def _on_readings(judgement: Judgement, tested: Sequence[Tested]) -> Iterator[str
             parts.append(f"{verdict} with {' / '.join(said)}")
     yield f"Readings: {'; '.join(parts)}."
     fewer = {
-        one.reading.section: one.default.verdict
+        f"{one.default.verdict} ({one.reading.section})": None
         for one in tested
         if one.default.verdict != judgement.verdict
     }
     if fewer:
-        said = [f"{section}: {verdict}" for section, verdict in fewer.items()]
-        yield f"The default on the readings' seeds alone, {' / '.join(said)}."
+        yield f"On the readings' seeds alone the tables' own runs would leave it: {', '.join(fewer)}."
 
 
 def _number(value: float, metric: MetricName, sign: str = "") -> str:
