@@ -5,7 +5,8 @@ import pytest
 
 from tipcap.config.claims import load_claims
 from tipcap.config.tables import load_tables
-from tipcap.core.claims import Noise, judge, name_of
+from tipcap.core.claims import Judgement, Noise, judge, name_of
+from tipcap.core.readings import Reading, Rejudged
 from tipcap.core.tables import cells
 from tipcap.io.cells import by_name, frame_of
 from tipcap.io.verdicts import FINDING_COLUMNS, details, summary, write_claims
@@ -97,3 +98,24 @@ def test_equal_verdicts_give_equal_bytes(judged, tmp_path):
     once = write_claims(judged, tmp_path / "a", "Claims", "")
     again = write_claims(judged, tmp_path / "b", "Claims", "")
     assert [p.read_bytes() for p in once] == [p.read_bytes() for p in again]
+
+
+def test_details_say_with_which_readings_a_verdict_changes(judged):
+    """The claim fails by one pair of two: the other alone stands for another reading."""
+    (found,) = judged
+    first, second = (Judgement(found.claim, (one,)) for one in found.findings)
+    changes = [
+        Rejudged(Reading("S1", name, {}), before, after, before, after)
+        for name, before, after in (
+            ("greedy", first, second),
+            ("diagonal", first, first),
+            ("plain", second, second),
+        )
+    ]
+    readings, fewer = details(found, changes)[-2:]
+    stands = "the verdict stands with 2 of 3; holds with S1: greedy"
+    assert readings == f"Readings: {stands}."
+    assert fewer.endswith(
+        "seeds alone the tables' own runs would leave it: holds (S1)."
+    )
+    assert not any("Readings" in line for line in details(found, []))

@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tested:
+class Rejudged:
     """A claim judged with a reading."""
 
     reading: Reading
@@ -66,10 +66,10 @@ def readings_of(
             first = index
         else:
             changed = {
-                old: new
+                key: other
                 for group in table.groups
                 for metric in table.metrics_of(group)
-                for old, new in zip(
+                for key, other in zip(
                     *(
                         _keys(
                             measured, (table.id, table.names[row], group.label, metric)
@@ -78,7 +78,7 @@ def readings_of(
                     ),
                     strict=False,  # a run that no seed changes stands once
                 )
-                if old != new
+                if key != other
             }
             if changed:
                 yield Reading(section, ", ".join(filter(None, line.label)), changed)
@@ -104,7 +104,7 @@ def compare_judgements(
     default: Judgement,
     judgement: Judgement,
     changed: Collection[tuple[CellName, CellName]],
-) -> Tested | None:
+) -> Rejudged | None:
     """Return a claim with a reading; None where none of its pairs that are judged has changed.
 
     Args:
@@ -123,6 +123,6 @@ def compare_judgements(
         return None
     before, after = zip(*both, strict=True)
     claim = judgement.claim
-    return Tested(
+    return Rejudged(
         reading, default, judgement, Judgement(claim, before), Judgement(claim, after)
     )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tipcap.config.tables import Group, Row, Table
 from tipcap.core.claims import CellName, Judgement, Measured
-from tipcap.core.readings import Tested
+from tipcap.core.readings import Rejudged
 from tipcap.core.tables import digits_of
 from tipcap.io.render import (
     DAGGER,
@@ -118,7 +118,7 @@ class Page:
     gallery_table: str
     tables: list[PageTable] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
-    tested: list[Tested] = field(default_factory=list)
+    tested: list[Rejudged] = field(default_factory=list)
     figures: list[PageFigure] = field(default_factory=list)
     gallery: list[GalleryEntry] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)

@@ -16,7 +16,7 @@ from tipcap.core.claims import (
     holds_in_the_paper,
 )
 from tipcap.core.metrics import METRICS
-from tipcap.core.readings import Tested
+from tipcap.core.readings import Rejudged
 from tipcap.io.cells import csv_text
 from tipcap.io.store import replace_file
 
@@ -86,12 +86,12 @@ READINGS_EXPLAINED = (
 )
 
 
-def explanation(tested: Sequence[Tested]) -> list[str]:
+def explanation(tested: Sequence[Rejudged]) -> list[str]:
     """Return paragraphs that say how to read verdicts, and readings where there are some."""
     return [*EXPLANATION, *([READINGS_EXPLAINED] if tested else [])]
 
 
-def write_readings(tested: Sequence[Tested], out_dir: Path) -> Path:
+def write_readings(tested: Sequence[Rejudged], out_dir: Path) -> Path:
     """Write `readings.csv`, one line per claim and reading with the changed pair that decides, and return its path."""
     lines = [_reading_line(one) for one in tested]
     path = out_dir / "readings.csv"
@@ -101,7 +101,7 @@ def write_readings(tested: Sequence[Tested], out_dir: Path) -> Path:
     return path
 
 
-def _reading_line(tested: Tested) -> list[str | float | None]:
+def _reading_line(tested: Rejudged) -> list[str | float | None]:
     default, found = tested.deciding
     left, right = found.pair.left, found.pair.right
     noise = found.noise
@@ -128,7 +128,7 @@ def write_claims(
     out_dir: Path,
     title: str,
     note: str,
-    tested: Sequence[Tested] = (),
+    tested: Sequence[Rejudged] = (),
 ) -> list[Path]:
     """Write `claims.csv` and `claims.md` and return their paths."""
     lines = [
@@ -197,7 +197,7 @@ def quotation(judgement: Judgement) -> str:
     return judgement.claim.quote or "An observation: no sentence of the paper says so"
 
 
-def details(judgement: Judgement, tested: Sequence[Tested] = ()) -> list[str]:
+def details(judgement: Judgement, tested: Sequence[Rejudged] = ()) -> list[str]:
     """Return sentences on the pair that decides, on what all pairs could have told, and on readings of the claim."""
     found = []
     if (deciding := judgement.deciding) is not None:
@@ -219,7 +219,7 @@ def details(judgement: Judgement, tested: Sequence[Tested] = ()) -> list[str]:
     return [*found, *_on_readings(judgement, own)]
 
 
-def _on_readings(judgement: Judgement, tested: Sequence[Tested]) -> Iterator[str]:
+def _on_readings(judgement: Judgement, tested: Sequence[Rejudged]) -> Iterator[str]:
     """Yield what a claim's readings make of it, and where fewer seeds alone make another verdict."""
     if not tested:
         return
@@ -235,13 +235,12 @@ def _on_readings(judgement: Judgement, tested: Sequence[Tested]) -> Iterator[str
             parts.append(f"{verdict} with {' / '.join(said)}")
     yield f"Readings: {'; '.join(parts)}."
     fewer = {
-        one.reading.section: one.default.verdict
+        f"{one.default.verdict} ({one.reading.section})": None
         for one in tested
         if one.default.verdict != judgement.verdict
     }
     if fewer:
-        said = [f"{section}: {verdict}" for section, verdict in fewer.items()]
-        yield f"The default on the readings' seeds alone, {' / '.join(said)}."
+        yield f"On the readings' seeds alone the tables' own runs would leave it: {', '.join(fewer)}."
 
 
 def _number(value: float, metric: MetricName, sign: str = "") -> str:
@@ -303,7 +302,7 @@ def _interval(finding: Finding) -> str:
 
 
 def _markdown(
-    judgements: Sequence[Judgement], title: str, note: str, tested: Sequence[Tested]
+    judgements: Sequence[Judgement], title: str, note: str, tested: Sequence[Rejudged]
 ) -> Iterator[str]:
     yield from (f"# {title}", "")
     if note:

@@ -16,7 +16,7 @@ from tipcap.core.claims import (
 )
 from tipcap.core.metrics import METRICS
 from tipcap.core.readings import (
-    Tested,
+    Rejudged,
     compare_judgements,
     put_in,
     readings_of,
@@ -63,7 +63,7 @@ def judged(evidence: "Evidence") -> list[Judgement]:
 
 def with_readings(
     evidence: "Evidence", judgements: Iterable[Judgement]
-) -> list[Tested]:
+) -> list[Rejudged]:
     """Return each claim with each reading that changes a pair of it, in the order of the claims."""
     placed = [
         (
