@@ -91,6 +91,11 @@ def claims(world: str, suffix: str) -> str:
     return f"{RESULTS}/{world}/claims.{suffix}"
 
 
+def readings(world: str) -> str:
+    """Return the verdicts on the paper's sentences with other readings of what it leaves open."""
+    return f"{RESULTS}/{world}/readings.csv"
+
+
 def figure(world: str, name: str, suffix: str) -> str:
     """Return a figure; `suffix` is `svg` or `png`."""
     return f"{RESULTS}/{world}/figures/{name}.{suffix}"

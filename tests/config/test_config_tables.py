@@ -282,6 +282,11 @@ def crowded_section(declared):
     declared["rows"][0]["experiment"] = "s1"
 
 
+def readings_of_nothing(declared):
+    declared["readings"] = True
+    del declared["rows"][0]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -303,6 +308,7 @@ def crowded_section(declared):
         (no_groups, ["groups missing"]),
         (other_id, ["expected id 'T'", "found 'U'"]),
         (crowded_section, ["'Quoted:'", "experiment"]),
+        (readings_of_nothing, ["sections of readings", "first row without one"]),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line_with_its_place(tmp_path, change, told):

@@ -1,5 +1,6 @@
 import csv
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tipcap.io.image_parts import read_image_parts, write_image_parts
 from tipcap.io.scoring import Scores
 from tipcap.io.store import write_json
 from tipcap.plan import load
-from tipcap.plan.reports import cells_arguments, claim_arguments
+from tipcap.plan.reports import cells_arguments, claim_arguments, claim_files
 from tipcap.reports.claims import make_claims
 from tipcap.reports.tables import make_table
 
@@ -22,19 +23,20 @@ NUM_IMAGES = 40
 
 
 def invented(seed, level):
-    """Scores whose CIDEr and ROUGE-L are means over images, and whose BLEU-4 is not."""
+    """Scores whose CIDEr, ROUGE-L and loss are means over images, and whose BLEU-4 is not."""
     generator = random.Random(seed)
     images = {
         image: {
             "CIDEr": level + generator.uniform(-0.1, 0.1),
             "ROUGE_L": generator.random(),
+            "NLL": 4.0 - level + generator.uniform(-0.1, 0.1),
             **dict.fromkeys(("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR"), 0.5),
         }
         for image in range(NUM_IMAGES)
     }
     corpus = {
         name: sum(one[name] for one in images.values()) / NUM_IMAGES
-        for name in ("CIDEr", "ROUGE_L")
+        for name in ("CIDEr", "ROUGE_L", "NLL")
     }
     corpus |= dict.fromkeys(("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR"), 0.3)
     counts = (10.0, 10.0, 10.0, 9.0, 8.0, 7.0, 6.0)
@@ -50,14 +52,14 @@ def make(tmp_path, monkeypatch):
     path = Path("config/tiny.yaml")
     declared = yaml.safe_load(path.read_text())
 
-    def made(seeds=(0, 1), gain=1.0, **fields):
+    def made(seeds=(0, 1), ahead=("s3-coco-images",), **fields):
         wanted = {"tables": ["I", "X"], "seeds": list(seeds), **fields}
         path.write_text(yaml.safe_dump(declared | wanted))
         plan = load(path)
         for table in plan.wanted:
             index = {}
             for cell in plan.cells.get(table, ()):
-                level = 1.0 + gain * (cell.experiment == "s3-coco-images")
+                level = 1.0 + (cell.experiment in ahead)
                 for seed, key in enumerate(cell.score_keys):
                     folder = Path(f"results/tiny/score/{key}")
                     folder.mkdir(parents=True, exist_ok=True)
@@ -74,13 +76,17 @@ def make(tmp_path, monkeypatch):
     return made
 
 
+TWO_AHEAD = ("s3-coco-images", "s3-loss-exact")
+DIVERGENCE = "S3, the divergence of Eq. 12"
+
+
 @pytest.fixture
 def world(make):
     return make()
 
 
-def rows_of(claim):
-    with Path("results/tiny/claims.csv").open(newline="") as file:
+def rows_of(claim, name="claims"):
+    with Path(f"results/tiny/{name}.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["claim"] == claim]
 
 
@@ -177,3 +183,71 @@ def test_two_runs_give_equal_bytes(world):
     make_claims(world, CELLS, Path("b"))
     for name in ("claims.csv", "claims.md"):
         assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes()
+
+
+def test_of_losses_the_smaller_one_is_above(world):
+    only("image-source-comparable", relation="above", metrics=["nll"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    found = rows_of("image-source-comparable")
+    assert {row["verdict"] for row in found} == {"holds"}
+    assert all(float(row["high"]) < 0 < float(row["margin"]) for row in found)
+    text = Path("results/tiny/claims.md").read_text("utf-8")
+    assert re.search(r"\| loss per token -[01]\.\d{3} \(-\d\.\d{3} to", text)
+
+
+def test_a_claim_is_judged_again_with_each_reading_that_changes_it(make):
+    world = make(ahead=TWO_AHEAD, tables=["I", "X", "readings"])
+    main(["step", "claims", *claim_arguments(load(world))])
+    kept, other = rows_of("image-source-comparable", "readings")
+    assert {kept["section"], other["section"]} == {DIVERGENCE}
+    assert (kept["reading"], kept["verdict"], kept["stands"]) == (
+        "log-likelihood",
+        "fails",
+        "yes",
+    )
+    # of two encoders the reading is of one: the other's pair fails as before
+    assert (other["reading"], other["pairs"]) == ("exact", "1 holds")
+    assert (other["default_pairs"], other["verdict"]) == ("1 fails", "fails")
+    assert float(other["default_difference"]) == pytest.approx(100, abs=5)
+    assert float(other["low"]) < float(other["difference"]) < float(other["high"])
+    assert float(other["difference"]) == pytest.approx(0, abs=5)
+
+
+def test_what_changes_a_verdict_is_said_below_the_claim(make):
+    world = make(ahead=TWO_AHEAD, tables=["I", "X", "readings"])
+    only("image-source-comparable", groups=["CLIP RN50x4"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    text = Path("results/tiny/claims.md").read_text("utf-8")
+    changed = f"the verdict stands with 1 of 2; holds with {DIVERGENCE}: exact."
+    assert f"- Readings: {changed}\n" in text
+
+
+def test_a_reading_with_fewer_seeds_is_compared_with_the_default_on_those(make):
+    world = make([0], tables=["I", "X", "readings"], table_seeds={"X": [0, 1]})
+    make_claims(world, CELLS, Path("results/tiny"))
+    plan = load(world)
+    first = next(c for c in plan.cells["readings"] if c.experiment == "s3")
+    (file,) = Path("results/tiny/score").glob(f"{first.score_keys[0]}/*.safetensors")
+    alone = 100 * read_image_parts(file).corpus["CIDEr"]
+    both = rows_of("image-source-comparable")[0]
+    found = rows_of("image-source-comparable", "readings")[0]
+    left, right = float(both["left_value"]), float(both["right_value"])
+    assert abs(right - alone) > 0.01
+    assert float(found["default_difference"]) == pytest.approx(left - alone, abs=1e-3)
+
+
+def test_prompts_are_judged_with_readings_of_what_they_start_from(make):
+    """Another training than that of the prompts says nothing of what prompts add to it."""
+    world = make([0], tables=["I", "IV", "V", "readings"])
+    only("prompts-improve", metrics=["cider"])
+    make_claims(world, CELLS, Path("results/tiny"))
+    found = {row["reading"] for row in rows_of("prompts-improve", "readings")}
+    assert {"greedy captions", "single nouns"} <= found
+    assert not found & {"diagonal covariance", "exact", "without distillation"}
+
+
+def test_without_a_table_of_readings_nothing_is_said_of_them(world):
+    make_claims(world, CELLS, Path("results/tiny"))
+    assert "Readings" not in Path("results/tiny/claims.md").read_text("utf-8")
+    assert not Path("results/tiny/readings.csv").exists()
+    assert "readings" not in claim_files(load(world))

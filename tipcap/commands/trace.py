@@ -109,11 +109,12 @@ def _cell(
         yield f"value: none: {reason}"
         yield f"paper: {printed or 'a dash'}"
         return
-    (keys,) = (
-        cell.score_keys
+    (found,) = (
+        cell
         for cell in plan.cells[table.id]
         if (cell.row_index, cell.group) == (index, group.label)
     )
+    keys = plan.keys_of(found, metric)
     digits = digits_of(table, metric)
     values = {key: _value(plan, key, metric) for key in keys}
     known = [value for value in values.values() if value is not None]
@@ -127,7 +128,9 @@ def _cell(
     yield f"paper: {printed or 'a dash'}"
     if known and paper is not None:
         yield f"difference: {mean - paper:+.{digits}f}"
-    labels = _labels(plan, table, index, keys)
+    of_all = _labels(plan, table, index, found.score_keys)
+    named = dict(zip(found.score_keys, of_all, strict=True))
+    labels = [named[key] for key in keys]
     for key, label in zip(keys, labels, strict=True):
         value = values[key]
         text = "not computed yet" if value is None else f"{value:.{digits}f}"

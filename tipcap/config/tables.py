@@ -138,6 +138,9 @@ class Table(_Declared):
     """Each cell becomes the mean over these, with its standard deviation; default: the world's."""
     vary: str = TRAIN_SEED
     """The field that `seeds` are values of."""
+    readings: bool = False
+    """Whether every row decides one thing that the paper leaves open otherwise than the first of its section does,
+    which is a run that other tables show: the claims are then judged with each of them too."""
 
     def metrics_of(self, group: Group) -> tuple[MetricName, ...]:
         """Return the metrics of a group's columns."""
@@ -292,6 +295,10 @@ def load_table(path: Path) -> Table:
         )
     _check_kind(table, str(path))
     _check_groups(table, str(path))
+    if table.readings and not (table.rows and table.rows[0].is_section):
+        raise InputError(
+            f"{path}: expected sections of readings, found a first row without one; put a section above the rows that are compared"
+        )
     for row, name in zip(table.rows, table.names, strict=True):
         _check_row(table, row, f"{path}: row {name!r}")
     rows = zip(table.rows, table.names, strict=True)

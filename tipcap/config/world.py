@@ -3,6 +3,7 @@
 `config/paper.yaml` names the real data and weights, `config/mini.yaml` what the project makes itself.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -157,6 +158,22 @@ class Sizes(_Declared):
         }
 
 
+class SpiceShare(_Declared):
+    """Of which captions SPICE is computed, whose parser takes longer than all other scores together."""
+
+    images: Count | None = None
+    """How many pictures of each test set, or of each domain that is scored on its own; absent: all."""
+    first_seed_only: bool = False
+    """Whether, of a cell's runs, only the first has it."""
+
+    @property
+    def remark(self) -> str:
+        """What a reader has to know of SPICE here; empty where it is that of all captions."""
+        parts = [f"of {self.images} pictures"] if self.images else []
+        parts += ["first seed"] if self.first_seed_only else []
+        return f"SPICE: {', '.join(parts)}." if parts else ""
+
+
 class Runtime(_Declared):
     """How steps run here; never part of a key."""
 
@@ -200,6 +217,7 @@ class World(_Declared):
     """Metrics that are computed, by their names in the tables."""
     absent: dict[MetricName, str] = {}
     """Metrics that are not computed here, with the reason."""
+    spice: SpiceShare = SpiceShare()
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
@@ -214,6 +232,11 @@ class World(_Declared):
     def encoder_for(self, name: str) -> str:
         """Return the encoder of this world that an experiment's name means."""
         return self.stand_ins.get(name, name)
+
+    def note_on(self, metrics: Iterable[str]) -> str:
+        """Return what a reader has to know of numbers of these metrics that were computed here."""
+        of_spice = self.spice.remark if "spice" in {*metrics} - {*self.absent} else ""
+        return " ".join(filter(None, (self.note.strip(), of_spice)))
 
     def over_published(self) -> dict[str, dict[str, Any]]:
         """Return what stands above a row with its authors' schedule, by block."""

@@ -22,7 +22,8 @@ class ImageParts(NamedTuple):
 
     corpus: Mapping[str, float]
     images: Mapping[str, np.ndarray]
-    """A number per image, in the order of their ids, whose mean varies as the corpus score does."""
+    """A number per image, in the order of their ids, whose mean varies as the corpus score does; of SPICE only
+    those images of which it was computed."""
 
 
 def write_image_parts(path: Path, scores: Scores) -> None:

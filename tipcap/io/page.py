@@ -14,6 +14,7 @@ from PIL import Image
 
 from tipcap.config.tables import Group, Row, Table
 from tipcap.core.claims import CellName, Judgement, Measured
+from tipcap.core.readings import Tested
 from tipcap.core.tables import digits_of
 from tipcap.io.render import (
     DAGGER,
@@ -25,7 +26,7 @@ from tipcap.io.render import (
     remark_of,
 )
 from tipcap.io.store import replace_file
-from tipcap.io.verdicts import EXPLANATION, details, quotation, summary
+from tipcap.io.verdicts import details, explanation, quotation, summary
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _GALLERY_PIXELS = 320
@@ -117,6 +118,7 @@ class Page:
     gallery_table: str
     tables: list[PageTable] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
+    tested: list[Tested] = field(default_factory=list)
     figures: list[PageFigure] = field(default_factory=list)
     gallery: list[GalleryEntry] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
@@ -140,14 +142,14 @@ def write_page(page: Page, out: Path) -> None:
             "line": summary(judgement),
             "quote": quotation(judgement),
             "section": judgement.claim.section,
-            "details": details(judgement),
+            "details": details(judgement, page.tested),
             "style": _STYLES.get(judgement.verdict, "note"),
         }
         for judgement in page.judgements
     ]
     template = environment.get_template("page.html.j2")
     with replace_file(out) as partial:
-        explained = [paragraph.replace("`", "") for paragraph in EXPLANATION]
+        explained = [text.replace("`", "") for text in explanation(page.tested)]
         shown = vars(page) | {"claims": claims, "claims_explained": explained}
         partial.write_text(template.render(shown) + "\n", "utf-8")
 

@@ -45,6 +45,8 @@ class Run(NamedTuple):
     captions: Mapping[int, str]
     references: Mapping[int, Sequence[str]]
     """Exactly the images of `captions`. They make CIDEr's document frequencies."""
+    spice_images: frozenset[int] | None = None
+    """The images that SPICE is computed of, whose mean is its corpus score; None: all."""
 
 
 class Scores(NamedTuple):
@@ -126,27 +128,40 @@ def _with_spice(
 ) -> dict[str, Scores]:
     """Add SPICE to the scores of every run; all runs go to the scorer at once, whose start is long."""
     candidates = {
-        run.key: [tokens[one_line(run.captions[i])] for i in sorted(run.captions)]
+        run.key: {
+            image: tokens[one_line(run.captions[image])]
+            for image in sorted(run.captions)
+            if run.spice_images is None or image in run.spice_images
+        }
         for run in runs
     }
     values = iter(
         scorer.score(
-            [text for texts in candidates.values() for text in texts],
-            [texts for run in runs for texts in references[run.key].tokens.values()],
+            [text for texts in candidates.values() for text in texts.values()],
+            [
+                references[key].tokens[image]
+                for key, texts in candidates.items()
+                for image in texts
+            ],
         )
     )
     found = {}
-    for key, texts in candidates.items():
-        images = {
-            image: {**others, "SPICE": next(values)}
-            for image, others in scores[key].images.items()
+    for run in runs:
+        key, texts = run.key, candidates[run.key]
+        images = dict(scores[key].images)
+        own = {image: next(values) for image in texts}
+        for image, value in own.items():
+            images[image] = {**images[image], "SPICE": value}
+        counts = {
+            **scores[key].counts,
+            "cut_for_spice": sum(text in scorer.cut for text in texts.values()),
         }
-        mean = float(np.mean([image["SPICE"] for image in images.values()]))
-        number_cut = sum(text in scorer.cut for text in texts)
+        if run.spice_images is not None:
+            counts["images_of_spice"] = len(texts)
         found[key] = scores[key]._replace(
-            corpus={**scores[key].corpus, "SPICE": mean},
+            corpus={**scores[key].corpus, "SPICE": float(np.mean([*own.values()]))},
             images=images,
-            counts={**scores[key].counts, "cut_for_spice": number_cut},
+            counts=counts,
         )
     return found
 
@@ -192,7 +207,8 @@ def with_likelihood(scores: Scores, file: Path | None, key: str) -> Scores:
 def resampled(scores: Scores) -> dict[str, CorpusScore]:
     """Return every corpus score as a function of its images, for the bootstrap.
 
-    BLEU and METEOR follow exactly from their statistics, the others are means of image scores.
+    BLEU and METEOR follow exactly from their statistics, the others are means of image scores: of those images that
+    have one.
     """
     found = {}
     for name in scores.corpus:
@@ -202,7 +218,8 @@ def resampled(scores: Scores) -> dict[str, CorpusScore]:
         elif name == "METEOR":
             found[name] = meteor_of(np.array(scores.statistics[name]))
         else:
-            found[name] = mean_of([image[name] for image in scores.images.values()])
+            values = [one[name] for one in scores.images.values() if name in one]
+            found[name] = mean_of(values)
     return found
 
 

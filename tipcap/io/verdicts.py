@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tipcap.config.tables import Place
+from tipcap.config.tables import MetricName, Place
 from tipcap.core.claims import (
     ORDER,
     Finding,
@@ -16,6 +16,7 @@ from tipcap.core.claims import (
     holds_in_the_paper,
 )
 from tipcap.core.metrics import METRICS
+from tipcap.core.readings import Tested
 from tipcap.io.cells import csv_text
 from tipcap.io.store import replace_file
 
@@ -44,8 +45,8 @@ EXPLANATION = (
     "Each sentence is tested on pairs of cells. A difference stands with the 95 % interval that other test images and "
     "other seeds would leave it in (of a table of trainings by images; the models that all rows share are taken as "
     "they are). A pair holds, or fails, where the whole interval says so: above zero where one is said to be above the "
-    "other; within 3 % of the larger score, or around zero, where they are said to be about equal. Else it cannot be "
-    "told. A claim holds where all its pairs do, fails where one does (of forty equal pairs one fails by chance), and "
+    "other (of losses below it: less is better); within 3 % of the larger score, or around zero, where they are said to "
+    "be about equal. Else it cannot be told. A claim holds where all its pairs do, fails where one does (of forty equal pairs one fails by chance), and "
     "cannot be told otherwise.",
     "Could have seen: the smallest true difference that these images and seeds would have shown four times out of five. "
     "A claim of equality is worth no more than that.",
@@ -59,10 +60,75 @@ EXPLANATION = (
     "no sentence says.",
 )
 """Paragraphs that say how to read verdicts."""
+READING_COLUMNS = (
+    "claim",
+    "section",
+    "reading",
+    "default_verdict",
+    "verdict",
+    "stands",
+    "default_pairs",
+    "pairs",
+    "metric",
+    "left",
+    "right",
+    "default_difference",
+    "difference",
+    "low",
+    "high",
+)
+READINGS_EXPLAINED = (
+    "Readings: each claim again with another decision where the paper leaves one open, one at a time: the runs of the "
+    "table of readings stand wherever the claim's cells are the run that they differ from, all other cells stay. Only "
+    "readings that change a pair are counted. They may have fewer seeds than the tables: a verdict stands where it is "
+    "that of the default on the same seeds. What was compared within shared trainings is left out where a reading "
+    "shares none."
+)
+
+
+def explanation(tested: Sequence[Tested]) -> list[str]:
+    """Return paragraphs that say how to read verdicts, and readings where there are some."""
+    return [*EXPLANATION, *([READINGS_EXPLAINED] if tested else [])]
+
+
+def write_readings(tested: Sequence[Tested], out_dir: Path) -> Path:
+    """Write `readings.csv`, one line per claim and reading with the changed pair that decides, and return its path."""
+    lines = [_reading_line(one) for one in tested]
+    path = out_dir / "readings.csv"
+    with replace_file(path) as partial:
+        text = csv_text(pd.DataFrame(lines, columns=list(READING_COLUMNS)))
+        partial.write_text(text, "utf-8", newline="\n")
+    return path
+
+
+def _reading_line(tested: Tested) -> list[str | float | None]:
+    default, found = tested.deciding
+    left, right = found.pair.left, found.pair.right
+    noise = found.noise
+    return [
+        tested.judgement.claim.id,
+        tested.reading.section,
+        tested.reading.name,
+        tested.default.verdict,
+        tested.verdict,
+        "yes" if tested.stands else "no",
+        _counted(tested.default_pairs),
+        _counted(tested.pairs),
+        left.metric,
+        place_name(left.place),
+        place_name(right.place),
+        default.difference,
+        found.difference,
+        *((None, None) if noise is None else (noise.low, noise.high)),
+    ]
 
 
 def write_claims(
-    judgements: Sequence[Judgement], out_dir: Path, title: str, note: str
+    judgements: Sequence[Judgement],
+    out_dir: Path,
+    title: str,
+    note: str,
+    tested: Sequence[Tested] = (),
 ) -> list[Path]:
     """Write `claims.csv` and `claims.md` and return their paths."""
     lines = [
@@ -72,7 +138,7 @@ def write_claims(
     ]
     contents = {
         "claims.csv": csv_text(pd.DataFrame(lines, columns=list(FINDING_COLUMNS))),
-        "claims.md": "\n".join(_markdown(judgements, title, note)) + "\n",
+        "claims.md": "\n".join(_markdown(judgements, title, note, tested)) + "\n",
     }
     for name, content in contents.items():
         with replace_file(out_dir / name) as partial:
@@ -118,7 +184,9 @@ def summary(judgement: Judgement) -> dict[str, str]:
         "verdict": judgement.verdict,
         "pairs": _counted(judgement),
         "deciding difference": "" if deciding is None else _difference(deciding),
-        "could have seen": "" if noise is None else f"{noise.detectable:.1f}",
+        "could have seen": ""
+        if deciding is None or noise is None
+        else _number(noise.detectable, deciding.pair.left.metric),
         "paper's pairs": _paper_pairs(judgement),
         "paper's margin": _smallest(judgement.paper_margins),
     }
@@ -129,28 +197,63 @@ def quotation(judgement: Judgement) -> str:
     return judgement.claim.quote or "An observation: no sentence of the paper says so"
 
 
-def details(judgement: Judgement) -> list[str]:
-    """Return sentences on the pair that decides, and on what all pairs could have told."""
+def details(judgement: Judgement, tested: Sequence[Tested] = ()) -> list[str]:
+    """Return sentences on the pair that decides, on what all pairs could have told, and on readings of the claim."""
     found = []
     if (deciding := judgement.deciding) is not None:
         found.append(f"Deciding: {describe(deciding)}.")
     judged = [one for one in judgement.findings if one.is_judged]
-    seen: dict[str, list[Noise]] = {}
+    seen: dict[MetricName, list[Noise]] = {}
     for finding in judged:
         if finding.noise is not None:
-            title = METRICS[finding.pair.left.metric].title
-            seen.setdefault(title, []).append(finding.noise)
+            seen.setdefault(finding.pair.left.metric, []).append(finding.noise)
     if seen:
-        ranges = [f"{title} {_range(noise)}" for title, noise in seen.items()]
+        ranges = [
+            f"{METRICS[metric].title} {_range(noise, metric)}"
+            for metric, noise in seen.items()
+        ]
         seeds = Counter(one.seeds for noise in seen.values() for one in noise)
         found.append(f"Could have seen: {', '.join(ranges)}.")
         found.append(f"Pairs by their seeds: {_listed(seeds, sorted(seeds))}.")
-    return found
+    own = [one for one in tested if one.judgement.claim == judgement.claim]
+    return [*found, *_on_readings(judgement, own)]
 
 
-def _range(noise: Iterable[Noise]) -> str:
+def _on_readings(judgement: Judgement, tested: Sequence[Tested]) -> Iterator[str]:
+    """Yield what a claim's readings make of it, and where fewer seeds alone make another verdict."""
+    if not tested:
+        return
+    stood = sum(one.stands for one in tested)
+    parts = [f"the verdict stands with {stood} of {len(tested)}"]
+    for verdict in ORDER:
+        names: dict[str, list[str]] = {}
+        for one in tested:
+            if one.verdict == verdict and not one.stands:
+                names.setdefault(one.reading.section, []).append(one.reading.name)
+        if names:
+            said = [f"{section}: {', '.join(n)}" for section, n in names.items()]
+            parts.append(f"{verdict} with {' / '.join(said)}")
+    yield f"Readings: {'; '.join(parts)}."
+    fewer = {
+        one.reading.section: one.default.verdict
+        for one in tested
+        if one.default.verdict != judgement.verdict
+    }
+    if fewer:
+        said = [f"{section}: {verdict}" for section, verdict in fewer.items()]
+        yield f"The default on the readings' seeds alone, {' / '.join(said)}."
+
+
+def _number(value: float, metric: MetricName, sign: str = "") -> str:
+    """Return a number with the digits that tables print, one where the metric leaves it to them."""
+    digits = METRICS[metric].digits
+    return f"{value:{sign}.{1 if digits is None else digits}f}"
+
+
+def _range(noise: Iterable[Noise], metric: MetricName) -> str:
     texts = [
-        f"{one.detectable:.1f}" for one in sorted(noise, key=lambda n: n.detectable)
+        _number(one.detectable, metric)
+        for one in sorted(noise, key=lambda n: n.detectable)
     ]
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
 
@@ -179,18 +282,33 @@ def _paper_pairs(judgement: Judgement) -> str:
 
 
 def _difference(finding: Finding) -> str:
-    title = METRICS[finding.pair.left.metric].title
-    text = f"{title} {finding.difference:+.1f}"
-    if noise := finding.noise:
-        text += f" ({noise.low:+.1f} to {noise.high:+.1f})"
+    text = f"{METRICS[finding.pair.left.metric].title} {_signed(finding)}"
+    if finding.noise:
+        text += f" ({_interval(finding)})"
     return text
 
 
-def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterator[str]:
+def _signed(finding: Finding) -> str:
+    difference = finding.difference
+    return (
+        "" if difference is None else _number(difference, finding.pair.left.metric, "+")
+    )
+
+
+def _interval(finding: Finding) -> str:
+    metric, noise = finding.pair.left.metric, finding.noise
+    if noise is None:
+        return ""
+    return f"{_number(noise.low, metric, '+')} to {_number(noise.high, metric, '+')}"
+
+
+def _markdown(
+    judgements: Sequence[Judgement], title: str, note: str, tested: Sequence[Tested]
+) -> Iterator[str]:
     yield from (f"# {title}", "")
     if note:
         yield from (note, "")
-    for paragraph in EXPLANATION:
+    for paragraph in explanation(tested):
         yield from (paragraph, "")
     columns = list(summary(judgements[0])) if judgements else []
     yield "| " + " | ".join(columns) + " |"
@@ -206,7 +324,7 @@ def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterato
         yield f"Tested: {claim.reading}."
         yield ""
         yield f"- Pairs: {_counted(judgement)}."
-        yield from (f"- {sentence}" for sentence in details(judgement))
+        yield from (f"- {sentence}" for sentence in details(judgement, tested))
         if paper := _paper_pairs(judgement):
             smallest = _smallest(judgement.paper_margins)
             yield f"- The paper's own numbers: {paper} hold, the smallest margin is {smallest}."
@@ -215,12 +333,15 @@ def _markdown(judgements: Sequence[Judgement], title: str, note: str) -> Iterato
 def describe(finding: Finding) -> str:
     """Return a pair that was run in words."""
     pair = finding.pair
-    values = [f"{value:.1f}" for value in finding.ours if value is not None]
-    printed = ["--" if value is None else f"{value:.1f}" for value in finding.paper]
+    metric = pair.left.metric
+    values = [_number(value, metric) for value in finding.ours if value is not None]
+    printed = [
+        "--" if value is None else _number(value, metric) for value in finding.paper
+    ]
     text = (
-        f"{METRICS[pair.left.metric].title} {values[0]} ({place_name(pair.left.place)}) and "
+        f"{METRICS[metric].title} {values[0]} ({place_name(pair.left.place)}) and "
         f"{values[1]} ({place_name(pair.right.place)}), in the paper {printed[0]} and {printed[1]}"
     )
     if noise := finding.noise:
-        text += f"; difference {finding.difference:+.1f}, {noise.low:+.1f} to {noise.high:+.1f} (seeds: {noise.seeds})"
+        text += f"; difference {_signed(finding)}, {_interval(finding)} (seeds: {noise.seeds})"
     return text

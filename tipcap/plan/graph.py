@@ -152,6 +152,14 @@ class Plan:
         cells, (_, row) = self.cells[self.table_of(name).id], part(name)
         return [cell for cell in cells if row is None or cell.row_index == row]
 
+    def keys_of(self, cell: Cell, metric: str) -> tuple[str, ...]:
+        """Return the runs of a cell that have a metric: all of them, or with SPICE of the first seed the first."""
+        return tuple(
+            key
+            for key in cell.score_keys
+            if metric in self.steps[key].spec.model_dump()["metrics"]
+        )
+
     def remarks_of(self, name: str) -> dict[int, tuple[str, ...]]:
         """Return what is not as the authors of other methods run them, by the rows of a table, or of one row of it."""
         cells = self.cells_of(name)

@@ -88,6 +88,15 @@ def claim_arguments(plan: Plan) -> list[str]:
     return [*tokens, "--out", str(Path(paths.claims(plan.name, "md")).parent)]
 
 
+def claim_files(plan: Plan) -> dict[str, str]:
+    """Return what the claims' report writes, by role; with a table of readings also their verdicts."""
+    found = {"markdown": paths.claims(plan.name, "md")}
+    found["csv"] = paths.claims(plan.name, "csv")
+    if any(plan.tables[table].readings for table in plan.wanted):
+        found["readings"] = paths.readings(plan.name)
+    return found
+
+
 def figure_file(plan: Plan, name: str) -> str:
     """Return the file of a figure.
 

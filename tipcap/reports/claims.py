@@ -1,6 +1,6 @@
 """The claims report: what the paper's text says, judged on the tables that were made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,9 +15,16 @@ from tipcap.core.claims import (
     name_of,
 )
 from tipcap.core.metrics import METRICS
+from tipcap.core.readings import (
+    Tested,
+    compare_judgements,
+    put_in,
+    readings_of,
+)
 from tipcap.io.cells import by_name, read_cells
-from tipcap.io.verdicts import write_claims
+from tipcap.io.verdicts import write_claims, write_readings
 from tipcap.plan import Plan, load
+from tipcap.plan.reports import claim_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,22 +36,87 @@ _ImageSet = tuple[str, str, str]
 
 
 def make_claims(world: Path, cells: Path, out: Path) -> None:
-    """Write `claims.csv` and `claims.md` from the cells of all tables."""
+    """Write `claims.csv` and `claims.md` from the cells of all tables; with a table of readings `readings.csv` too."""
     plan = load(world)
-    measured = by_name(read_cells(cells))
+    evidence = Evidence(plan, by_name(read_cells(cells)))
+    judgements = judged(evidence)
+    tested = with_readings(evidence, judgements)
     title = f"What the paper says of its tables, tested in world {plan.name}"
-    write_claims(judged(plan, measured), out, title, plan.world.note)
+    note = plan.world.note_on(plan.world.metrics)
+    write_claims(judgements, out, title, note, tested)
+    if "readings" in claim_files(plan):
+        write_readings(tested, out)
 
 
-def judged(plan: Plan, measured: Mapping[CellName, Measured]) -> list[Judgement]:
+def judged(evidence: "Evidence") -> list[Judgement]:
     """Return all claims with their verdicts, from the cells of tables and the scores behind them."""
-    source = _Source(plan, measured)
+    plan = evidence.plan
     noise = {}
     for pair in (pair for found in plan.claims.values() for pair in found):
         names = name_of(pair.left), name_of(pair.right)
-        if names not in noise and (found := source.noise(*names)) is not None:
+        if names not in noise and (found := evidence.noise(*names)) is not None:
             noise[names] = found
-    return judge(plan.claims, measured, noise, is_stand_in=plan.world.is_stand_in)
+    return judge(
+        plan.claims, evidence.measured, noise, is_stand_in=plan.world.is_stand_in
+    )
+
+
+def with_readings(
+    evidence: "Evidence", judgements: Iterable[Judgement]
+) -> list[Tested]:
+    """Return each claim with each reading that changes a pair of it, in the order of the claims."""
+    placed = [
+        (
+            reading,
+            evidence.put({key: key for key in reading.runs}),
+            evidence.put(reading.runs),
+        )
+        for table in evidence.plan.tables.values()
+        if table.readings
+        for reading in readings_of(table, evidence.measured)
+    ]
+    found = []
+    for judgement in judgements:
+        for reading, default, other in placed:
+            before, _ = _judged_again(evidence, judgement, default)
+            after, changed = _judged_again(evidence, judgement, other)
+            tested = compare_judgements(reading, before, after, changed)
+            found += [] if tested is None else [tested]
+    return found
+
+
+def _judged_again(
+    evidence: "Evidence", judgement: Judgement, placed: Mapping[CellName, Measured]
+) -> tuple[Judgement, set[tuple[CellName, CellName]]]:
+    """Return a claim with other runs in some cells, and the pairs that this changes.
+
+    Cells that were compared within shared trainings, such as prompts and what they start from, stay as they
+    are where the other runs share none: half of such a pair says nothing of the claim.
+    """
+    changed = set()
+    noise = {}
+    for finding in judgement.findings:
+        names = name_of(finding.pair.left), name_of(finding.pair.right)
+        now = was = finding.noise
+        if not placed.keys().isdisjoint(names):
+            now = evidence.noise(*names, placed)
+            is_within = was is not None and was.seeds == "same trainings"
+            if is_within and (now is None or now.seeds != "same trainings"):
+                now = was
+            else:
+                changed.add(names)
+        if now is not None:
+            noise[names] = now
+    if not changed:
+        return judgement, changed
+    pairs = {judgement.claim: [finding.pair for finding in judgement.findings]}
+    (found,) = judge(
+        pairs,
+        {**evidence.measured, **placed},
+        noise,
+        is_stand_in=evidence.plan.world.is_stand_in,
+    )
+    return found, changed
 
 
 class _Row(NamedTuple):
@@ -76,23 +148,51 @@ class _Row(NamedTuple):
         return np.stack(list(self.parts.values()))
 
 
-class _Source:
-    """Scores of single images behind the cells of tables; each file is read once."""
+class Evidence:
+    """Cells of tables and the scores of single images behind them; each file is read once."""
 
     def __init__(self, plan: Plan, measured: Mapping[CellName, Measured]) -> None:
-        self._plan, self._measured = plan, measured
-        self._files: dict[str, tuple[str, ImageParts]] = {}
-        """By the key of a score: its training, and what its file holds."""
+        self.plan, self.measured = plan, measured
+        self._files: dict[str, ImageParts] = {}
+        self._rows: dict[tuple[tuple[str, ...], str], _Row | None] = {}
         self._spreads: dict[tuple[str, ...], list[Spread]] | None = None
 
-    def noise(self, left: CellName, right: CellName) -> Noise | None:
+    def put(self, runs: Mapping[str, str]) -> dict[CellName, Measured]:
+        """Return the cells that other runs stand in; none where these have no such metric."""
+        found = {}
+        for name, keys in put_in(runs, self.measured).items():
+            metric = METRICS[name[3]]  # type: ignore[index]
+            scores = [self._scores(key).corpus for key in keys]
+            if keys != self.measured[name].keys and all(
+                metric.score_name in one for one in scores
+            ):
+                values = [metric.scale * one[metric.score_name] for one in scores]
+                found[name] = Measured(sum(values) / len(values), "run", keys)
+        return found
+
+    def noise(
+        self,
+        left: CellName,
+        right: CellName,
+        placed: Mapping[CellName, Measured] | None = None,
+    ) -> Noise | None:
         """Return what images and seeds would make of two cells; None where one is not there, or neither ours.
 
         A quoted number is taken as it stands: nothing of ours varies in it.
+
+        Args:
+            left: the one side.
+            right: the other.
+            placed: cells that stand in the place of those measured. What seeds borrow stays that of the latter.
         """
         from tipcap.core.comparison import compare
 
-        rows = {name: row for name in (left, right) if (row := self._row(name))}
+        placed = placed or {}
+        rows = {
+            name: row
+            for name in (left, right)
+            if (row := self._row(name, placed.get(name)))
+        }
         first, second = rows.get(left), rows.get(right)
         seeds: Seeds
         if first and second and first.images == second.images:
@@ -119,8 +219,8 @@ class _Source:
         return Noise(values[0], values[1], *found, seeds)
 
     def _quoted(self, name: CellName) -> float | None:
-        cell = self._measured.get(name)
-        if cell is None or cell.source != "quoted" or self._plan.world.is_stand_in:
+        cell = self.measured.get(name)
+        if cell is None or cell.source != "quoted" or self.plan.world.is_stand_in:
             return None
         return cell.value
 
@@ -164,7 +264,7 @@ class _Source:
         from tipcap.core.comparison import seed_spread
 
         found: dict[tuple[str, ...], dict[tuple[str, ...], Spread]] = {}
-        for name, cell in self._measured.items():
+        for name, cell in self.measured.items():
             row = self._row(name) if len(cell.keys) > 1 else None
             if row is None or len(row.values) < 2:
                 continue
@@ -174,35 +274,41 @@ class _Source:
                 found.setdefault(place, {})[cell.keys] = seed_spread(row.table)
         return {place: list(rows.values()) for place, rows in found.items()}
 
-    def _row(self, name: CellName) -> _Row | None:
-        import numpy as np
-
-        cell = self._measured.get(name)
+    def _row(self, name: CellName, placed: Measured | None = None) -> _Row | None:
+        cell = placed or self.measured.get(name)
         if cell is None or cell.source != "run" or cell.value is None:
             return None
-        metric = METRICS[name[3]]  # type: ignore[index]
+        known = cell.keys, name[3]
+        if known not in self._rows:
+            self._rows[known] = self._read_row(*known)
+        return self._rows[known]
+
+    def _read_row(self, keys: Sequence[str], name: str) -> _Row | None:
+        import numpy as np
+
+        metric = METRICS[name]  # type: ignore[index]
         values: dict[str, list[float]] = {}
         parts: dict[str, list[np.ndarray]] = {}
-        for key in cell.keys:
-            training, (corpus, images) = self._scores(key)
+        for key in keys:
+            corpus, images = self._scores(key)
             if len(images[metric.score_name]) < 2:
                 return None
+            training = _training(self.plan, key)
             values.setdefault(training, []).append(corpus[metric.score_name])
             parts.setdefault(training, []).append(images[metric.score_name])
         scale = metric.scale
         return _Row(
-            _image_set(self._plan, cell.keys[0]),
+            _image_set(self.plan, keys[0]),
             {name: scale * sum(found) / len(found) for name, found in values.items()},
             {name: scale * np.mean(found, axis=0) for name, found in parts.items()},
         )
 
-    def _scores(self, key: str) -> "tuple[str, ImageParts]":
+    def _scores(self, key: str) -> "ImageParts":
         from tipcap.io.image_parts import read_image_parts
 
         if key not in self._files:
-            path = paths.artefact(self._plan.name, "score", key, paths.IMAGE_PARTS)
-            parts = read_image_parts(Path(path))
-            self._files[key] = _training(self._plan, key), parts
+            path = paths.artefact(self.plan.name, "score", key, paths.IMAGE_PARTS)
+            self._files[key] = read_image_parts(Path(path))
         return self._files[key]
 
 

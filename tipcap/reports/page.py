@@ -24,7 +24,7 @@ from tipcap.io.page import (
 from tipcap.io.store import read_json
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import figure_file, shown
-from tipcap.reports.claims import judged
+from tipcap.reports.claims import Evidence, judged, with_readings
 from tipcap.reports.figures import captioned
 
 
@@ -38,7 +38,7 @@ def write_report(plan: Plan, out: Path) -> None:
     page = Page(
         title=f"TIPCap, reproduced: world {plan.name}",
         world=plan.name,
-        note=plan.world.note,
+        note=plan.world.note_on(plan.world.metrics),
         gallery_table=plan.gallery.table,
     )
     cells = Path(paths.cells(plan.name, "parquet"))
@@ -53,7 +53,9 @@ def write_report(plan: Plan, out: Path) -> None:
             page.tables.append(page_table(table, measured, page.runs, remarks))
         else:
             page.tables.append(PageTable(name, table.caption, missing=str(cells)))
-    page.judgements = judged(plan, measured)
+    evidence = Evidence(plan, measured)
+    page.judgements = judged(evidence)
+    page.tested = with_readings(evidence, page.judgements)
     for name, figure in plan.figures.items():
         file = Path(figure_file(plan, name))
         source = inside(file) if file.is_file() else None

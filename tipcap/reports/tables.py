@@ -47,7 +47,7 @@ def make_table(
                 continue
             found[cell.row_index, cell.group, metric] = [
                 (key, _score(scored, key, METRICS[metric].score_name, index))
-                for key in cell.score_keys
+                for key in plan.keys_of(cell, metric)
             ]
     drawn = {}
     for wanted, file in _examples(table, examples):
@@ -59,7 +59,8 @@ def make_table(
         table, found = _one_row(table, found, name, row)
         remarks = {0: remarks[row]} if row in remarks else {}
     made = cells(table, found, absent)
-    render_table(table, made, out, drawn, plan.world.note, remarks)
+    note = plan.world.note_on(m for g in table.groups for m in table.metrics_of(g))
+    render_table(table, made, out, drawn, note, remarks)
 
 
 def _examples(table: Table, given: Sequence[str]) -> Iterator[tuple[Examples, Path]]:

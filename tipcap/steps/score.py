@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from tipcap.config.reading import check
 from tipcap.config.tables import MetricName
 from tipcap.paths import IMAGE_PARTS, META, SCORES, SUBMISSION
-from tipcap.specs import Spec
+from tipcap.specs import Count, Spec
 from tipcap.step import Request, Step
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ class ScoreSpec(Spec):
     step: ClassVar[str] = "score"
     version: ClassVar[int] = 2
     lineage: ClassVar[tuple[str, ...]] = ("captions",)
+    unread: ClassVar[frozenset[str]] = frozenset({"spice_images"})
 
     metrics: tuple[MetricName, ...]
     domain: Literal["in", "near", "out"] | None = None
     """NoCaps: only the pictures of this domain; their captions alone make CIDEr's document
     frequencies, as the neighbouring projects do."""
+    spice_images: Count | None = None
+    """Of how many of the pictures SPICE is computed, always the same ones; absent: of all."""
 
 
 class ScoredRun(BaseModel):
@@ -97,7 +100,7 @@ def score(
         if spec.domain is None and any(r.domain for r in annotations[file]):
             submissions[run.key] = captions
         by_metrics.setdefault(spec.metrics, []).append(
-            _with_references(run.key, captions, annotations[file], spec.domain)
+            _with_references(run.key, captions, annotations[file], spec)
         )
     found: dict[str, Scores] = {}
     for metrics, group in by_metrics.items():
@@ -131,13 +134,16 @@ def _with_references(
     key: str,
     captions: dict[int, str],
     records: Sequence["ImageRecord"],
-    domain: str | None,
+    spec: ScoreSpec,
 ) -> "Run":
     """Return a run with the references of its whole split, so that a lost caption is noticed.
 
     With a domain, captions and references of the others are left out.
     """
+    from tipcap.core.image_choice import choose_images
     from tipcap.io.scoring import Run
+
+    domain = spec.domain
 
     splits = {record.split for record in records if record.image_id in captions}
     others = {r.image_id for r in records if domain is not None and r.domain != domain}
@@ -146,9 +152,11 @@ def _with_references(
         for record in records
         if record.split in splits and record.image_id not in others
     }
-    return Run(
-        key, {i: text for i, text in captions.items() if i not in others}, references
-    )
+    kept = {i: text for i, text in captions.items() if i not in others}
+    chosen = None
+    if spec.spice_images is not None:
+        chosen = choose_images(kept, spec.spice_images)
+    return Run(key, kept, references, chosen)
 
 
 STEP = Step(ScoreSpec, score, main_file=SCORES)

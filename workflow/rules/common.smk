@@ -17,7 +17,6 @@ from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
     cells,
-    claims,
     document,
     page,
     score_index,
@@ -30,6 +29,7 @@ from tipcap.plan.reports import (
     cells_arguments,
     cells_inputs,
     claim_arguments,
+    claim_files,
     document_arguments,
     figure_arguments,
     figure_file,

@@ -3,8 +3,8 @@
 reads: scores/TABLE.json; track also meta.json, metrics.jsonl and captions of every step
 gives: tables/table_TABLE.{csv,tex,cells.csv}, tables/cells.{parquet,csv} of all of them,
        tables/all_tables.tex, tracked/TABLE.json,
-       claims.{md,csv}, figures/FIGURE.{svg,png}, report.html; target table_TABLE for each
-       table
+       claims.{md,csv}, readings.csv, figures/FIGURE.{svg,png}, report.html; target
+       table_TABLE for each table
 """
 
 
@@ -94,12 +94,11 @@ rule track:
 
 
 rule claims:
-    """Judge what the paper says of its tables on ours: claims.md and claims.csv."""
+    """Judge what the paper says of its tables on ours: claims.md and claims.csv, and readings.csv where a table compares them."""
     input:
         cells=cells(plan.name, "parquet"),
     output:
-        markdown=claims(plan.name, "md"),
-        csv=claims(plan.name, "csv"),
+        **claim_files(plan),
     log:
         f"{LOGS}/claims.log",
     conda:
