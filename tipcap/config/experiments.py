@@ -131,13 +131,13 @@ def overlay(below: Fields, above: Fields) -> dict[str, Any]:
 
 
 def _bounded(above: Fields, below: Fields) -> dict[str, Any]:
-    """Return fields with `{at_most: NUMBER}` turned into what stands below, if that is smaller."""
+    """Return fields with `{at_most: NUMBER}` turned into what stands below, if that is smaller; none where nothing does."""
     result: dict[str, Any] = {}
     for name, value in above.items():
         there = below.get(name)
         if isinstance(value, Mapping) and value.keys() == {"at_most"}:
-            most = value["at_most"]
-            result[name] = min(most, there) if isinstance(there, int) else most
+            if there is not None:
+                result[name] = min(value["at_most"], there)
         elif isinstance(value, Mapping):
             result[name] = _bounded(value, there if isinstance(there, Mapping) else {})
         else:
