@@ -68,7 +68,7 @@ format: $(INSTALLED)
 golden: $(INSTALLED)
 	$(BIN)/python -m tests.golden
 
-# The tables that `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made, kept for tests to
+# The tables that `make all_tables WORLD=mini-full TARGET="all table_prompts table_baselines"` has made, kept for tests to
 # compare with, and the README's tables of scores.
 reference: $(INSTALLED)
 	$(BIN)/python -m tests.reference

@@ -19,10 +19,12 @@ _METHODS = {
     "TIPCap (S3)": "TIPCap (S3), RN50x4",
     "TIPCap (S4), RN50x4, GPT-2": "TIPCap (S4), RN50x4",
     "TIPCap (S4), ViT-L/14, GPT-2": "TIPCap (S4), ViT-L/14",
-    "ClipCap (run)": "ClipCap (run), RN50x4",
-    "DeCap (run)": "DeCap (run), RN50x4",
+    "ClipCap (run)": "ClipCap (run), ViT-B/32",
+    "ZeroCap (run)": "ZeroCap (run), ViT-B/32",
+    "MAGIC (run)": "MAGIC (run), ViT-B/32",
+    "DeCap (run)": "DeCap (run), ViT-B/32",
     "CapDec (run)": "CapDec (run), RN50x4",
-    "CLOSE-style noise (run)": "CLOSE-style noise (run), RN50x4",
+    "CLOSE-style noise (run)": "CLOSE-style noise (run), ViT-L/14",
     "nearest caption (run)": "nearest caption (run), RN50x4",
 }
 _BOUNDS = {
@@ -54,9 +56,10 @@ def _text(cell, with_paper=False):
     """Value, spread where there is one, the paper's value in brackets where asked for."""
     if pd.isna(cell["value"]):
         return "N/A"
-    text = f"{cell['value']:.1f}"
+    digits = int(cell["digits"])
+    text = f"{cell['value']:.{digits}f}"
     if pd.notna(cell["std"]):
-        text += f" ± {cell['std']:.1f}"
+        text += f" ± {cell['std']:.{digits}f}"
     if with_paper and pd.notna(cell["paper"]):
         text += f" ({cell['paper']:.1f})"
     return text
@@ -69,8 +72,9 @@ def _markdown(header, rows):
 
 def _in_domain():
     cells = kept("II")
-    columns = [(c, m) for c in _CORPORA for m in ("bleu_4", "meteor", "cider")]
-    header = ["method", "COCO B-4", "M", "C", "Flickr30K B-4", "M", "C"]
+    metrics = ("bleu_4", "meteor", "cider", "nll")
+    columns = [(c, m) for c in _CORPORA for m in metrics]
+    header = ["method", "COCO B-4", "M", "C", "NLL", "Flickr30K B-4", "M", "C", "NLL"]
     return _markdown(
         header,
         [

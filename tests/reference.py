@@ -3,7 +3,7 @@
 Tables and claims in `results/reference/mini`, the README's tables of scores, and SPICE's parses of their captions for
 all runs to come.
 
-Takes what `make all_tables WORLD=mini-full TARGET="all table_sanity table_prompts"` has made. Other processors and
+Takes what `make all_tables WORLD=mini-full TARGET="all table_prompts table_baselines"` has made. Other processors and
 library versions change last digits, and with them captions, so what the tables were computed with is kept beside them.
 `python -m tests.reference parses` on another machine adds the parses of its captions and leaves the tables.
 """
@@ -59,7 +59,7 @@ def keep_tables():
     ]
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
-    for file in (*tables, _MADE / "claims.md"):
+    for file in (*tables, _MADE / "claims.md", _MADE / "readings.csv"):
         shutil.copy(file, KEPT / file.name)
     _MACHINE.write_text(json.dumps(machine(), indent=1, sort_keys=True) + "\n")
 

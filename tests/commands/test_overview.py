@@ -38,7 +38,7 @@ def test_where_everything_is_made_nothing_is_left(in_all_results):
 
 def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
     before = list(show_plan(started, "II", None))
-    assert before[0] == "table II: 18 runs, 16 trainings"
+    assert before[0] == "table II: 22 runs, 16 trainings"
     assert before[1].startswith("  experiments: s1, s2")
     assert before[-1].startswith("  cost of what is left, one after the other: not ")
     steps = started.steps.items()

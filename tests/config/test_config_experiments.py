@@ -120,10 +120,11 @@ def test_a_place_is_a_field_or_a_field_of_a_block():
 def test_a_world_stands_above_rows_with_their_authors_schedule_alone(load):
     row = {"train": {"prefix_length": 4, "num_layers": 8, "epochs": 7}}
     theirs = {**row, "schedule": "published", "deviations": ["another tokeniser"]}
+    theirs["magic"] = {"candidates": 45}
     experiments = load(rows={"ours": row, "theirs": theirs})
     world = {
         "train": {"epochs": 1, "prefix_length": {"at_most": 10}},
-        "magic": {"candidates": {"at_most": 9}},
+        "magic": {"candidates": {"at_most": 9}, "max_tokens": {"at_most": 5}},
     }
     world["train"]["num_layers"] = {"at_most": 3}
     ours = experiments.resolve("ours", sizes={}, published=world)

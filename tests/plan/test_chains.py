@@ -83,7 +83,7 @@ def test_nocaps_domains_share_one_generation(paper):
 
 
 def test_simulated_prompts_start_from_one_plain_caption_per_model(paper):
-    assert len(keys_of(paper, "prompt")) == 8
+    assert len(keys_of(paper, "prompt")) == 8 + 4  # Table IV, readings
     scores = [paper.steps[key] for key in runs(paper, "s1-prompt")]
     generated = [paper.steps[one.parents["captions"]] for one in scores]
     assert {one.spec.prompt_seed for one in generated} == {0, 1, 2}
@@ -140,10 +140,16 @@ def test_captions_end_as_the_captioner_was_trained(science):
 
 def test_words_are_found_once_per_corpus_and_once_per_model(paper):
     found = [paper.steps[key] for key in keys_of(paper, "nouns")]
-    of_datasets = [one.spec.split for one in found if "dataset" in one.parents]
-    assert sorted(of_datasets) == ["test", "train"]
+    of_datasets = [
+        (one.spec.compounds, one.spec.split)
+        for one in found
+        if "dataset" in one.parents
+    ]
+    assert sorted(of_datasets) == [
+        (compounds, split) for compounds in (False, True) for split in ("test", "train")
+    ]
     rough = {one.parents["captions"] for one in found if "captions" in one.parents}
-    assert len(rough) == 8
+    assert len(rough) == 8 + 4  # Table IV, readings
     generated = [one for one in paper.steps.values() if "rough" in one.parents]
     assert {one.parents["rough"] for one in generated} == rough
 
@@ -320,7 +326,12 @@ def test_names_and_order_never_enter_a_key(science, paper):
 
 def test_one_more_row_costs_one_training(science, paper):
     row = "  s4-plus: {setting: 4, train: {weight_decay: 0.2}}\n"
-    assert added(science, row, paper) == {"train": 1, "generate": 1, "score": 1}
+    assert added(science, row, paper) == {
+        "train": 1,
+        "generate": 1,
+        "likelihood": 1,
+        "score": 1,
+    }
 
 
 def test_a_row_that_decodes_otherwise_trains_nothing(science, paper):
@@ -329,11 +340,12 @@ def test_a_row_that_decodes_otherwise_trains_nothing(science, paper):
 
 
 def test_a_row_of_another_gap_costs_one_estimate_too(science, paper):
-    row = "  s1-diagonal: {covariance: diagonal}\n"
+    row = "  s2-diagonal: {setting: 2, covariance: diagonal}\n"
     assert added(science, row, paper) == {
         "estimate": 1,
         "train": 1,
         "generate": 1,
+        "likelihood": 1,
         "score": 1,
     }
 

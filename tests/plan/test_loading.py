@@ -199,8 +199,8 @@ from tipcap.plan import load
         ),
         (
             "paper.yaml",
-            ", cider, spice]",
-            ", cider]",
+            ", cider, nll, spice]",
+            ", cider, nll]",
             "expected metrics that",
         ),
         (
