@@ -54,6 +54,7 @@ def test_steps_that_occur_twice_keep_their_parameters_to_themselves(tmp_path):
 def test_cells_without_a_number_are_left_out(tmp_path):
     places = {"table": "II", "group": "MS-COCO", "metric": "cider", "row_index": 0}
     rest = {"std": None, "paper": None, "difference": None, "key": ""}
+    rest |= {"values": "", "vary": "train.seed", "digits": 1}
     cells = [
         Cell(row="A/B (run)", value=101.5, source="run", **places, **rest),
         Cell(row="C", value=None, source="n/a", **places, **rest),

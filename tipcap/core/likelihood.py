@@ -61,8 +61,8 @@ def caption_losses(
         ids = tokens.ids[rows, : int(length.max())].to(device)
         with torch.inference_mode():
             prefix = captioner.prefix(vectors[image_row[rows]].to(device, dtype))
-            if prompt is not None:
-                embedded = language_model.embed_tokens(prompt.to(device))
+            if prompt is not None and len(prompt):
+                embedded = language_model.embed_tokens(prompt[None].to(device))
                 prefix = torch.cat([prefix, embedded.expand(len(rows), -1, -1)], 1)
             check_context(language_model, prefix.shape[1], ids.shape[1])
             first = prefix.shape[1] - 1  # the state here predicts the first token

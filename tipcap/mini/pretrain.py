@@ -35,7 +35,7 @@ class Schedule:
 
     logit_scale: float = 100.0
     """Inverse temperature of the contrastive loss: where CLIP's learned one ends, its cap."""
-    first_logit_scale: float = 100.0
+    first_logit_scale: int | float = 100.0
     """Where it starts: it rises in equal steps over the first part of the training (`_GUIDED`)."""
     image_word_weight: float = 0.0
     text_word_weight: float = 0.0
