@@ -1,11 +1,10 @@
 import itertools
-from typing import NamedTuple
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from toy_language_model import ToyLanguageModel
 
 from tipcap.core.decoding import beam_search, greedy
 from tipcap.errors import InputError
@@ -14,46 +13,20 @@ END_OF_TEXT = 1
 ROUNDING = 1e-5  # float32 sums in another order
 
 
-class ToyCache(NamedTuple):
-    keys: torch.Tensor
-    values: torch.Tensor
-
-    def select(self, rows):
-        return ToyCache(self.keys[rows], self.values[rows])
-
-
-class ToyModel(nn.Module):
-    """One attention head over everything read so far; sharp enough for beams to disagree."""
+class ToyModel(ToyLanguageModel):
+    """Sharp enough for beams to disagree; counts the rows that are read."""
 
     end_of_text = END_OF_TEXT
 
     def __init__(self, vocab, seed=0, lm_dim=8, max_positions=32, sharpness=2.0):
-        super().__init__()
-        self.lm_dim, self.max_positions = lm_dim, max_positions
-        generator = torch.Generator().manual_seed(seed)
-
-        def drawn(*shape):
-            return torch.randn(*shape, generator=generator)
-
-        self.tokens, self.positions = drawn(vocab, lm_dim), drawn(max_positions, lm_dim)
-        self.key, self.value = drawn(lm_dim, lm_dim), drawn(lm_dim, lm_dim)
-        self.output = sharpness * drawn(lm_dim, vocab) / lm_dim**0.5
+        super().__init__(vocab, lm_dim, seed, max_positions, sharpness)
+        self.requires_grad_(False)
         self.rows_read = []
-
-    def embed_tokens(self, ids):
-        return self.tokens[ids]
 
     def step(self, inputs, cache):
         self.rows_read.append(len(inputs))
-        first = 0 if cache is None else cache.keys.shape[1]
-        x = inputs + self.positions[first : first + inputs.shape[1]]
-        keys, values = x @ self.key, x @ self.value
-        if cache is not None:
-            keys = torch.cat([cache.keys, keys], 1)
-            values = torch.cat([cache.values, values], 1)
-        weights = (x[:, -1:] @ keys.mT / self.lm_dim**0.5).softmax(-1)
-        state = (weights @ values)[:, 0] + x[:, -1]
-        return torch.tanh(state) @ self.output, ToyCache(keys, values)
+        states, grown = self.read(inputs, cache)
+        return states[:, -1] @ self.output, grown
 
     def hidden(self, parts, wanted):
         raise NotImplementedError("decoding asks for steps only")

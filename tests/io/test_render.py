@@ -48,6 +48,18 @@ def render(table, folder, absent=None, num_seeds=1):
     return render_table(table, made, folder, EXAMPLES)
 
 
+def table_of(**experiments):
+    """A table of one number per row."""
+    return Table(
+        id="T",
+        caption="A table.",
+        headers=("Method",),
+        metrics=("cider",),
+        groups=(Group(label="MS-COCO"),),
+        rows=[Row(label=(name,), experiment=e) for name, e in experiments.items()],
+    )
+
+
 def rows_of(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
@@ -126,14 +138,7 @@ def test_several_seeds_are_printed_as_the_paper_does(tables, tmp_path):
 
 
 def test_a_deviation_of_one_or_more_keeps_its_first_digit(tmp_path):
-    table = Table(
-        id="T",
-        caption="A table.",
-        headers=("Method",),
-        metrics=("cider",),
-        groups=(Group(label="MS-COCO"),),
-        rows=(Row(label=("TIPCap",), experiment="s1"),),
-    )
+    table = table_of(TIPCap="s1")
     scores = {(0, "MS-COCO", "cider"): [("a", 0.8), ("b", 1.2)]}
     lines = rows_of(render_table(table, cells(table, scores), tmp_path)[0])
     assert lines == [["Method", "C"], ["TIPCap", "100.0±28.3"]]
@@ -254,17 +259,7 @@ def test_the_document_compiles_and_nothing_sticks_out(tables, tmp_path):
 
 
 def test_what_is_not_as_its_authors_run_it_is_a_footnote_of_the_row(tmp_path):
-    table = Table(
-        id="T",
-        caption="A table.",
-        headers=("Method",),
-        metrics=("cider",),
-        groups=(Group(label="MS-COCO"),),
-        rows=(
-            Row(label=("Ours",), experiment="s1"),
-            Row(label=("Theirs",), experiment="other"),
-        ),
-    )
+    table = table_of(Ours="s1", Theirs="other")
     made = cells(table, invented_scores(table))
     remarks = {1: ("GPT-2 small", "no list")}
     plain = render_table(table, made, tmp_path)

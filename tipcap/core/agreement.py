@@ -8,13 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from scipy.special import stdtrit
-
+from tipcap.core.bootstrap import LEVEL
 from tipcap.core.claims import CellName
+from tipcap.core.comparison import quantile
 
 Verdict = Literal["same", "within noise", "different"]
 VERDICTS: tuple[Verdict, ...] = ("same", "within noise", "different")
-_LEVEL = 0.95
 
 
 class CellRuns(NamedTuple):
@@ -108,8 +107,8 @@ def pooled(cells: Sequence[CellRuns]) -> Spread | None:
 def margin_of(spread: Spread, one: CellRuns, other: CellRuns) -> float:
     """Return half the 95 % interval of the difference of two means."""
     runs = 1 / one.num_runs + 1 / other.num_runs
-    quantile = float(stdtrit(spread.freedom, (1 + _LEVEL) / 2))
-    return quantile * math.sqrt(spread.variance * runs)
+    reach = quantile(spread.freedom, (1 + LEVEL) / 2)
+    return reach * math.sqrt(spread.variance * runs)
 
 
 def _verdict(one: CellRuns, other: CellRuns, margin: float | None) -> Verdict:

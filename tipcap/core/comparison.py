@@ -99,8 +99,8 @@ def compare(
     doubt = sum(one.doubt for one in spreads)
     freedom = max(1.0, variance**2 / doubt) if doubt else math.inf
     error = math.sqrt(variance)
-    reach = _quantile(freedom, (1 + LEVEL) / 2)
-    detectable = (reach + _quantile(freedom, POWER)) * error
+    reach = quantile(freedom, (1 + LEVEL) / 2)
+    detectable = (reach + quantile(freedom, POWER)) * error
     return Comparison(
         difference - reach * error, difference + reach * error, detectable
     )
@@ -112,5 +112,6 @@ def _spread_of_mean(parts: Float[np.ndarray, " image"]) -> Spread:
     return Spread(variance, variance**2 / freedom, freedom).of_mean(len(parts))
 
 
-def _quantile(freedom: float, probability: float) -> float:
+def quantile(freedom: int | float, probability: float) -> float:
+    """Return a quantile of Student's distribution."""
     return float(stdtrit(freedom, probability))

@@ -24,6 +24,7 @@ from tipcap.paths import CAPTIONS
 from tipcap.step import Request
 
 _WORD = re.compile(r" ?[a-z]+|[,'-]|'[a-z]+")
+_IMAGES_PER_BATCH = 64
 _TEXTS_PER_BATCH = 1024
 _MOST_TEXTS = 200_000
 """Embeddings that are kept, 600 MB at 768 dimensions."""
@@ -54,8 +55,10 @@ class GuidedByClip:
     ) -> Float[Tensor, "row candidate"]:
         """Return the cosine of image and text embedding; special tokens are no part of a text."""
         with torch.no_grad():
-            decode = self._tokenizer.backend.decode_batch
-            texts = decode(ids.flatten(0, 1).tolist(), skip_special_tokens=True)
+            rows_of_ids = ids.flatten(0, 1).tolist()
+            texts = self._tokenizer.backend.decode_batch(
+                rows_of_ids, skip_special_tokens=True
+            )
             rows = self._rows_of([text.strip() for text in texts])
             vectors = self._texts[rows].unflatten(0, ids.shape[:2])
             return torch.einsum("rd,rcd->rc", self._images[image], vectors)
@@ -88,7 +91,6 @@ def write_guided(
     encoder: Path,
     images: Path,
     device: str,
-    images_per_batch: int,
 ) -> None:
     """Publish `captions.json`: what a search that CLIP guides writes of each image.
 
@@ -99,7 +101,6 @@ def write_guided(
         encoder: folder of the encoder of the images.
         images: their embeddings.
         device: to compute on.
-        images_per_batch: how many captions are written together.
     """
     with artefact(request) as draft:
         embedded = read_embeddings(images)
@@ -109,7 +110,7 @@ def write_guided(
         owners = embedded.image_id.tolist()
         captions: dict[int, str] = {}
         progress = Progress(request.step, len(owners))
-        for rows in torch.arange(len(owners)).split(images_per_batch):
+        for rows in torch.arange(len(owners)).split(_IMAGES_PER_BATCH):
             written = search(guide.among(rows), len(rows))
             texts = decode(tokenizer, written.ids, written.length)
             captions |= {

@@ -7,8 +7,6 @@ from tipcap.paths import CAPTIONS
 from tipcap.specs import SIZES, Count, Fraction, Spec, Split, Weight
 from tipcap.step import Request, Step
 
-_IMAGES_PER_BATCH = 64
-
 
 class MagicSpec(Spec):
     """Captions of all pictures of a split by a tuned language model and CLIP, with the authors' values for MS-COCO."""
@@ -50,7 +48,6 @@ def write_by_magic(
         encoder,
         images,
         device,
-        _IMAGES_PER_BATCH,
     )
 
 

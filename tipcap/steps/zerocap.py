@@ -9,8 +9,6 @@ from tipcap.paths import CAPTIONS
 from tipcap.specs import SIZES, Count, Fraction, Rate, Spec, Split, Weight
 from tipcap.step import Request, Step
 
-_IMAGES_PER_BATCH = 64
-
 
 class ZerocapSpec(Spec):
     """Captions of all pictures of a split by an untouched language model and CLIP, with the authors' values."""
@@ -65,7 +63,6 @@ def write_by_zerocap(
         encoder,
         images,
         device,
-        _IMAGES_PER_BATCH,
     )
 
 
