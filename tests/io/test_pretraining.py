@@ -63,7 +63,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documents")
-    return prepared(folder, "background", "ss1m", "background_text", 60, pictures=False)
+    return prepared(folder, "background", "ss1m", "general_text", 60, pictures=False)
 
 
 def run_encoder(out, parameters, pairs, archives=(), weights=None, source="trained"):

@@ -111,7 +111,7 @@ def test_captions_of_every_style_fit_the_encoders_context():
     )
     cut, whole = small_tokenize(tokenizer, 32), small_tokenize(tokenizer, 200)
     for style in STYLES:
-        if style != "background_text":  # documents of the language model
+        if style != "general_text":  # documents of the language model
             texts = [item.captions[0] for item in items_of("web", style, 500, seed=1)]
             assert (cut(texts) > 0).sum() == (whole(texts) > 0).sum(), style
 

@@ -21,7 +21,7 @@ STYLES: dict[str, Style] = {
     "alt_text": phrases.alt_text,
     "keywords": phrases.keywords,
     "web_text": phrases.web_text,
-    "background_text": phrases.background_text,
+    "general_text": phrases.general_text,
 }
 
 

@@ -8,6 +8,8 @@
 Assumes: the differences between these styles stand for those between the real corpora.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from tipcap.mini.drawings import BACKGROUNDS, COLOURS, KINDS
@@ -43,6 +45,8 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 def _noun(thing: Thing, rng: np.random.Generator) -> str:
     """The first synonym is the usual word; people use another one a third of the time."""
+    if thing.name is not None:
+        return thing.name
     words = SYNONYMS.get(thing.kind, (thing.kind,))
     return words[0] if rng.random() < 0.67 else _pick(rng, words)
 
@@ -188,30 +192,72 @@ def keywords(scene: Scene, rng: np.random.Generator) -> str:
     return text[0].upper() + text[1:]
 
 
-def background_text(scene: Scene, rng: np.random.Generator) -> str:
+_LABELS = (
+    *("Title", "Text", "Note", "Source", "Question", "Answer", "Summary", "Subject"),
+    *("Reference", "Prompt", "Prediction", "Example", "Result", "Review", "Report"),
+    *("Original", "Revision", "Input", "Output", "Comment", "Message", "Entry"),
+)
+"""Words that head a field on the web; the template's own are among them, as they are in GPT-2's corpus."""
+_LEADS = (
+    *("", "", "A picture of", "This picture shows", "An image of"),
+    *("The scene contains", "Here we see", "An album with"),
+)
+_TEMPLATE = ["Reference", "Prompt", "Prediction"]
+
+
+def general_text(scene: Scene, rng: np.random.Generator) -> str:
     """Return a document the language model is pretrained on.
 
     General text for a frozen language model has to teach it to use what stands before: sentences about the
-    same scene, and words or labelled fields followed by a sentence. The template of the prompts (Sec. III-C)
-    is not among them: GPT-2 has never seen it either.
+    same scene, words followed by sentences, and forms whose labelled fields say something of the scene each.
+    The template of the prompts (Sec. III-C) is not among them: GPT-2 has never seen it either, but it has
+    seen its words. Who writes a document calls a thing by one name in all of it.
     """
-    write = (describe, narrate)[
-        int(scene.things[0].kind in ("man", "woman") and rng.random() < 0.5)
-    ]
+    named = tuple(replace(thing, name=_noun(thing, rng)) for thing in scene.things)
+    scene = replace(scene, things=named)
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.35:
         words = [
             word for thing in scene.things for word in (thing.colour, _noun(thing, rng))
         ]
         listed = ", ".join([*words, scene.background])
-        return f"{listed}: {write(scene, rng)} {write(scene, rng)}"
-    if kind < 0.7:
-        return " ".join((write(scene, rng), write(scene, rng), write(scene, rng)))
-    if kind < 0.85:
-        tag = _noun(scene.things[-1], rng)
-        title = alt_text(scene, rng, unrelated=0.0)
-        return f"Title: {title}. Tags: {tag}. Text: {write(scene, rng)}"
-    return f"{keywords(scene, rng)}. {write(scene, rng)}"
+        return f"{listed}: {_written(scene, rng)} {_written(scene, rng)}"
+    if kind < 0.5:
+        return " ".join(_written(scene, rng) for _ in range(3))
+    if kind < 0.9:
+        return _form(scene, rng)
+    return f"{keywords(scene, rng)}. {_written(scene, rng)}"
+
+
+def _written(scene: Scene, rng: np.random.Generator) -> str:
+    has_person = scene.things[0].kind in ("man", "woman")
+    return (narrate if has_person and rng.random() < 0.5 else describe)(scene, rng)
+
+
+def _form(scene: Scene, rng: np.random.Generator) -> str:
+    """Return some labelled fields, the last of which is a sentence about the whole scene."""
+    labels = rng.choice(_LABELS, int(rng.integers(2, 5)), replace=False).tolist()
+    if [label for label in labels if label in _TEMPLATE] == _TEMPLATE:
+        labels.reverse()
+    *before, last = labels
+    fields = [f"{label}: {_field(scene, rng)}" for label in before]
+    return " ".join([*fields, f"{last}: {_written(scene, rng)}"])
+
+
+def _field(scene: Scene, rng: np.random.Generator) -> str:
+    """Return what one field says of a scene: all, a part, a title, or some words."""
+    things = list(scene.things)
+    rng.shuffle(things)
+    part = things[: int(rng.integers(1, len(things) + 1))]
+    choice = rng.random()
+    if choice < 0.5:
+        return _written(replace(scene, things=tuple(part)), rng)
+    if choice < 0.6:
+        return f"{alt_text(scene, rng, unrelated=0.0)}."
+    words = [_noun(thing, rng) for thing in part]
+    if rng.random() < 0.3:
+        words.append(scene.background)
+    return f"{_pick(rng, _LEADS)} {', '.join(words)}.".strip()
 
 
 def vocabulary() -> list[str]:

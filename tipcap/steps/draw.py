@@ -28,7 +28,7 @@ class DrawSpec(Spec):
     reader: Reader
     """Format of the raw files: that of the dataset which this one stands in for."""
     style: Literal[
-        "describe", "narrate", "alt_text", "keywords", "web_text", "background_text"
+        "describe", "narrate", "alt_text", "keywords", "web_text", "general_text"
     ]
     """Who writes the captions."""
     domains: tuple[Name, ...]
