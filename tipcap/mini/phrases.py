@@ -45,8 +45,6 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 def _noun(thing: Thing, rng: np.random.Generator) -> str:
     """The first synonym is the usual word; people use another one a third of the time."""
-    if thing.name is not None:
-        return thing.name
     words = SYNONYMS.get(thing.kind, (thing.kind,))
     return words[0] if rng.random() < 0.67 else _pick(rng, words)
 
@@ -211,18 +209,16 @@ def general_text(scene: Scene, rng: np.random.Generator) -> str:
     General text for a frozen language model has to teach it to use what stands before: sentences about the
     same scene, words followed by sentences, and forms whose labelled fields say something of the scene each.
     The template of the prompts (Sec. III-C) is not among them: GPT-2 has never seen it either, but it has
-    seen its words. Who writes a document calls a thing by one name in all of it.
+    seen its words.
     """
-    named = tuple(replace(thing, name=_noun(thing, rng)) for thing in scene.things)
-    scene = replace(scene, things=named)
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.4:
         words = [
             word for thing in scene.things for word in (thing.colour, _noun(thing, rng))
         ]
         listed = ", ".join([*words, scene.background])
         return f"{listed}: {_written(scene, rng)} {_written(scene, rng)}"
-    if kind < 0.5:
+    if kind < 0.55:
         return " ".join(_written(scene, rng) for _ in range(3))
     if kind < 0.9:
         return _form(scene, rng)
@@ -254,10 +250,8 @@ def _field(scene: Scene, rng: np.random.Generator) -> str:
         return _written(replace(scene, things=tuple(part)), rng)
     if choice < 0.6:
         return f"{alt_text(scene, rng, unrelated=0.0)}."
-    words = [_noun(thing, rng) for thing in part]
-    if rng.random() < 0.3:
-        words.append(scene.background)
-    return f"{_pick(rng, _LEADS)} {', '.join(words)}.".strip()
+    named = ", ".join(_noun(thing, rng) for thing in part)
+    return f"{_pick(rng, _LEADS)} {named}.".strip()
 
 
 def vocabulary() -> list[str]:

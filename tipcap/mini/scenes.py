@@ -79,8 +79,6 @@ class Thing:
     x: float
     y: float
     radius: float
-    name: str | None = None
-    """What a writer calls it all through a text; None: any of its names each time."""
 
 
 @dataclass(frozen=True)
