@@ -6,8 +6,10 @@ import pytest
 import torch
 from language_models import FAMILIES, write_language_model
 
+from tipcap.core import zerocap
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
+from tipcap.io import guidance
 from tipcap.io.embeddings import write_embeddings
 from tipcap.io.encoder import load_encoder
 from tipcap.io.guidance import GuidedByClip, load_tuned, vocabulary_of
@@ -77,6 +79,7 @@ def by_magic(folder, encoder, model, out, **fields):
         folder / "lm",
         encoder,
         folder / "images.safetensors",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
         device="cpu",
     )
     return captions_of(out)
@@ -92,6 +95,7 @@ def by_zerocap(folder, encoder, out, **fields):
         folder / "lm",
         encoder,
         folder / "images.safetensors",
+        checkpoints=out.with_name(f"{out.name}-checkpoints"),
         device="cpu",
     )
     return captions_of(out)
@@ -131,6 +135,29 @@ def test_zerocap_brings_captions_nearer_to_the_pictures(folder, tmp_path, tiny_e
     plain = by_zerocap(folder, tiny_encoder, tmp_path / "plain", num_iterations=0)
     led = by_zerocap(folder, tiny_encoder, tmp_path / "led", step_size=3.0)
     assert fit(led) > fit(plain)
+
+
+def test_a_killed_search_goes_on_to_the_same_captions(
+    folder, tmp_path, tiny_encoder, monkeypatch
+):
+    monkeypatch.setattr(guidance, "_IMAGES_PER_BATCH", 1)
+    whole = by_zerocap(folder, tiny_encoder, tmp_path / "whole")
+    search, written = zerocap.zerocap_search, []
+
+    def stopped_in_the_second(*arguments):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(search(*arguments))
+        return written[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zerocap, "zerocap_search", stopped_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            by_zerocap(folder, tiny_encoder, tmp_path / "killed")
+        written.append(None)  # the rest, and not the first again
+        assert by_zerocap(folder, tiny_encoder, tmp_path / "killed") == whole
+    assert len(written) == 4
+    assert not (tmp_path / "killed-checkpoints").exists()
 
 
 def test_a_text_is_as_near_as_its_embedding_says(folder, tiny_encoder):

@@ -1,6 +1,7 @@
 """CLIP as a guide of text that is still written: how near images and texts are, each text read once."""
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import artefact
-from tipcap.io.store import read_tensors
+from tipcap.io.store import read_json, read_tensors, replace_file, write_json
 from tipcap.io.tokens import CaptionTokenizer, decode, load_tokenizer
 from tipcap.paths import CAPTIONS
 from tipcap.step import Request
@@ -90,9 +91,12 @@ def write_guided(
     language_model: Path,
     encoder: Path,
     images: Path,
+    checkpoints: Path,
     device: str,
 ) -> None:
     """Publish `captions.json`: what a search that CLIP guides writes of each image.
+
+    Each batch is kept as soon as it is written: a run that was killed writes none of them again.
 
     Args:
         request: of the step.
@@ -100,28 +104,44 @@ def write_guided(
         language_model: folder whose tokens it writes.
         encoder: folder of the encoder of the images.
         images: their embeddings.
+        checkpoints: folder for what is written so far; removed at the end.
         device: to compute on.
     """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    kept = checkpoints / CAPTIONS
     with artefact(request) as draft:
         embedded = read_embeddings(images)
         tokenizer = load_tokenizer(language_model)
         clip = load_encoder(encoder).to(device)
         guide = GuidedByClip(clip, tokenizer, embedded.vectors, device)
         owners = embedded.image_id.tolist()
-        captions: dict[int, str] = {}
+        texts_read, captions = _kept_captions(kept)
         progress = Progress(request.step, len(owners))
-        for rows in torch.arange(len(owners)).split(_IMAGES_PER_BATCH):
+        progress.advance(len(captions))
+        for rows in torch.arange(len(captions), len(owners)).split(_IMAGES_PER_BATCH):
             written = search(guide.among(rows), len(rows))
             texts = decode(tokenizer, written.ids, written.length)
             captions |= {
                 owners[row]: text
                 for row, text in zip(rows.tolist(), texts, strict=True)
             }
+            with replace_file(kept) as partial:
+                read = texts_read + guide.num_texts
+                write_json(partial, [read, list(captions.items())])
             progress.advance(len(rows))
         progress.close()
         draft.device = device
-        draft.counts["texts_read_by_clip"] = guide.num_texts
+        draft.counts["texts_read_by_clip"] = texts_read + guide.num_texts
         write_captions(draft, draft.folder / CAPTIONS, captions)
+    shutil.rmtree(checkpoints)
+
+
+def _kept_captions(file: Path) -> tuple[int, dict[int, str]]:
+    """Return how many texts CLIP has read, and the captions of the first images, which a killed run wrote."""
+    if not file.exists():
+        return 0, {}
+    texts_read, captions = read_json(file)
+    return texts_read, dict(captions)
 
 
 def vocabulary_of(

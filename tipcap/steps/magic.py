@@ -31,6 +31,7 @@ def write_by_magic(
     encoder: Path,
     images: Path,
     *,
+    checkpoints: Path,
     device: str,
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
@@ -47,6 +48,7 @@ def write_by_magic(
         language_model,
         encoder,
         images,
+        checkpoints,
         device,
     )
 

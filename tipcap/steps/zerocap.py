@@ -42,6 +42,7 @@ def write_by_zerocap(
     encoder: Path,
     images: Path,
     *,
+    checkpoints: Path,
     device: str,
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
@@ -62,6 +63,7 @@ def write_by_zerocap(
         language_model,
         encoder,
         images,
+        checkpoints,
         device,
     )
 

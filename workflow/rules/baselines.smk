@@ -33,7 +33,7 @@ rule tune:
 
 
 rule magic:
-    """Write the captions of a split by MAGIC's search (GPU)."""
+    """Write the captions of a split by MAGIC's search; resumes where it stopped (GPU)."""
     input:
         unpack(inputs_of("magic")),
     output:
@@ -59,7 +59,7 @@ rule magic:
 
 
 rule zerocap:
-    """Write the captions of a split by ZeroCap's search (GPU)."""
+    """Write the captions of a split by ZeroCap's search; resumes where it stopped (GPU)."""
     input:
         unpack(inputs_of("zerocap")),
     output:
@@ -72,7 +72,7 @@ rule zerocap:
     threads: threads(plan, "zerocap")
     resources:
         gpu=NUM_GPUS,
-        runtime=growing(2880),
+        runtime=growing(1440),
         mem_mb=growing(32000),
         device=DEVICE,
     params:
