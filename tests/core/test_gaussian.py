@@ -13,6 +13,7 @@ from tipcap.core.gaussian import (
     gap_figures,
     independent_gap,
     log_likelihood,
+    mean_of_rows,
     pair_at_random,
     sample_gap,
 )
@@ -289,3 +290,11 @@ def test_gap_figures_do_not_depend_on_the_order_of_pairs():
         images[order], texts[order], image_id[order], generator=seeded()
     )
     assert second == pytest.approx(first, rel=1e-4)
+
+
+def test_the_mean_of_rows_is_taken_in_parts(monkeypatch):
+    rows = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    whole = mean_of_rows(rows)
+    assert torch.equal(whole, rows.double().sum(0) / 10)
+    monkeypatch.setattr("tipcap.core.gaussian._ROWS_OF_SUM", 4)
+    torch.testing.assert_close(mean_of_rows(rows), whole)

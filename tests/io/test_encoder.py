@@ -14,9 +14,11 @@ from tipcap.io.encoder import (
     caption_tokenizer,
     import_openai_weights,
     load_encoder,
+    precision_on,
     small_tokenize,
 )
 from tipcap.io.libraries import open_clip_module
+from tipcap.io.pixels import Preparation
 from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.store import read_tensors, write_json, write_tensors
 
@@ -67,6 +69,60 @@ def test_different_inputs_have_different_embeddings(encoder):
         encoder.embed_texts(encoder.tokenize(TEXTS)),
     ):
         assert len(found.unique(dim=0)) == 3
+
+
+@pytest.fixture(scope="module")
+def resnet(tiny_parameters):
+    """An encoder with the picture tower of RN50x4, small."""
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
+    torch.manual_seed(0)
+    parameters = {**tiny_parameters, "vision": {**vision, "patch_size": None}}
+    tokenizer = train_tokenizer(TEXTS, 300)
+    model = build_small_model(parameters, tokenizer.get_vocab_size())
+    return Encoder(model, small_tokenize(tokenizer, 32), Preparation(), 16)
+
+
+def pixels_of(encoder, pictures):
+    return torch.from_numpy(np.stack([encoder.prepare.pixels(one) for one in pictures]))
+
+
+@pytest.mark.parametrize("name", ["encoder", "resnet"])
+def test_crops_are_embedded_as_prepared_pictures_are(name, request):
+    encoder, pictures = request.getfixturevalue(name), some_pictures()
+    prepared = torch.stack([encoder.prepare(picture) for picture in pictures])
+    found = encoder.embed_pixels(pixels_of(encoder, pictures))
+    assert torch.equal(found, encoder.embed_images(prepared))
+
+
+@pytest.mark.parametrize("name", ["encoder", "resnet"])
+@pytest.mark.parametrize(
+    ("precision", "least"), [(torch.float16, 0.9999), (torch.bfloat16, 0.999)]
+)
+def test_half_precision_is_near_and_its_norm_is_of_single(
+    name, precision, least, request
+):
+    encoder = request.getfixturevalue(name)
+    pixels = pixels_of(encoder, some_pictures())
+    tokens = encoder.tokenize(TEXTS)
+    found = []
+    for one in (torch.float32, precision, torch.float32):
+        encoder.to("cpu", one)
+        found.append(
+            torch.cat([encoder.embed_pixels(pixels), encoder.embed_texts(tokens)])
+        )
+    exact, half, again = found
+    assert torch.equal(exact, again)
+    assert not torch.equal(exact, half)
+    assert half.dtype == torch.float32
+    assert (exact * half).sum(1).min() > least
+    torch.testing.assert_close(
+        half.norm(dim=1), torch.ones(6), atol=NORM_TOLERANCE, rtol=0
+    )
+
+
+def test_precision_is_the_devices():
+    assert precision_on("cpu") == torch.float32
+    assert precision_on("cuda") == precision_on("cuda:1") == torch.float16
 
 
 def test_an_embedding_does_not_depend_on_what_else_is_in_the_batch(encoder):

@@ -19,6 +19,7 @@ from tipcap.io.store import (
     read_json,
     read_tensors,
     replace_file,
+    scratch_tensor,
     write_json,
     write_tensors,
 )
@@ -306,3 +307,26 @@ def test_lines_of_metrics_are_appended_with_their_time(tmp_path):
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records] == [0, 1]
     assert all(record.keys() == {"time", "step", "loss"} for record in records)
+
+
+def test_a_scratch_tensor_lies_on_disk_and_leaves_no_file(tmp_path):
+    found = scratch_tensor(tmp_path, (5, 3))
+    found[2:4] = torch.ones(2, 3)
+    assert found.sum() == 6
+    assert found.shape == (5, 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scratch_tensor_that_finds_no_room_is_refused(tmp_path, monkeypatch):
+    """A map of a file that has no room would end the process."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with (
+        pytest.raises(InputError, match="expected room to write"),
+        publish(tmp_path / "out") as folder,
+    ):
+        scratch_tensor(folder, (5, 3))
+    assert not list(tmp_path.iterdir())

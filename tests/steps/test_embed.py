@@ -7,7 +7,7 @@ import torch
 
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
-from tipcap.io.embeddings import read_embeddings
+from tipcap.io.embeddings import EmbeddingsInParts, read_embeddings
 from tipcap.io.encoder import load_encoder
 from tipcap.io.pictures import PictureArchives
 from tipcap.step import Request
@@ -17,6 +17,7 @@ from tipcap.steps.estimate import EstimateSpec, estimate
 from tipcap.steps.prepare import PrepareSpec, prepare
 
 CAPTIONS = 3
+LEAST_COSINE = 0.9999  # of half precision to single
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,9 @@ def dataset(tmp_path_factory):
     return folder
 
 
-def run(dataset, encoder, out, modality="image", split="train"):
+def run(
+    dataset, encoder, out, modality="image", split="train", device="cpu", threads=1
+):
     spec = EmbedSpec(modality=modality, split=split)
     parents = {"dataset": "p", "encoder": "e"}
     embed(
@@ -49,7 +52,8 @@ def run(dataset, encoder, out, modality="image", split="train"):
         dataset / "prepare" / "annotations.json",
         encoder,
         sorted((dataset / "draw" / "pictures").glob("*.zip")),
-        device="cpu",
+        device=device,
+        threads=threads,
     )
     return out / "embeddings.safetensors"
 
@@ -171,3 +175,74 @@ def test_the_gap_of_drawn_pictures_can_be_estimated(embedded, tmp_path, capsys):
     assert record["counts"] == {"images": 6, "pairs": 6 * CAPTIONS, "embed_dim": 16}
     assert 0 < record["figures"]["mean_norm"] < 2
     assert "gap: mean_norm" in capsys.readouterr().out
+
+
+def in_small_parts(monkeypatch):
+    """Parts of two, batches of four, kept every eight rows."""
+    monkeypatch.setattr("tipcap.steps.embed._PICTURES", (4, 2))
+    monkeypatch.setattr("tipcap.steps.embed._TEXTS", (4, 2))
+    monkeypatch.setattr("tipcap.io.embedding_run.ROWS_KEPT_TOGETHER", 8)
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_an_embedding_that_was_killed_goes_on_to_the_same_bytes(
+    dataset, tiny_encoder, tmp_path, monkeypatch, modality
+):
+    in_small_parts(monkeypatch)
+    undisturbed = run(dataset, tiny_encoder, tmp_path / "whole", modality).read_bytes()
+    append, out = EmbeddingsInParts.append, tmp_path / "out"
+
+    def dies(self, vectors):
+        if self.num_rows == 8:
+            raise KeyboardInterrupt
+        append(self, vectors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddingsInParts, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(dataset, tiny_encoder, out, modality)
+    assert not out.exists()
+    assert run(dataset, tiny_encoder, out, modality).read_bytes() == undisturbed
+    record = json.loads((out / "meta.json").read_text())
+    assert record["counts"]["resumed_at_row"] == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_workers_leave_the_bytes_alone(
+    dataset, tiny_encoder, tmp_path, monkeypatch, embedded
+):
+    monkeypatch.setattr("tipcap.io.workers.MANY_PICTURES", 1)
+    monkeypatch.setattr("tipcap.io.workers.MANY_TEXTS", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
+    for modality in ("image", "text"):
+        out = tmp_path / modality
+        found = run(dataset, tiny_encoder, out, modality, threads=2)
+        assert found.read_bytes() == embedded[modality].read_bytes()
+
+
+def test_half_precision_is_near_and_recorded(
+    dataset, tiny_encoder, tmp_path, monkeypatch, embedded
+):
+    monkeypatch.setattr("tipcap.io.encoder.precision_on", lambda _: torch.float16)
+    for modality in ("image", "text"):
+        file = run(dataset, tiny_encoder, tmp_path / modality, modality)
+        found, exact = (read_embeddings(f).vectors for f in (file, embedded[modality]))
+        assert (found * exact).sum(1).min() > LEAST_COSINE
+        assert not torch.equal(found, exact)
+        record = json.loads(file.with_name("meta.json").read_text())
+        assert record["counts"]["precision"] == "float16"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_gpu_gives_nearly_the_same_and_repeats_its_bytes(
+    dataset, tiny_encoder, tmp_path, embedded, modality
+):
+    files = [
+        run(dataset, tiny_encoder, tmp_path / name, modality, device="cuda")
+        for name in ("first", "second")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    found, exact = (read_embeddings(f).vectors for f in (files[0], embedded[modality]))
+    assert (found * exact).sum(1).min() > LEAST_COSINE

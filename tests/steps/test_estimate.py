@@ -185,3 +185,20 @@ def test_two_pairs_are_too_few_for_a_full_covariance(known, tmp_path):
     with pytest.raises(InputError, match="use more pairs or a simpler covariance"):
         run(tmp_path / "gap", known, fraction=2 / NUM_IMAGES)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("setting", [1, 2])
+def test_pairs_are_read_in_parts_that_change_nothing(
+    known, tmp_path, monkeypatch, setting
+):
+    fields = {"setting": setting, "fraction": 0.3, "num_pairs": 1000}
+    whole = run(tmp_path / "whole", known, **fields)
+    monkeypatch.setattr("tipcap.steps.estimate._PAIRS_AT_ONCE", 777)
+    found = run(tmp_path / "parts", known, **fields)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    figures, wanted = (
+        record_of(tmp_path / name)["figures"] for name in ("parts", "whole")
+    )
+    assert figures == pytest.approx(wanted, rel=1e-9)
+    files = {path.name for path in (tmp_path / "parts").iterdir()}
+    assert files == {"gap.safetensors", "meta.json"}

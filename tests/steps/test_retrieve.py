@@ -8,7 +8,7 @@ from tipcap.core.types import Embeddings
 from tipcap.io.embeddings import write_embeddings
 from tipcap.io.store import write_json
 from tipcap.step import Request
-from tipcap.steps.retrieve import RetrieveSpec, retrieve
+from tipcap.steps.retrieve import RetrieveSpec, nearest_texts, retrieve
 
 
 @pytest.fixture
@@ -64,3 +64,15 @@ def test_random_captions_come_from_training_and_follow_the_seed(folder):
     assert drawn[0] == drawn[1]
     assert any(other != drawn[0] for other in drawn)
     assert all("unseen" not in captions.values() for captions in drawn)
+
+
+def test_the_nearest_text_is_the_same_however_many_are_looked_at(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (torch.randn(number, 8, generator=generator) for number in (5, 23))
+    texts[17] = texts[3]  # of equals the first
+    images[2] = 9 * texts[3]
+    wanted = (images @ texts.T).argmax(1)
+    monkeypatch.setattr("tipcap.steps.retrieve._TEXTS_AT_ONCE", 4)
+    monkeypatch.setattr("tipcap.steps.retrieve._IMAGES_PER_BATCH", 2)
+    assert torch.equal(nearest_texts(images, texts), wanted)
+    assert wanted[2] == 3

@@ -18,6 +18,7 @@ Covariance = Literal["full", "diagonal", "univariate"]
 Correction = Literal["full", "mean", "none"]
 
 _ROWS_AT_ONCE = 16384
+_ROWS_OF_SUM = 131_072
 
 
 class GaussianEstimate(NamedTuple):
@@ -77,7 +78,7 @@ def estimate_gaussian(
         raise InputError(
             f"modality gap: expected at least 2 pairs, found {num_pairs}; use a larger fraction or sample"
         )
-    mean = differences.sum(0, dtype=torch.float64) / num_pairs
+    mean = mean_of_rows(differences)
     if not mean.isfinite().all():
         raise InputError(
             "modality gap: expected finite embeddings, found NaN or infinity; embed the images and texts again"
@@ -104,6 +105,17 @@ def estimate_gaussian(
         mean.to(differences.dtype).contiguous(), factor.to(differences.dtype)
     )
     return GaussianEstimate(gaussian, shrinkage, num_pairs)
+
+
+def mean_of_rows(
+    rows: Float[Tensor, "row embed_dim"],
+) -> Float[Tensor, " embed_dim"]:
+    """Return the mean row in double precision, in parts: a sum in another precision first copies all it adds."""
+    first, *others = torch.split(rows, _ROWS_OF_SUM)
+    total = first.sum(0, dtype=torch.float64)
+    for part in others:
+        total += part.sum(0, dtype=torch.float64)
+    return total / len(rows)
 
 
 def pair_at_random(
@@ -170,7 +182,7 @@ def independent_gap(
     Raises:
         InputError: the covariance is not positive definite.
     """
-    means = [rows.sum(0, dtype=torch.float64) / len(rows) for rows in (images, texts)]
+    means = [mean_of_rows(rows) for rows in (images, texts)]
     mean = means[0] - means[1]
     both = tuple(zip((images, texts), means, strict=True))
     if covariance == "full":

@@ -38,10 +38,14 @@ def rows_of_images(
     return rows
 
 
-def pair_up(images: Embeddings, texts: Embeddings) -> Pairs:
-    """Return every caption with its own image."""
-    rows = rows_of_images(images.image_id, texts.image_id)
-    return Pairs(images.vectors[rows], texts.vectors, texts.image_id)
+def pair_up(
+    images: Embeddings, texts: Embeddings, rows: Int[Tensor, " pair"] | None = None
+) -> Pairs:
+    """Return every caption, or those of some rows alone, with its own image."""
+    if rows is not None:
+        texts = Embeddings(*(field[rows] for field in texts))
+    image_rows = rows_of_images(images.image_id, texts.image_id)
+    return Pairs(images.vectors[image_rows], texts.vectors, texts.image_id)
 
 
 def sample_images(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tipcap.core.captioner import Captioner
+from tipcap.core.gaussian import mean_of_rows
 from tipcap.core.initialisation import SAMPLE_SIZE, fit_to_embeddings
 from tipcap.core.mapping import Mapping, TrainableMapping, isotropic_gaussian
 from tipcap.core.ranks import Ranks, average_gradients
@@ -137,8 +138,7 @@ def fit_to_arrays(
     ):
         assert arrays.images is not None
         images, texts = (
-            rows.sum(0, dtype=torch.float64).cpu() / len(rows)
-            for rows in (arrays.images, arrays.texts)
+            mean_of_rows(rows).cpu() for rows in (arrays.images, arrays.texts)
         )
         mapping.start_at(images - texts)
     if settings.initialisation == "plain":

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
-from PIL import Image
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from tipcap.core.types import device_of
 from tipcap.errors import InputError, reason_of
 from tipcap.io.libraries import open_clip_module
+from tipcap.io.pixels import Preparation
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
 
@@ -27,6 +27,14 @@ _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
 
 
+def precision_on(device: str) -> torch.dtype:
+    """Return the precision that an encoder computes in on a device, its unit norm aside.
+
+    OpenAI's CLIP does the same: half precision, in which its weights are published, on a GPU, and single on a CPU.
+    """
+    return torch.float16 if device.startswith("cuda") else torch.float32
+
+
 class Encoder:
     """Images and texts to unit-norm embeddings of one space."""
 
@@ -34,32 +42,62 @@ class Encoder:
         self,
         model: nn.Module,
         tokenize: Tokenize,
-        prepare: Callable[[Image.Image], Tensor],
+        prepare: Preparation,
         embed_dim: int,
     ) -> None:
         self._model = model.eval().requires_grad_(False)
+        self._precision = torch.float32
         self.tokenize = tokenize
         self.prepare = prepare
         self.embed_dim = embed_dim
 
-    def to(self, device: torch.device | str) -> "Encoder":
-        """Move the weights to a device."""
+    def to(
+        self, device: torch.device | str, precision: torch.dtype = torch.float32
+    ) -> "Encoder":
+        """Move the weights to a device, and compute in a precision there; weights and unit norm stay in float32."""
+        self._precision = precision
         self._model.to(device)
+        # mypy knows no call with this argument alone
+        self._model.to(memory_format=self._memory_format)  # type: ignore[call-overload]
         return self
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        """How pictures lie in memory: those of a ResNet as half-precision convolutions read them fastest."""
+        is_resnet = hasattr(getattr(self._model, "visual", None), "layer1")
+        is_half = self._precision != torch.float32
+        return torch.channels_last if is_resnet and is_half else torch.contiguous_format
+
+    def _computing(self) -> torch.autocast:
+        is_half = self._precision != torch.float32
+        dtype = self._precision if is_half else None
+        return torch.autocast(device_of(self._model).type, dtype, enabled=is_half)
+
+    def embed_pixels(
+        self, pixels: UInt8[Tensor, "image height width 3"]
+    ) -> Float[Tensor, "image embed_dim"]:
+        """Return unit-norm image embeddings of crops, on the encoder's device; does not wait for it."""
+        moved = pixels.to(device_of(self._model), non_blocking=True)
+        return self.embed_images(normalise_pixels(moved, self._memory_format))
 
     @torch.inference_mode()
     def embed_images(
         self, pictures: Float[Tensor, "image 3 height width"]
     ) -> Float[Tensor, "image embed_dim"]:
         """Return unit-norm image embeddings of prepared pictures."""
-        return self._unit(self._model.encode_image(pictures))  # type: ignore[operator]
+        with self._computing():
+            vectors = self._model.encode_image(pictures)  # type: ignore[operator]
+        return self._unit(vectors)
 
     @torch.inference_mode()
     def embed_texts(
         self, tokens: Int[Tensor, "text token"]
     ) -> Float[Tensor, "text embed_dim"]:
-        """Return unit-norm text embeddings of tokenised texts."""
-        return self._unit(self._model.encode_text(tokens))  # type: ignore[operator]
+        """Return unit-norm text embeddings of tokenised texts; does not wait for a GPU."""
+        moved = tokens.to(device_of(self._model), non_blocking=True)
+        with self._computing():
+            vectors = self._model.encode_text(moved)  # type: ignore[operator]
+        return self._unit(vectors)
 
     @torch.inference_mode()
     def embed_short_texts(
@@ -125,11 +163,6 @@ def build_small_model(parameters: dict[str, Any], vocabulary_size: int) -> nn.Mo
     return model
 
 
-def _pixels(picture: Image.Image) -> Tensor:
-    array = np.array(picture.convert("RGB"))
-    return normalise_pixels(torch.from_numpy(array)[None])[0]
-
-
 def load_encoder(folder: Path) -> Encoder:
     """Return the encoder of an artefact folder.
 
@@ -139,14 +172,13 @@ def load_encoder(folder: Path) -> Encoder:
     source, name, parameters = _read_config(folder)
     weights = read_tensors(folder / "model.safetensors")
     if source == "trained":
-        tokenizer = _own_tokenizer(folder)
-        model = build_small_model(parameters, tokenizer.get_vocab_size())
-        tokenize = small_tokenize(tokenizer, parameters["context_length"])
-        prepare, embed_dim = _pixels, int(parameters["embed_dim"])
+        vocabulary_size = _own_tokenizer(folder).get_vocab_size()
+        model = build_small_model(parameters, vocabulary_size)
+        prepare, embed_dim = Preparation(), int(parameters["embed_dim"])
     else:
-        open_clip = open_clip_module()
-        model, _, prepare = open_clip.create_model_and_transforms(name)
-        tokenize = open_clip.get_tokenizer(name)
+        model = open_clip_module().create_model(name)
+        side = model.visual.image_size
+        prepare = Preparation(side if isinstance(side, int) else side[0])
         embed_dim = int(model.visual.output_dim)
     try:
         model.load_state_dict(weights)
@@ -155,7 +187,20 @@ def load_encoder(folder: Path) -> Encoder:
             f"{folder}/model.safetensors: expected the weights of {json.dumps(name)}, "
             f"found others ({reason_of(error)}); delete the folder and run the encoder step again"
         ) from error
-    return Encoder(model, tokenize, prepare, embed_dim)
+    return Encoder(model, load_tokenize(folder), prepare, embed_dim)
+
+
+def load_tokenize(folder: Path) -> Tokenize:
+    """Return what makes tokens of texts for the encoder of an artefact folder.
+
+    Raises:
+        InputError: files are missing.
+    """
+    source, name, parameters = _read_config(folder)
+    if source == "trained":
+        return small_tokenize(_own_tokenizer(folder), parameters["context_length"])
+    tokenize: Tokenize = open_clip_module().get_tokenizer(name)
+    return tokenize
 
 
 def _read_config(folder: Path) -> tuple[str, str, dict[str, Any]]:

@@ -7,6 +7,7 @@ in when complete, `meta.json` last, so a process killed at any moment leaves not
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import sys
@@ -201,6 +202,25 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
         raise InputError(
             f"{path}: expected safetensors, found something else ({error}); delete it and run again"
         ) from error
+
+
+def scratch_tensor(folder: Path, shape: tuple[int, int]) -> "torch.Tensor":
+    """Return a float32 tensor that lies on disk, in a file that is gone with it: memory need not hold it.
+
+    Raises:
+        OSError: no space left on the device.
+    """
+    import torch
+
+    path = folder / ".scratch"
+    try:
+        with path.open("wb") as file:
+            # a map of a file without room would end the process when it is written
+            os.posix_fallocate(file.fileno(), 0, max(1, 4 * math.prod(shape)))
+        size = math.prod(shape)
+        return torch.from_file(str(path), True, size, dtype=torch.float32).view(shape)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:

@@ -134,7 +134,9 @@ def with_images(
     if num_images is not None:
         # sample 0: which images setting 3 sees does not vary with the training's seed
         chosen = sample_images(images.image_id, num_images, seed=0)
-        vectors = vectors[torch.isin(images.image_id, chosen)]
+        is_chosen = torch.isin(images.image_id, chosen)
+        if not is_chosen.all():
+            vectors = vectors[is_chosen]
     return arrays._replace(images=vectors)
 
 

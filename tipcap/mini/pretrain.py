@@ -62,10 +62,15 @@ class Schedule:
 
 def normalise_pixels(
     pictures: UInt8[Tensor, "picture height width 3"],
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """Return pictures as the encoders read them, (picture, 3, height, width) float32."""
-    mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
-    return ((pictures.float() / 255 - mean) / std).movedim(-1, 1).contiguous()
+    """Return pictures as the encoders read them, (picture, 3, height, width) float32, on their device."""
+    mean, std = (
+        torch.tensor(numbers, device=pictures.device)
+        for numbers in (PIXEL_MEAN, PIXEL_STD)
+    )
+    normalised = ((pictures.float() / 255 - mean) / std).movedim(-1, 1)
+    return normalised.contiguous(memory_format=memory_format)
 
 
 def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:

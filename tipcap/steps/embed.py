@@ -1,23 +1,16 @@
 """The embed step: a split's pictures or captions through the encoder, in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import EMBEDDINGS
 from tipcap.specs import Spec, Split
 from tipcap.step import Request, Step
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tipcap.io.annotations import ImageRecord
-    from tipcap.io.encoder import Encoder
-    from tipcap.io.pictures import PictureArchives
-
-Item = TypeVar("Item")
-_IMAGES_PER_BATCH, _TEXTS_PER_BATCH = 256, 1024
+_PICTURES, _TEXTS = (256, 32), (1024, 1024)
+"""How many the encoder reads together, and how many of these a process prepares at a time."""
 
 
 class EmbedSpec(Spec):
@@ -38,83 +31,57 @@ def embed(
     pictures: Sequence[Path] = (),
     *,
     device: str,
+    threads: int = 1,
 ) -> None:
-    """Publish `embeddings.safetensors`: unit-norm vectors with image ids and caption numbers."""
+    """Publish `embeddings.safetensors`: unit-norm vectors with image ids and caption numbers.
+
+    Pictures and captions are prepared by `threads` processes, this one among them, while the device computes. On
+    a GPU that is in half precision, which the record then says. What was embedded lies beside the artefact until
+    that is whole, and a run that was killed goes on from there.
+    """
     import torch
 
-    from tipcap.core.types import Embeddings
     from tipcap.io.annotations import read_annotations
-    from tipcap.io.embeddings import write_embeddings
-    from tipcap.io.encoder import load_encoder
-    from tipcap.io.pictures import PictureArchives
-    from tipcap.io.record import artefact
+    from tipcap.io.embedding_run import Work, embed_items, sole_embedding
+    from tipcap.io.encoder import load_encoder, precision_on
+    from tipcap.io.workers import MANY_PICTURES, MANY_TEXTS, Crops, PictureFile, Tokens
 
     records = [r for r in read_annotations(dataset) if r.split == spec.split]
     if not records:
         raise InputError(
             f"{dataset}: expected images of split {spec.split!r}, found none; choose another split"
         )
-    with artefact(request) as draft:
-        clip = load_encoder(encoder).to(device)
+    with sole_embedding(request) as (draft, kept):
+        if draft is None:
+            return
+        precision = precision_on(device)
+        clip = load_encoder(encoder).to(device, precision)
+        items: list[PictureFile] | list[str]
         if spec.modality == "image":
-            vectors = _embed_pictures(clip, records, PictureArchives(pictures), device)
+            items = [PictureFile(r.archive, r.member, r.image_id) for r in records]
             owners, numbers = [r.image_id for r in records], [0] * len(records)
+            crops = Crops(pictures, clip.prepare)
+            work = Work(crops, clip.embed_pixels, *_PICTURES, MANY_PICTURES)
         else:
-            vectors = _embed_captions(clip, records, device)
+            items = [caption for r in records for caption in r.captions]
             owners = [r.image_id for r in records for _ in r.captions]
             numbers = [number for r in records for number in range(len(r.captions))]
-        embeddings = Embeddings(vectors, torch.tensor(owners), torch.tensor(numbers))
-        write_embeddings(draft.folder / EMBEDDINGS, embeddings)
+            work = Work(Tokens(encoder), clip.embed_texts, *_TEXTS, MANY_TEXTS)
+        embed_items(
+            draft,
+            kept,
+            f"embedding {'pictures' if spec.modality == 'image' else 'captions'}",
+            items,
+            (torch.tensor(owners), torch.tensor(numbers)),
+            work,
+            clip.embed_dim,
+            device,
+            threads,
+        )
         draft.device = device
-        draft.counts |= {"embeddings": len(vectors), "embed_dim": vectors.shape[1]}
-
-
-def _in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _embed_pictures(
-    encoder: "Encoder",
-    records: Sequence["ImageRecord"],
-    archives: "PictureArchives",
-    device: str,
-) -> "Tensor":
-    import torch
-
-    from tipcap.io.progress import Progress
-
-    def parts() -> Iterator["Tensor"]:
-        progress = Progress("embedding pictures", len(records))
-        for batch in _in_batches(records, _IMAGES_PER_BATCH):
-            pictures = [
-                encoder.prepare(archives.read(r.archive, r.member, r.image_id))
-                for r in batch
-            ]
-            yield encoder.embed_images(torch.stack(pictures).to(device)).cpu()
-            progress.advance(len(batch))
-        progress.close()
-
-    return torch.cat(list(parts()))
-
-
-def _embed_captions(
-    encoder: "Encoder", records: Sequence["ImageRecord"], device: str
-) -> "Tensor":
-    import torch
-
-    from tipcap.io.progress import Progress
-
-    captions = [caption for record in records for caption in record.captions]
-
-    def parts() -> Iterator["Tensor"]:
-        progress = Progress("embedding captions", len(captions))
-        for batch in _in_batches(captions, _TEXTS_PER_BATCH):
-            yield encoder.embed_texts(encoder.tokenize(batch).to(device)).cpu()
-            progress.advance(len(batch))
-        progress.close()
-
-    return torch.cat(list(parts()))
+        draft.counts |= {"embeddings": len(items), "embed_dim": clip.embed_dim}
+        if precision != torch.float32:
+            draft.counts["precision"] = str(precision).removeprefix("torch.")
 
 
 STEP = Step(
@@ -123,8 +90,7 @@ STEP = Step(
     main_file=EMBEDDINGS,
     torch_threads=True,
     libraries=(
-        "tipcap.io.embeddings",
-        "tipcap.io.pictures",
+        "tipcap.io.embedding_run",
         "tipcap.io.libraries:open_clip_module",
     ),
 )

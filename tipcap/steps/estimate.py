@@ -9,9 +9,10 @@ from tipcap.specs import Count, Covariance, Fraction, Seed, Spec
 from tipcap.step import Request, Step
 
 if TYPE_CHECKING:
-    from tipcap.core.selection import Pairs
+    from tipcap.core.types import Embeddings
     from tipcap.io.record import Draft
 
+_PAIRS_AT_ONCE = 65_536
 _IMAGES_FOR_FIGURES = 5000  # enough for three digits of every figure
 
 
@@ -55,21 +56,29 @@ def estimate(
         log_likelihood,
         pair_at_random,
     )
-    from tipcap.core.selection import pair_up, sample_images, split_pairs
+    from tipcap.core.selection import pair_up, rows_of_images, sample_images
     from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
-    from tipcap.io.store import write_tensors
+    from tipcap.io.store import scratch_tensor, write_tensors
 
     with artefact(request) as draft:
         image_embeddings = read_embeddings(images)
         width = image_embeddings.vectors.shape[1]
-        pairs = pair_up(image_embeddings, read_embeddings(texts, width))
-        distinct = pairs.image_id.unique()
+        text_embeddings = read_embeddings(texts, width)
+        owners = text_embeddings.image_id
+        rows_of_images(image_embeddings.image_id, owners)  # all of them have one
+        distinct = owners.unique()
         number = spec.num_pairs or max(2, round((spec.fraction or 0) * len(distinct)))
         chosen = sample_images(distinct, number, spec.sample)
-        used, others = split_pairs(pairs, chosen)
-        differences = used.images - used.texts
+        is_used = torch.isin(owners, chosen)
+        rows = is_used.nonzero().squeeze(1)
+        # all pairs may be asked for, and their embeddings need not fit into memory
+        differences = scratch_tensor(draft.folder, (len(rows), width))
+        for first in range(0, len(rows), _PAIRS_AT_ONCE):
+            part = slice(first, first + _PAIRS_AT_ONCE)
+            pairs = pair_up(image_embeddings, text_embeddings, rows[part])
+            differences[part] = pairs.images - pairs.texts
         found = estimate_gaussian(differences, spec.covariance, len(chosen))
         gaussian = found.gaussian
         if spec.setting == 2:
@@ -78,6 +87,7 @@ def estimate(
                     "estimate: expected --corpus in setting 2, found none; name the corpus embeddings"
                 )
             corpus_texts = read_embeddings(corpus, width).vectors
+            used = pair_up(image_embeddings, text_embeddings, rows)
             if spec.correction == "shared":
                 shared = independent_gap(used.images, corpus_texts, spec.covariance)
                 gaussian = Gaussian(*(part.to(differences.dtype) for part in shared))
@@ -91,29 +101,36 @@ def estimate(
         write_tensors(draft.folder / GAP, gaussian._asdict())
         draft.counts |= {
             "images": len(chosen),
-            "pairs": len(differences),
+            "pairs": len(rows),
             "embed_dim": width,
         }
         draft.figures["shrinkage"] = found.shrinkage
-        if len(others.image_id):
-            held_out = log_likelihood(gaussian, others.images - others.texts)
-            draft.figures["log_likelihood_of_other_pairs"] = held_out.mean().item()
-        _describe(draft, pairs)
+        others = (~is_used).nonzero().squeeze(1)
+        if len(others):
+            likelihoods = []
+            for some in others.split(_PAIRS_AT_ONCE):
+                pairs = pair_up(image_embeddings, text_embeddings, some)
+                differences = pairs.images - pairs.texts
+                likelihoods.append(log_likelihood(gaussian, differences))
+            held_out = torch.cat(likelihoods).mean().item()
+            draft.figures["log_likelihood_of_other_pairs"] = held_out
+        _describe(draft, image_embeddings, text_embeddings)
     for name, value in {**draft.counts, **draft.figures}.items():
         print(f"{request.key}: {name} {value:.4g}")
 
 
-def _describe(draft: "Draft", pairs: "Pairs") -> None:
+def _describe(draft: "Draft", images: "Embeddings", texts: "Embeddings") -> None:
     """Note the figures of the gap over all pairs at hand, not only those used, so that runs compare."""
     import torch
 
     from tipcap.core.gaussian import gap_figures
-    from tipcap.core.selection import sample_images, split_pairs
+    from tipcap.core.selection import pair_up, sample_images
 
     generator = torch.Generator().manual_seed(0)
-    distinct = pairs.image_id.unique()
+    distinct = texts.image_id.unique()
     chosen = sample_images(distinct, min(len(distinct), _IMAGES_FOR_FIGURES), 0)
-    shown, _ = split_pairs(pairs, chosen)
+    rows = torch.isin(texts.image_id, chosen).nonzero().squeeze(1)
+    shown = pair_up(images, texts, rows)
     figures = gap_figures(
         shown.images, shown.texts, shown.image_id, generator=generator
     )

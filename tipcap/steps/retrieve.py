@@ -1,14 +1,17 @@
 """The retrieve step: captions taken from the corpus, for comparison. Not of the paper."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import CAPTIONS
 from tipcap.specs import Seed, Spec, Split
 from tipcap.step import Request, Step
 
-_IMAGES_PER_BATCH = 128
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_IMAGES_PER_BATCH, _TEXTS_AT_ONCE = 128, 131_072
 
 
 class RetrieveSpec(Spec):
@@ -60,14 +63,32 @@ def retrieve(
             text_embeddings = read_embeddings(texts, image_embeddings.vectors.shape[1])
             pool = corpus_captions(corpus, text_embeddings)
             owners = image_embeddings.image_id.tolist()
-            taken = torch.cat(
-                [
-                    (part @ text_embeddings.vectors.T).argmax(1)
-                    for part in image_embeddings.vectors.split(_IMAGES_PER_BATCH)
-                ]
-            )
+            taken = nearest_texts(image_embeddings.vectors, text_embeddings.vectors)
         captions = {i: pool[j] for i, j in zip(owners, taken.tolist(), strict=True)}
         write_captions(draft, draft.folder / CAPTIONS, captions)
+
+
+def nearest_texts(images: "Tensor", texts: "Tensor") -> "Tensor":
+    """Return the row of the nearest text of each image, the first where several are; reads all texts once.
+
+    Args:
+        images: unit-norm embeddings, (image, embed_dim).
+        texts: likewise, (text, embed_dim); may be mapped from a file.
+    """
+    import torch
+
+    nearest = torch.zeros(len(images), dtype=torch.int64)
+    largest = torch.full((len(images),), -torch.inf)
+    for first in range(0, len(texts), _TEXTS_AT_ONCE):
+        part = texts[first : first + _TEXTS_AT_ONCE]
+        for rows in torch.arange(len(images)).split(_IMAGES_PER_BATCH):
+            cosines = images[rows] @ part.T
+            place = cosines.argmax(1)
+            found = cosines.gather(1, place[:, None]).squeeze(1)
+            is_nearer = found > largest[rows]
+            largest[rows] = torch.where(is_nearer, found, largest[rows])
+            nearest[rows] = torch.where(is_nearer, first + place, nearest[rows])
+    return nearest
 
 
 STEP = Step(
