@@ -19,7 +19,9 @@ from tipcap.config.reading import read_yaml
 from tipcap.config.world import Runtime
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.connection import set_up_connection
 from tipcap.io.java import find_java
+from tipcap.io.store import user_folder
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.fetch import FetchSpec
@@ -62,6 +64,7 @@ def examine(plan: Plan, profile: str | None) -> Iterator[Finding]:
     yield _locks()
     yield _scratch()
     yield _downloads(plan)
+    yield _proxies()
     if is_cluster and settings is not None:
         yield from _slurm(settings)
     yield _tracking(plan)
@@ -74,8 +77,11 @@ def read_profile(name: str) -> dict[str, Any]:
     Raises:
         InputError: there is none.
     """
-    homes = [os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")]
-    homes += (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    homes: list[str | Path] = [
+        *(os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    ]
+    if (own := user_folder("XDG_CONFIG_HOME", ".config")) is not None:
+        homes.insert(0, own)
     places = [Path(name), *(Path(home) / "snakemake" / name for home in homes)]
     for place in places:
         files = [place / "profile.yaml", *sorted(place.glob("config*.yaml")), place]
@@ -102,7 +108,7 @@ def _packages() -> Finding:
     lacking = []
     for requirement in importlib.metadata.requires("tipcap") or []:
         name = requirement.split(";")[0]
-        for mark in "=<>!~[ ":
+        for mark in "[=<>!~ ":
             name = name.split(mark)[0]
         try:
             importlib.metadata.version(name)
@@ -209,6 +215,16 @@ def _downloads(plan: Plan) -> Finding:
     return Finding("downloads", "warning", f"to be fetched: {', '.join(names)}", remedy)
 
 
+def _proxies() -> Finding:
+    try:
+        set_up_connection()
+    except InputError as error:
+        return Finding("proxies", "missing", str(error))
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    found = [f"{n}={shown_address(os.environ[n])}" for n in names if os.environ.get(n)]
+    return Finding("proxies", "ok", ", ".join(found) or "none")
+
+
 def _slurm(settings: Mapping[str, Any]) -> Iterator[Finding]:
     lacking = [name for name in _SLURM_PROGRAMS if shutil.which(name) is None]
     if lacking:
@@ -300,7 +316,7 @@ def _tracking(plan: Plan) -> Finding:
         shown = shown_address(uri)
         try:
             answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except Exception as error:  # whatever the network and the library come up with
             remedy = (
                 "trainings go on without it; start it, or unset MLFLOW_TRACKING_URI"
             )

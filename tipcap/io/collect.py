@@ -11,14 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.addresses import shown_address
 from tipcap.io.annotations import ImageRecord
+from tipcap.io.connection import set_up_connection
 from tipcap.io.pictures import decode_picture
 from tipcap.io.progress import Progress
 
@@ -55,14 +57,17 @@ class Collection:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(file)
-        try:
+        with self._edge():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(file)
             self._connection.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"{file}: expected pictures fetched earlier, found something else ({error}); remove the file, they are then fetched again"
-            ) from error
+
+    def _edge(self) -> AbstractContextManager[None]:
+        return edge(
+            self._file,
+            "pictures fetched earlier, and room for more",
+            "free disk space, or remove the file, they are then fetched again",
+        )
 
     def close(self) -> None:
         """Close the file, which stays."""
@@ -97,13 +102,13 @@ class Collection:
             "insert into unreached values (?, 1)"
             " on conflict (image_id) do update set calls = calls + 1 returning calls"
         )
-        with self._connection:
+        with self._edge(), self._connection:
             ((calls,),) = self._connection.execute(ask, (image_id,)).fetchall()
         if calls >= _MAX_CALLS:
             self.mark_gone(image_id, reason)
 
     def _write(self, statement: str, *values: object) -> None:
-        with self._connection:
+        with self._edge(), self._connection:
             self._connection.execute(statement, values)
 
 
@@ -129,6 +134,7 @@ def collect_pictures(
     Raises:
         InputError: the network is down, some pictures could not be reached, or too few exist.
     """
+    set_up_connection()
     fetched, gone = collection.fetched(), collection.gone()
     open_records = [
         record
@@ -235,7 +241,9 @@ def _picture(client: httpx.Client, url: str) -> bytes:
             raise _Gone("no address") from error
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
             raise _Gone(type(error).__name__) from error
-        except httpx.HTTPError as error:
+        except _Gone:
+            raise
+        except Exception as error:  # whatever the network and the library come up with
             problem, asked_pause = f"{shown_address(url)}: {type(error).__name__}", 0.0
         else:
             if isinstance(content, bytes):

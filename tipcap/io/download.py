@@ -9,6 +9,7 @@ import httpx
 from tipcap.config.downloads import PIP_ADDRESS
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.connection import set_up_connection
 from tipcap.io.progress import Progress
 from tipcap.io.wheels import transfer_wheel
 
@@ -38,7 +39,8 @@ def fetch(
         remedy: what else to do where nobody has the file; by default, about downloads.csv.
 
     Raises:
-        InputError: no mirror gave the expected bytes, with what each one gave; or another file is there.
+        InputError: no mirror gave the expected bytes, with what each one gave; or another file is there; or
+            the environment names a proxy that cannot be used.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     expected = f"sha256 {sha256}" if sha256 else f"{num_bytes or 'some'} bytes"
@@ -49,6 +51,7 @@ def fetch(
                 f"{target}: expected {expected}, found {problem}; remove the file"
             )
         return found
+    set_up_connection()
     part = target.with_name(f".{target.name}.part")
     failures = []
     for url in urls:
@@ -57,7 +60,7 @@ def fetch(
             found, problem = _attempt(url, part, sha256, num_bytes, headers)
             if problem and resumed:  # the fault may lie in what was here before
                 found, problem = _attempt(url, part, sha256, num_bytes, headers)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except Exception as error:  # whatever the network and the library come up with
             failures.append(f"{shown_address(url)}: {shown_reason(error)}")
             continue
         if not problem:
