@@ -39,7 +39,8 @@ def set_up_connection() -> None:
     for name, option in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
         if place := os.environ.get(name):
             with edge(f"{name}={place}", "certificates", "correct or unset it"):
-                ssl.create_default_context(**{option: place})
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.load_verify_locations(**{option: place})
 
 
 def _proxy(name: str, address: str) -> str:
