@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -30,6 +31,7 @@ _SECONDS = 20
 """What a program may take to answer. SLURM's clients try for nine seconds to reach their controller."""
 _GIGA = 1e9
 _SCRATCH = 10e9
+_LEAST_JAVA = 15
 _LEAST_JOB_AGE = 120
 """Seconds that squeue must remember a job for: Snakemake asks for the first time after 40."""
 _SLURM_PROGRAMS = ("sbatch", "squeue", "scancel", "srun", "sinfo", "scontrol")
@@ -154,7 +156,14 @@ def _java() -> Finding:
     if said is None:
         remedy = "set JAVA_HOME to a Java of version 17 or newer"
         return Finding("Java", "missing", f"{java} does not start", remedy)
-    return Finding("Java", "ok", said.splitlines()[0].strip())
+    shown = said.splitlines()[0].strip()
+    version = re.search(r'version "(\d+)', said)
+    if version is not None and int(version[1]) < _LEAST_JAVA:
+        remedy = "set JAVA_HOME to a Java of version 17 or newer"
+        return Finding(
+            "Java", "missing", f"{shown} ({java}), too old for SPICE", remedy
+        )
+    return Finding("Java", "ok", shown)
 
 
 def _disk(plan: Plan) -> Finding:
@@ -247,7 +256,11 @@ def _partitions(
 ) -> Iterator[Finding]:
     existing = {row[0].rstrip("*") for row in rows}
     default = [row[0][:-1] for row in rows if row[0].endswith("*")]
-    wanted = named_resources(settings, "slurm_partition")
+    wanted = {
+        one.strip()  # SLURM takes several, and the first that is free
+        for listed in named_resources(settings, "slurm_partition")
+        for one in listed.split(",")
+    }
     listed = ", ".join(sorted(existing))
     if lacking := sorted(wanted - existing):
         remedy = f"the cluster has {listed}: correct slurm_partition in the profile"
@@ -275,8 +288,9 @@ def _job_age(settings: Mapping[str, Any]) -> Finding:
         return Finding("status", "warning", "jobs are asked about by sacct", remedy)
     for line in (_answer(["scontrol", "show", "config"]) or "").splitlines():
         name, _, value = line.partition("=")
-        if name.strip() == "MinJobAge":
-            seconds = int(value.split()[0])
+        age = re.search(r"\d+", value)
+        if name.strip() == "MinJobAge" and age is not None:
+            seconds = int(age[0])
             found = f"squeue remembers jobs for {seconds} s"
             if seconds >= _LEAST_JOB_AGE:
                 return Finding("status", "ok", found)
@@ -305,7 +319,7 @@ def named_resources(settings: Mapping[str, Any], name: str) -> set[str]:
 
 def _pair(entry: object) -> tuple[str, str]:
     key, _, value = str(entry).partition("=")
-    return key, value
+    return key.strip(), value.strip().strip("\"'")
 
 
 def _tracking(plan: Plan) -> Finding:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, edge, reason_of
 from tipcap.io.libraries import open_clip_module
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
@@ -145,8 +145,9 @@ def load_encoder(folder: Path) -> Encoder:
         prepare, embed_dim = _pixels, int(parameters["embed_dim"])
     else:
         open_clip = open_clip_module()
-        model, _, prepare = open_clip.create_model_and_transforms(name)
-        tokenize = open_clip.get_tokenizer(name)
+        with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
+            model, _, prepare = open_clip.create_model_and_transforms(name)
+            tokenize = open_clip.get_tokenizer(name)
         embed_dim = int(model.visual.output_dim)
     try:
         model.load_state_dict(weights)
@@ -218,12 +219,8 @@ def import_openai_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is not such an archive.
     """
-    try:
+    with edge(file, "OpenAI's CLIP archive", "delete it and download again"):
         archive = torch.jit.load(str(file), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{file}: expected OpenAI's CLIP archive, found something else; delete it and download again"
-        ) from error
     skipped = {"input_resolution", "context_length", "vocab_size"}
     return {
         name: tensor.float()
