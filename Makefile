@@ -81,6 +81,8 @@ models: $(INSTALLED)
 	cp -r results/mini/encoder results/mini/language_model resources/models
 
 ui: $(INSTALLED)
+	$(BIN)/python -c 'from pathlib import Path; from tipcap.io.tracking_database import follow_move; \
+		results = Path("results/$(WORLD)"); follow_move(results, results / "mlflow.db")'
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 \
 		--backend-store-uri sqlite:///results/$(WORLD)/mlflow.db
 

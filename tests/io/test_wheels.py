@@ -16,7 +16,7 @@ from processes import processes_with, survives
 from tests.serving import serving
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
-from tipcap.io.wheels import _reason
+from tipcap.io.wheels import _reason, find_wheel
 
 SECRET = "s3cret-t0ken"
 CREDENTIALS = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
@@ -221,3 +221,11 @@ def test_killed_nothing_has_the_final_name_and_no_pip_goes_on(index, target):
     server.stalls = False
     assert fetch(ADDRESS, target, SHA256, len(WHEEL)) == SHA256
     assert [path.name for path in target.parent.iterdir()] == [NAME]
+
+
+def test_whether_pip_would_find_a_wheel_is_known_without_fetching_it(index):
+    server = index("simple")
+    assert find_wheel("jars==1.0", 60.0) == ""
+    assert "no such version" in find_wheel("jars==2.0", 60.0)
+    assert not any(path.endswith(NAME) for path in server.asked)
+    assert find_wheel("jars==1.0", 0.01) == "no answer of pip within 0.01 s"

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from tipcap.cli import people
 from tipcap.cli.step import steps
-from tipcap.errors import InputError, Stopped
+from tipcap.errors import InputError, Stopped, refused
 
 STOPPED = 75
 """Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
@@ -54,5 +54,7 @@ def main(words: list[str] | None = None) -> None:
         _fail(f"{error.format_message()} (see --help)")
     except typer.Abort:
         sys.exit(130)  # interrupted from the keyboard
+    except OSError as error:
+        _fail(str(refused(error)))
     if status:
         sys.exit(status)

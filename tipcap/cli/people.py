@@ -1,5 +1,6 @@
 """The commands that people use."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -107,13 +108,21 @@ def doctor(
     profile: Annotated[
         str | None, typer.Option(help="Snakemake profile: slurm looks at the cluster.")
     ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Ask every address of downloads.csv.")
+    ] = False,
 ) -> int:
     """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
     from tipcap.commands.doctor import examine, line_of
     from tipcap.plan import load
 
-    findings = []
-    for finding in examine(load(world), profile):
+    findings, planned = [], load(world)
+    parts = [examine(planned, profile)]
+    if network:
+        from tipcap.commands.network import examine_network
+
+        parts.append(examine_network(planned))
+    for finding in itertools.chain.from_iterable(parts):
         findings.append(finding)
         typer.echo(line_of(finding))
     return int(any(finding.state == "missing" for finding in findings))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 
 
 class Rate(NamedTuple):
@@ -67,14 +67,15 @@ def read_sizes(path: Path) -> dict[tuple[str, str], Size]:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != columns:
-            raise InputError(
-                f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
-            )
-        for row in reader:
-            yield f"{path}: line {reader.line_num}", row
+    with edge(path, "figures as CSV", "restore the file"):
+        reader = csv.DictReader(path.read_text("utf-8").splitlines())
+        rows, names = [(reader.line_num, row) for row in reader], reader.fieldnames
+    if tuple(names or ()) != columns:
+        raise InputError(
+            f"{path}: expected the columns {','.join(columns)}, found {names}; mend the first line"
+        )
+    for number, row in rows:
+        yield f"{path}: line {number}", row
 
 
 def _number(text: str, where: str) -> float:

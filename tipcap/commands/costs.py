@@ -333,7 +333,7 @@ class _Ledger:
         language_model = self._parent(step, "language_model").spec
         assert isinstance(language_model, LanguageModelSpec)
         sizes: dict[str, Any] = language_model.parameters.get("architecture", {})
-        lm_dim = sizes.get("n_embd", _GPT2_WIDTH)
+        lm_dim = int(sizes.get("n_embd", _GPT2_WIDTH))
         weights = spec.prefix_length * lm_dim * (width + 1)
         weights += 8 * lm_dim**2 * spec.num_layers
         weights += 8 * width**2 * spec.reverse_mapping
@@ -348,8 +348,8 @@ class _Ledger:
         model = self._parent(step, "language_model").spec
         assert isinstance(model, LanguageModelSpec)
         sizes: dict[str, Any] = model.parameters.get("architecture", {})
-        layers = 12 * sizes["n_embd"] ** 2 * sizes["n_layer"] if sizes else 0
-        return int(layers) or _GPT2_WEIGHTS
+        width, layers = sizes.get("n_embd", 0), sizes.get("n_layer", 0)
+        return 12 * int(width) ** 2 * int(layers) or _GPT2_WEIGHTS
 
     def _is_other(self, step: PlannedStep) -> bool:
         """Whether a step uses a published language model that is not the paper's."""
@@ -377,10 +377,11 @@ class _Ledger:
         return self._size(spec, split)
 
     def _size(self, spec: PrepareSpec, split: str) -> Size:
-        drawn = self._plan.world.datasets[spec.dataset].raw.draw
-        if drawn is not None:
-            images = drawn.get(f"num_{split}", 0)
-            return Size(images, images * drawn.get("captions_per_image", 5))
+        given = self._plan.world.datasets[spec.dataset].raw.draw
+        if given is not None:
+            drawn = DrawSpec(dataset=spec.dataset, reader=spec.reader, **given)
+            images = getattr(drawn, f"num_{split}")
+            return Size(images, images * drawn.captions_per_image)
         if (spec.dataset, split) not in self._sizes:
             raise InputError(
                 f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"

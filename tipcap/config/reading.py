@@ -1,19 +1,27 @@
 """YAML files and pydantic's complaints, both turned into one clear line."""
 
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tipcap.errors import InputError, reason_of, unknown_name
+from tipcap.errors import InputError, edge, reason_of, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
+_FLOAT = "tag:yaml.org,2002:float"
+_EXACT = 2**53
+"""Below this every whole number is a float."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a name that stands twice is an error and not overwritten."""
+    """PyYAML's safe loader, with two differences.
+
+    A name that stands twice is an error and not overwritten. `1e-3`, `-.5` and `1E3` are numbers, as in YAML 1.2
+    and everywhere else; those that are whole are integers, since `1e3` may be how often something is done.
+    """
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -21,12 +29,44 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
+            if isinstance(key, Hashable) and key in seen:
                 raise InputError(
                     f"{self.name}: line {key_node.start_mark.line + 1}: expected each name once, found {key!r} twice; rename or remove one"
                 )
-            seen.add(key)
+            if isinstance(key, Hashable):  # else the next line says what is wrong
+                seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> int | float:
+        """Return a number; a whole one written with an exponent is an integer."""
+        number: float = super().construct_yaml_float(node)
+        is_whole = "e" in node.value.lower() and abs(number) < _EXACT
+        return int(number) if is_whole and number.is_integer() else number
+
+
+_Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+|[-+]\.[0-9]+", re.ASCII
+    ),
+    list("-+.0123456789"),
+)
+
+
+def _parsed(path: Path) -> Any:
+    with path.open("rb") as file:
+        loader = _Loader(file)
+        try:
+            node = loader.get_single_node()
+            # deep: what holds itself is refused
+            return None if node is None else loader.construct_object(node, deep=True)
+        except yaml.YAMLError as error:
+            raise InputError(
+                f"{path}: expected YAML, found something else ({reason_of(error, 1000)}); mend that line"
+            ) from error
+        finally:
+            loader.dispose()
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -35,17 +75,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, not YAML, a name that stands twice, or no mapping at the top.
     """
-    try:
-        with path.open("rb") as file:
-            document = yaml.load(file, _Loader)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a file, found none; check the name or the folder you run in"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: expected YAML, found something else ({reason_of(error, 1000)}); mend that line"
-        ) from error
+    with edge(path, "YAML", "mend it", "check the name or the folder you run in"):
+        document = _parsed(path)
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: expected names with values at the top, found {type(document).__name__}; see the other files beside it"
@@ -65,6 +96,19 @@ def check(model: type[Model], fields: object, where: str) -> Model:
         )
     except ValidationError as error:
         raise _clear(model, error, where) from error
+
+
+def checked_field(model: type[BaseModel], name: str, value: object, where: str) -> Any:
+    """Return one field's value as the model would have it, for what is reckoned with before the rest is known.
+
+    Raises:
+        InputError: it is wrong.
+    """
+    kind: Any = model.model_fields[name].rebuild_annotation()
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise _clear(model, error, f"{where}: {name}") from error
 
 
 def _clear(model: type[BaseModel], error: ValidationError, where: str) -> InputError:

@@ -12,14 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.annotations import ImageRecord
+from tipcap.io.connection import set_up_connection
 from tipcap.io.download import asked_pause
 from tipcap.io.hosts import Hosts
 from tipcap.io.pictures import decode_picture
@@ -68,14 +70,17 @@ class Collection:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(file)
-        try:
+        with self._edge():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(file)
             self._connection.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"{file}: expected pictures fetched earlier, found something else ({error}); remove the file, they are then fetched again"
-            ) from error
+
+    def _edge(self) -> AbstractContextManager[None]:
+        return edge(
+            self._file,
+            "pictures fetched earlier, and room for more",
+            "free disk space, or remove the file, they are then fetched again",
+        )
 
     def close(self) -> None:
         """Close the file, which stays."""
@@ -117,14 +122,14 @@ class Collection:
             "insert into unreached values (?, 1)"
             " on conflict (image_id) do update set calls = calls + 1 returning calls"
         )
-        with self._connection:
+        with self._edge(), self._connection:
             answer = self._connection.execute(ask, (record.image_id,)).fetchall()
         ((calls,),) = answer
         if calls >= _MAX_CALLS:
             self.mark_gone(record, reason)
 
     def _write(self, statement: str, *values: object) -> None:
-        with self._connection:
+        with self._edge(), self._connection:
             self._connection.execute(statement, values)
 
 
@@ -156,6 +161,7 @@ def collect_pictures(
     Raises:
         InputError: the network is down, some pictures could not be reached, or too few exist.
     """
+    set_up_connection()
     fetched, gone = collection.fetched(), collection.gone(candidates)
     open_records = [
         record
@@ -274,7 +280,9 @@ def _picture(client: httpx.Client, hosts: Hosts, url: str) -> bytes:
             if (pause := next(busy_pauses, None)) is None:
                 raise _Unreached(str(answer)) from answer
             hosts.pause(url, pause if answer.seconds is None else answer.seconds)
-        except httpx.HTTPError as error:
+        except _Gone:
+            raise
+        except Exception as error:  # whatever the network and the library come up with
             if (pause := next(pauses, None)) is None:
                 problem = f"{shown_address(url)}: {shown_reason(error)}"
                 raise _Unreached(problem) from error

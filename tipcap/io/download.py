@@ -13,6 +13,7 @@ import httpx
 from tipcap.config.downloads import PIP_ADDRESS
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.connection import set_up_connection
 from tipcap.io.file_kinds import problem_of
 from tipcap.io.progress import Progress
 from tipcap.io.web_forms import address_behind
@@ -54,11 +55,13 @@ def fetch(
         remedy: what else to do where nobody has the file; by default, about downloads.csv.
 
     Raises:
-        InputError: no mirror gave the expected bytes, with what each one gave; or another file is there.
+        InputError: no mirror gave the expected bytes, with what each one gave; or another file is there; or
+            the environment names a proxy that cannot be used.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         return checked(target, sha256, num_bytes)
+    set_up_connection()
     part = _Part(target.with_name(f".{target.name}.part"))
     failures = []
     for url in urls:
@@ -72,7 +75,7 @@ def fetch(
                 found, problem = _attempt(
                     url, part, target.name, sha256, num_bytes, headers
                 )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except Exception as error:  # whatever the network and the library come up with
             failures.append(f"{shown_address(url)}: {shown_reason(error)}")
             continue
         if not problem:

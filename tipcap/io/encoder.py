@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from tipcap.core.types import device_of
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, edge, reason_of
 from tipcap.io.libraries import open_clip_module
 from tipcap.io.pixels import Preparation
 from tipcap.io.store import read_json, read_tensors
@@ -176,8 +176,9 @@ def load_encoder(folder: Path) -> Encoder:
         model = build_small_model(parameters, vocabulary_size)
         prepare, embed_dim = Preparation(), int(parameters["embed_dim"])
     else:
-        model = open_clip_module().create_model(name)
-        side = model.visual.image_size
+        with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
+            model = open_clip_module().create_model(name)
+            side = model.visual.image_size
         prepare = Preparation(side if isinstance(side, int) else side[0])
         embed_dim = int(model.visual.output_dim)
     try:
@@ -199,7 +200,8 @@ def load_tokenize(folder: Path) -> Tokenize:
     source, name, parameters = _read_config(folder)
     if source == "trained":
         return small_tokenize(_own_tokenizer(folder), parameters["context_length"])
-    tokenize: Tokenize = open_clip_module().get_tokenizer(name)
+    with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
+        tokenize: Tokenize = open_clip_module().get_tokenizer(name)
     return tokenize
 
 
@@ -263,12 +265,8 @@ def import_openai_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is not such an archive.
     """
-    try:
+    with edge(file, "OpenAI's CLIP archive", "delete it and download again"):
         archive = torch.jit.load(str(file), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{file}: expected OpenAI's CLIP archive, found something else; delete it and download again"
-        ) from error
     skipped = {"input_resolution", "context_length", "vocab_size"}
     return {
         name: tensor.float()

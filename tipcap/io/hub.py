@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, edge, reason_of
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.connection import set_up_connection
 from tipcap.io.download import fetch
 from tipcap.io.language_model import open_language_model
 from tipcap.io.libraries import transformers_module
@@ -49,6 +50,7 @@ def fetch_snapshot(model: str, revision: str, kept: Path) -> Snapshot:
     import huggingface_hub
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+    set_up_connection()
     endpoint = os.environ.get("HF_ENDPOINT") or None
     where = shown_address(f"{endpoint or 'https://huggingface.co'}/{model}")
     known, is_open = _look_up(model, revision, endpoint, where)
@@ -66,16 +68,18 @@ def fetch_snapshot(model: str, revision: str, kept: Path) -> Snapshot:
     num_bytes = sum(files[name].size or 0 for name in wanted)
     print(f"{where}: {len(wanted)} files, {num_bytes / 1e9:.3f} GB", flush=True)
     for name in wanted:
-        url = huggingface_hub.hf_hub_url(
-            model, name, revision=commit, endpoint=endpoint
-        )
+        with edge(where, "an address and a token", _REMEDY):
+            url = huggingface_hub.hf_hub_url(
+                model, name, revision=commit, endpoint=endpoint
+            )
+            headers = build_hf_headers(token=False if is_open else None)
         large = files[name].lfs
         fetch(
             [url],
             kept / commit / name,
             large.sha256 if large else None,
             files[name].size,
-            headers=build_hf_headers(token=False if is_open else None),
+            headers=headers,
             remedy=_REMEDY,
         )
     return Snapshot(commit, num_bytes, kept / commit)
@@ -88,9 +92,9 @@ def _look_up(
     import huggingface_hub
     from huggingface_hub import errors
 
-    api = huggingface_hub.HfApi(endpoint=endpoint)
     is_open = True
     try:
+        api = huggingface_hub.HfApi(endpoint=endpoint)
         try:
             known = api.model_info(
                 model, revision=revision, files_metadata=True, token=False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.store import replace_file
 
 MIDRULE = "\\midrule\n"
@@ -185,7 +185,8 @@ def render_document(tables_dir: Path, ids: Sequence[str], out: Path) -> None:
             )
         # The paper's number, whichever tables are asked for.
         number = rf"\renewcommand{{\thetable}}{{{escape(name)}}}"
-        bodies.append(f"{number}\n{path.read_text('utf-8')}")
+        with edge(path, "a rendered table", f"make table {name} again"):
+            bodies.append(f"{number}\n{path.read_text('utf-8')}")
     with replace_file(out) as partial:
         text = _PREAMBLE + "\n".join(bodies) + "\\end{document}\n"
         partial.write_text(text, "utf-8", newline="\n")

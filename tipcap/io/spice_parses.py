@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lmdb
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.store import locked, replace_file
 
 # What SPICE's cache writes before a text, a list, a text it has written before, a number above 127.
@@ -104,7 +104,7 @@ def read_parses(file: Path) -> dict[bytes, bytes]:
         InputError: the file is missing or another one.
     """
     parts: list[bytes] = []
-    try:
+    with edge(file, "parses of captions", "restore the file or remove it"):
         content = lzma.decompress(file.read_bytes())
         place = 0
         while place < len(content):
@@ -113,11 +113,7 @@ def read_parses(file: Path) -> dict[bytes, bytes]:
             if place > len(content):
                 raise EOFError("it is cut short")
             parts.append(content[start:place])
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise InputError(
-            f"{file}: expected parses of captions, found none ({error}); restore the file or remove it"
-        ) from error
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+        return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 class Parses:

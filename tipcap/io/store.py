@@ -4,13 +4,16 @@ An artefact is a folder with a few files. All of them are written to a sibling f
 in when complete, `meta.json` last, so a process killed at any moment leaves nothing under a final name.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.paths import META
 
 if TYPE_CHECKING:
     import torch
 
+_ABSENT = "run the step that makes it"
+_ELSEWHERE = "name another place, or change its owner"
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of one half of a character beyond the first 65,536: two of them make one."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -43,13 +50,46 @@ def _room_for(path: Path) -> Iterator[None]:
         raise
 
 
-def user_cache() -> Path:
+def user_folder(variable: str, name: str) -> Path | None:
+    """Return a user's folder of the XDG base directories, or None for a user without a home.
+
+    Args:
+        variable: that names it, `XDG_CACHE_HOME`.
+        name: what it is called in a home, `.cache`.
+    """
+    if given := os.environ.get(variable):
+        return Path(given)
+    try:
+        return Path.home() / name
+    except RuntimeError:  # no HOME, and no account of this number
+        return None
+
+
+def user_cache(made: str = "") -> Path:
     """Return the folder for what a user need not fetch or make twice.
 
+    Where there is no home, or nothing can be written there, it lies beside other temporary files.
+
+    Args:
+        made: a folder or file in it; where it is there, the place may be one that cannot be written.
+
     Raises:
-        RuntimeError: the user has no home.
+        InputError: somebody else has taken that place.
     """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tipcap"
+    if (home := user_folder("XDG_CACHE_HOME", ".cache")) is not None:
+        folder = home / "tipcap"
+        with contextlib.suppress(OSError):
+            if made and (folder / made).exists():
+                return folder
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    folder = Path(tempfile.gettempdir()) / f"tipcap-{os.getuid()}"
+    with edge(folder, "a folder of yours", "set XDG_CACHE_HOME to another one"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "another user's")
+    return folder
 
 
 @contextmanager
@@ -84,8 +124,9 @@ def partial_folder(path: Path) -> Iterator[Path]:
     A folder that an earlier, killed process left behind is removed first.
     """
     partial = _partial(path)
-    try:
+    with edge(path, "a folder to write into", _ELSEWHERE):
         partial.mkdir()
+    try:
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -97,8 +138,10 @@ def locked(path: Path) -> Iterator[bool]:
 
     The lock is a file beside it that stays. It is free again when its process ends, however that ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
+    with edge(path, "a folder to write into", _ELSEWHERE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    with lock as file:
         waits = False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,8 +154,13 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def _partial(target: Path) -> Path:
-    """Return a free name beside `target`, after removing what killed processes left there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Return a free name beside `target`, after removing what killed processes left there.
+
+    Raises:
+        InputError: the folder is not there and cannot be made.
+    """
+    with edge(target, "a folder to write into", _ELSEWHERE):
+        target.parent.mkdir(parents=True, exist_ok=True)
     own = target.parent / f".{target.name}.partial-{os.getpid()}"
     for found in target.parent.glob(f".{target.name}.partial-*"):
         # containers count their processes anew: a leftover may carry the id of this process
@@ -124,13 +172,34 @@ def _partial(target: Path) -> Path:
     return own
 
 
+def check_place(path: Path) -> None:
+    """See whether a file can be written here, before the work that it shall hold. Nothing is left behind.
+
+    Raises:
+        InputError: it cannot, or what is there is no file.
+    """
+    with edge(path, "a place to write", _ELSEWHERE):
+        if path.exists() and not path.is_file():
+            raise InputError(
+                f"{path}: expected the name of a file, found a folder or a device; {_ELSEWHERE}"
+            )
+        partial = _partial(path)
+        partial.touch()
+        partial.unlink()
+
+
 def _is_alive(pid: str) -> bool:
     return pid.isdigit() and Path(f"/proc/{pid}").exists()
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that is renamed to it when the block ends without an error."""
+    """Yield a temporary path beside `path` that is renamed to it when the block ends without an error.
+
+    Raises:
+        InputError: as `check_place`, or no space is left.
+    """
+    check_place(path)
     partial = _partial(path)
     try:
         with _room_for(path):
@@ -157,16 +226,21 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: the file is missing or is not JSON.
     """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a file, found none; run the step that makes it"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: expected JSON, found something else ({error}); make or fetch the file again"
-        ) from error
+    with edge(path, "JSON", "make or fetch the file again", _ABSENT):
+        return parse_json(path.read_bytes())
+
+
+def parse_json(content: bytes, **options: Any) -> Any:
+    """Return what JSON in UTF-8 says; `options` are those of `json.loads`.
+
+    Raises:
+        ValueError: it is none, or holds half a character, which could not be written again.
+        RecursionError: lists in lists without end.
+    """
+    value = json.loads(content.decode("utf-8-sig"), **options)
+    if _HALF.search(content):
+        json.dumps(json.loads(content), ensure_ascii=False).encode()
+    return value
 
 
 def write_tensors(
@@ -191,17 +265,11 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
     Raises:
         InputError: the file is missing, truncated or not safetensors.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a file, found none; run the step that makes it"
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: expected safetensors, found something else ({error}); delete it and run again"
-        ) from error
+    with (
+        edge(path, "safetensors", "delete it and run again", _ABSENT),
+        safe_open(path, "pt") as file,
+    ):
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def scratch_tensor(folder: Path, shape: tuple[int, int]) -> "torch.Tensor":

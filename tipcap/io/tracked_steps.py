@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.cells import read_cells
 from tipcap.io.store import read_json
 from tipcap.io.tracking import KEY_TAG, Curve, numbers_in, tracked_name
@@ -73,7 +73,9 @@ class TrackedStep(NamedTuple):
         path = self.folder / CURVES
         if not path.exists():
             return
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        with edge(path, "a step's curves", "run the step again"):
+            lines = path.read_text("utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
                 moment, at = float(record.pop("time")), int(record.pop("step", 0))
@@ -95,7 +97,10 @@ class TrackedStep(NamedTuple):
         """Yield its corpus scores, if it has any."""
         path = self.folder / SCORES
         if path.exists():
-            for name, value in numbers_in(read_json(path)["corpus"]):
+            scores = read_json(path)
+            with edge(path, "scores", "delete its folder and score again"):
+                corpus = dict(scores["corpus"])
+            for name, value in numbers_in(corpus):
                 yield Curve(name, value, self.ended, 0)
 
 

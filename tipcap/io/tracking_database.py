@@ -1,11 +1,13 @@
 """The import of what was made into MLflow's database, on one host and by one writer at a time."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.store import locked, replace_file
 from tipcap.io.tracked_steps import (
     TrackedStep,
@@ -34,6 +36,7 @@ _TAGS_AT_ONCE = 100
 _RUNS_AT_ONCE = 1000
 _PARAMETER_CHARACTERS = 6000
 _SQLITE = b"SQLite format 3\0"
+_REMEDY = "move it away and run again, everything is imported anew"
 
 _RECORD = "tipcap.record"
 _PARENT = "mlflow.parentRunId"
@@ -81,7 +84,9 @@ def import_records(
         folder: read_step(folder) for record in records for folder in record.folders
     }
     with locked(database):
-        tracker = _Tracker(_open(database), results)
+        client = _open(database)
+        follow_move(results, database)
+        tracker = _Tracker(client, results)
         for record in records:
             tracker.add(record, [steps[folder] for folder in record.folders])
     return Imported(tracker.added, tracker.present)
@@ -93,7 +98,7 @@ class _Tracker:
     def __init__(self, client: Any, results: Path) -> None:
         self.added = self.present = 0
         self._client = client
-        location = (results.resolve() / ARTIFACTS).as_uri()
+        location = _location(results)
         found = client.get_experiment_by_name(results.name)
         self._experiment = (
             client.create_experiment(results.name, artifact_location=location)
@@ -231,16 +236,71 @@ def _portions(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield portion
 
 
-def _open(database: Path) -> Any:
-    client = client_class()
+def _location(results: Path) -> str:
+    return (results.resolve() / ARTIFACTS).as_uri()
+
+
+def follow_move(results: Path, database: Path) -> None:
+    """Let a database that was moved or copied with its world's folder name the files that lie beside it.
+
+    MLflow keeps absolute addresses and has no call to change them, so new files would appear at the old place.
+
+    Raises:
+        InputError: the database cannot be written, or another MLflow has laid it out.
+    """
+    if not database.exists():
+        return
+    location = _location(results)
+    of_run = "experiment_id = ? and substr(artifact_uri, 1, ?) = ?"
+    with (
+        edge(database, "MLflow's database", _REMEDY),
+        closing(sqlite3.connect(database)) as base,
+        base,
+    ):
+        ask = "select experiment_id, artifact_location from experiments where name = ?"
+        for number, before in base.execute(ask, (results.name,)).fetchall():
+            if before == location or not before.endswith(f"/{ARTIFACTS}"):
+                continue
+            base.execute(
+                f"update runs set artifact_uri = ? || substr(artifact_uri, ?) where {of_run}",
+                (location, len(before) + 1, number, len(before), before),
+            )
+            base.execute(
+                "update experiments set artifact_location = ? where experiment_id = ?",
+                (location, number),
+            )
+
+
+class _Client:
+    """MLflow's client, whatever of whose calls fails in one line."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        with self._edge():
+            self._client = client_class()(f"sqlite:///{database.resolve()}")
+
+    def _edge(self) -> AbstractContextManager[None]:
+        return edge(self._database, "a database that MLflow can use", _REMEDY)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            with self._edge():
+                return method(*given, **named)
+
+        return call
+
+
+def _open(database: Path) -> _Client:
     if not database.exists():
         # Making the tables takes seconds; a process killed meanwhile leaves no half-made database.
         with replace_file(database) as partial:
-            client(f"sqlite:///{partial.resolve()}").search_experiments()
-    with database.open("rb") as file:
-        if file.read(len(_SQLITE)) != _SQLITE:
-            raise InputError(
-                f"{database}: expected an SQLite database, found another file; "
-                "move it away and run again, everything is imported anew"
-            )
-    return client(f"sqlite:///{database.resolve()}")
+            _Client(partial).search_experiments()
+    with edge(database, "an SQLite database", _REMEDY), database.open("rb") as file:
+        is_database = file.read(len(_SQLITE)) == _SQLITE
+    if not is_database:
+        raise InputError(
+            f"{database}: expected an SQLite database, found another file; {_REMEDY}"
+        )
+    return _Client(database)

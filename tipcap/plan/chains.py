@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from tipcap.config.experiments import Chosen, Experiment, Experiments, at, overlay
 from tipcap.config.figures import Differences, Figure, Neighbourhoods
-from tipcap.config.reading import check
+from tipcap.config.reading import check, checked_field
 from tipcap.config.tables import Run, Table
 from tipcap.errors import InputError, unknown_name
 from tipcap.paths import SPICE_WHEEL
@@ -195,9 +195,22 @@ class Chains:
         spot = f"{self.experiments.where}: {where}: {block}"
         return check(spec, {**kept, **fields}, spot)
 
+    def _value(
+        self,
+        spec: type[Spec],
+        block: str,
+        name: str,
+        experiment: Experiment,
+        where: str,
+    ) -> Any:
+        """A value of a block as its spec has it, None where it is not set: it is reckoned with before the spec is made."""
+        value = getattr(experiment, block).get(name)
+        spot = f"{self.experiments.where}: {where}: {block}"
+        return None if value is None else checked_field(spec, name, value, spot)
+
     def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
-        dataset, split = chosen.dataset, experiment.generate.get("split", "test")
         wanted = self._spec(GenerateSpec, "generate", experiment, where)
+        dataset, split = chosen.dataset, wanted.split
         check_projection(wanted, chosen, f"{self.experiments.where}: {where}")
         parents = {"dataset": self.sources.prepare(dataset, where)}
         self.sources.check_split(dataset, split, where)
@@ -307,7 +320,10 @@ class Chains:
                 parents["images"] = self.sources.embed(
                     source, "image", split, experiment.encoder, where
                 )
-                num_images = self._scaled(experiment.train.get("num_images"))
+                wanted = self._value(
+                    TrainSpec, "train", "num_images", experiment, where
+                )
+                num_images = self._scaled(wanted)
                 self.sources.check_count(num_images, source, split, where)
             case "paired":
                 parents["images"] = self.sources.embed(
@@ -315,8 +331,8 @@ class Chains:
                 )
         learnt = gap in ("estimated", "trained")
         changed = {}
-        std = experiment.train.get("noise_std")
-        if isinstance(std, int | float):
+        std = self._value(TrainSpec, "train", "noise_std", experiment, where)
+        if std is not None:
             encoder = self.world.encoder_for(experiment.encoder)
             scale = self.world.encoders[encoder].noise_scale
             changed["noise_std"] = round(std * scale, 6)  # stands in the key
@@ -342,15 +358,17 @@ class Chains:
             "images": self.sources.embed(source, "image", "train", encoder, where),
             "texts": self.sources.embed(source, "text", "train", encoder, where),
         }
-        declared = dict(experiment.estimate)
-        fraction, num_pairs = declared.get("fraction"), declared.get("num_pairs")
+        fraction, num_pairs = (
+            self._value(EstimateSpec, "estimate", name, experiment, where)
+            for name in ("fraction", "num_pairs")
+        )
         if web:
             parents["corpus"] = self._texts(experiment.corpus, experiment, where)
             fraction, num_pairs = None, self._scaled(num_pairs)
             self.sources.check_count(num_pairs, source, "train", where)
         else:
             num_pairs = None
-            if isinstance(fraction, int | float):
+            if fraction is not None:
                 scaled = fraction * self.world.fraction_scale
                 fraction = min(1.0, round(scaled, 9))  # 0.07 x 3 is 0.21 in a key
         changed = {} if web else {"correction": "full"}
@@ -367,9 +385,9 @@ class Chains:
         )
         return self.plan.add(spec, parents)
 
-    def _scaled(self, count: Any) -> Any:
-        if not isinstance(count, int | float):
-            return count  # the spec says what is wrong with it
+    def _scaled(self, count: int | None) -> int | None:
+        if count is None:
+            return None
         return max(1, round(count * self.world.count_scale))
 
     def _texts(self, corpus: str, experiment: Experiment, where: str) -> str:

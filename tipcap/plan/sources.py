@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 from tipcap import paths
 from tipcap.config.downloads import Download, in_range, load_downloads
 from tipcap.config.reading import check
+from tipcap.config.small_models import (
+    EncoderParameters,
+    LanguageModelParameters,
+    ScratchParameters,
+)
 from tipcap.config.world import Dataset
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.digests import remembered_digest
@@ -24,6 +29,10 @@ from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.prepare import PrepareSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
+_PARAMETERS: Mapping[str, type[ScratchParameters]] = {
+    "trained": LanguageModelParameters,
+    "scratch": ScratchParameters,
+}
 _SPLITS = {
     "karpathy": ("train", "val", "test"),
     "nocaps": ("val",),
@@ -102,11 +111,15 @@ class Sources:
         if name not in self.world.encoders:
             raise self._unknown("encoder", name, self.world.encoders, where)
         declared = self.world.encoders[name]
+        parameters = {}
+        if declared.source == "trained":
+            place = f"{self.plan.world_file}: encoders.{name}.parameters"
+            parameters = check(EncoderParameters, declared.parameters, place).fields()
         spec = EncoderSpec(
             name=name,
             source=declared.source,
             model=declared.model,
-            parameters=declared.parameters,
+            parameters=parameters,
         )
         parents = self._weights(declared.weights)
         if declared.pairs is not None:
@@ -126,11 +139,15 @@ class Sources:
         if declared.source == "folder":
             memory = Path(paths.model_digests(self.world.name))
             content = content_of(Path(str(declared.model)), memory, place)
+        parameters = {}
+        if kind := _PARAMETERS.get(declared.source):
+            given = check(kind, declared.parameters, f"{place}.parameters")
+            parameters = given.fields()
         spec = LanguageModelSpec(
             name=name,
             source=declared.source,
             content=content,
-            parameters=declared.parameters,
+            parameters=parameters,
         )
         parents = self._weights(declared.weights)
         if declared.source == "hub" and declared.model is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tipcap import __version__, paths
 from tipcap.config.figures import Strip, Text
 from tipcap.config.tables import Address, Table
+from tipcap.errors import edge
 from tipcap.io.cells import by_name, read_cells
 from tipcap.io.page import (
     Cost,
@@ -21,7 +22,7 @@ from tipcap.io.page import (
     text_table,
     write_page,
 )
-from tipcap.io.store import read_json
+from tipcap.io.record import read_record
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import figure_file, shown
 from tipcap.reports.claims import Evidence, judged, with_readings
@@ -70,8 +71,12 @@ def _text_table(plan: Plan, table: Table) -> PageTable:
     file = Path(paths.table_file(plan.name, table.id, "csv"))
     if not file.is_file():
         return PageTable(table.id, table.caption, missing=str(file))
-    with file.open(encoding="utf-8", newline="") as lines:
-        return text_table(table, list(csv.reader(lines)))
+    with (
+        edge(file, "a table as CSV", "make the table again"),
+        file.open(encoding="utf-8", newline="") as lines,
+    ):
+        read = list(csv.reader(lines))
+    return text_table(table, read)
 
 
 def _gallery(plan: Plan) -> Iterator[GalleryEntry]:
@@ -110,8 +115,8 @@ def costs(plan: Plan) -> list[Cost]:
         planned.setdefault(step.spec.step, []).append(key)
     found = []
     for kind, keys in planned.items():
-        records = [read_json(file) for file in _records(plan, kind, keys)]
-        seconds = [float(record["seconds"]) for record in records]
+        records = [read_record(file) for file in _records(plan, kind, keys)]
+        seconds = [record["seconds"] for record in records]
         processor = math.fsum(record["cpu_seconds"] for record in records)
         longest = max(seconds, default=0.0)
         found.append(
@@ -132,7 +137,7 @@ def _versions(plan: Plan) -> list[tuple[str, str]]:
     found: dict[str, dict[str, None]] = {"tipcap": {__version__: None}}
     for key, step in plan.steps.items():
         for file in _records(plan, step.spec.step, [key]):
-            record = read_json(file)
+            record = read_record(file)
             versions = {
                 "tipcap": record["tipcap"],
                 "git": record["git"],

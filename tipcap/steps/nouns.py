@@ -65,6 +65,10 @@ def read_nouns(path: Path, captions: Iterable[str]) -> dict[str, list[str]]:
     from tipcap.io.store import read_json
 
     found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path}: expected the words of captions, found {type(found).__name__}; run nouns again"
+        )
     missing = next((c for c in captions if c not in found), None)
     if missing is not None:
         raise InputError(

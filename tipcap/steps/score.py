@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tipcap.config.reading import check
 from tipcap.config.tables import MetricName
+from tipcap.errors import edge
 from tipcap.paths import IMAGE_PARTS, META, SCORES, SUBMISSION
 from tipcap.specs import Count, Spec
 from tipcap.step import Request, Step
@@ -124,9 +125,12 @@ def score(
                 write_json(draft.folder / SUBMISSION, entries)
             draft.counts |= {"images": len(found[key].images), **found[key].counts}
     with replace_file(index) as partial:
-        corpora = {
-            run.key: read_json(out / run.key / SCORES)["corpus"] for run in listed
-        }
+        corpora = {}
+        for run in listed:
+            file = out / run.key / SCORES
+            scores = read_json(file)
+            with edge(file, "scores", "delete its folder and score again"):
+                corpora[run.key] = scores["corpus"]
         write_json(partial, corpora)
 
 
