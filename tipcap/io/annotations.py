@@ -12,53 +12,20 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tipcap.errors import InputError, unknown_name
+from tipcap.io.coco import read_coco
+from tipcap.io.image_records import MAX_CAPTION_CHARACTERS as MAX_CAPTION_CHARACTERS
+from tipcap.io.image_records import ImageRecord as ImageRecord
+from tipcap.io.karpathy import read_karpathy
 from tipcap.io.progress import Progress
 from tipcap.io.store import read_json
 
-MAX_CAPTION_CHARACTERS = 1000
 _SPLITS = ("train", "val", "test")
 _WEB_CAPTION_CHARACTERS = 300  # a title; CLIP reads 77 tokens of it at most
 # Multimedia Commons keeps YFCC100M's pictures by the hash that the metadata call `key`.
 _COMMONS = "https://multimedia-commons.s3-us-west-2.amazonaws.com/data/images"
-
-
-class ImageRecord(NamedTuple):
-    """One image of a prepared dataset, or one text of a corpus without pictures."""
-
-    image_id: int
-    archive: str | None
-    member: str | None
-    split: str
-    domain: str | None
-    captions: list[str]
-    urls: tuple[str, ...] = ()
-    """Addresses of its picture where there is no archive to download; a prepared dataset has none."""
-
-
-def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
-    records = []
-    if zipfile.is_zipfile(path):  # as published: one file per dataset in an archive
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read(f"dataset_{dataset}.json"))
-    else:
-        document = read_json(path)
-    for image in document["images"]:
-        folder = image.get("filepath", "flickr30k-images")
-        split = "train" if image["split"] == "restval" else image["split"]
-        records.append(
-            ImageRecord(
-                int(image.get("cocoid", image["imgid"])),
-                f"{folder}.zip",
-                f"{folder}/{image['filename']}",
-                split,
-                None,
-                [sentence["raw"] for sentence in image["sentences"]],
-            )
-        )
-    return records
 
 
 def _read_nocaps(path: Path, _: str) -> list[ImageRecord]:
@@ -123,7 +90,8 @@ def _read_ss1m(path: Path, _: str) -> list[ImageRecord]:
 
 
 READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord]]] = {
-    "karpathy": _read_karpathy,
+    "karpathy": read_karpathy,
+    "coco": read_coco,
     "nocaps": _read_nocaps,
     "yfcc": _read_yfcc,
     "ss1m": _read_ss1m,
@@ -255,6 +223,10 @@ def _check(records: list[ImageRecord], path: Path) -> None:
             )
         for number, caption in enumerate(record.captions):
             where = f"{path}: image {record.image_id}, caption {number}"
+            if not isinstance(caption, str):
+                raise InputError(
+                    f"{where}: expected text, found {caption!r:.60}; remove or mend it"
+                )
             if not caption.strip():
                 raise InputError(
                     f"{where}: expected text, found an empty caption; remove or mend it"
@@ -268,13 +240,13 @@ def _check(records: list[ImageRecord], path: Path) -> None:
 
 def annotations_document(dataset: str, records: list[ImageRecord]) -> dict[str, Any]:
     """Return what `annotations.json` holds."""
-    fields = [name for name in ImageRecord._fields if name != "urls"]
-    return {
-        "dataset": dataset,
-        "images": [
-            {name: getattr(record, name) for name in fields} for record in records
-        ],
-    }
+    unwritten = ("urls", "published_split", "published_id")
+    fields = [name for name in ImageRecord._fields if name not in unwritten]
+    images = [{name: getattr(record, name) for name in fields} for record in records]
+    for image, record in zip(images, records, strict=True):
+        if record.published_id:  # of most the id says as much
+            image["published_id"] = record.published_id
+    return {"dataset": dataset, "images": images}
 
 
 def read_annotations(path: Path) -> list[ImageRecord]:

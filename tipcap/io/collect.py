@@ -19,7 +19,7 @@ import httpx
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address
 from tipcap.io.annotations import ImageRecord
-from tipcap.io.pictures import decode_picture
+from tipcap.io.picture_files import decode_picture
 from tipcap.io.progress import Progress
 
 CONNECTIONS = 16
