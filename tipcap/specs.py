@@ -66,3 +66,5 @@ class SelectionSpec(Spec):
     reader: Reader
     sample_size: Count | None = None
     seed: Seed = 0
+    leave_out: tuple[str, ...] = ()
+    """Pictures that are left out with their captions, before a sample is drawn."""

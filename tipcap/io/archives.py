@@ -7,7 +7,6 @@ with `_` for `-`. What systems put beside the files (`__MACOSX`, `._a.jpg`, `.DS
 import bz2
 import gzip
 import lzma
-import os
 import re
 import shutil
 import stat
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tipcap.errors import InputError, reason_of
+from tipcap.io.folders import files_in, tidy_name
 from tipcap.io.store import locked, replace_file
 
 _SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 _SPLIT = re.compile(r"(train|val|test)(20\d\d)?")
 _COCO = re.compile(r"coco_(?:train|val|test)20\d\d_(\d{12}\.)")
-_NOT_OURS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _ENCRYPTED, _DEFLATE64 = 0x1, 9  # a bit of the flags and a method, by PKWARE's APPNOTE
 _PACKED: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,
@@ -47,14 +46,6 @@ _FETCH = "fetch the archive again"
 def stem_of(name: str) -> str:
     """Return an archive's name without what says how it is packed."""
     return _SUFFIX.sub("", name)
-
-
-def tidy_name(name: str) -> str | None:
-    """Return a member's path as every system would write it; None for what is no file that somebody put there."""
-    slashed = name.replace("\\", "/")
-    parts = [part for part in slashed.split("/") if part not in ("", ".")]
-    hidden = any(part.startswith(".") or part.lower() in _NOT_OURS for part in parts)
-    return None if hidden or not parts or slashed.endswith("/") else "/".join(parts)
 
 
 def _folded(part: str) -> str:
@@ -195,29 +186,6 @@ def open_archives(path: Path) -> list[Archive]:
     archives = [_open(path / name) for name in sorted(packed)]
     pictures = [name for name in names if name not in packed]
     return [_Folder(path, pictures), *archives] if pictures else archives
-
-
-def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder in a fixed order, hidden ones left out; links to folders are followed.
-
-    Raises:
-        InputError: a folder that cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"{error.filename}: expected a folder that can be read, found another ({error.strerror}); mend its permissions"
-        ) from error
-
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        facts = Path(place).stat()
-        if (known := (facts.st_dev, facts.st_ino)) in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add(known)
-        folders[:] = sorted(name for name in folders if tidy_name(name))
-        yield from (Path(place, name) for name in sorted(files) if tidy_name(name))
 
 
 def _open(path: Path) -> Archive:

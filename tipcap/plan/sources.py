@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from tipcap import paths
 from tipcap.config.downloads import Download, load_downloads
 from tipcap.config.reading import check
-from tipcap.config.world import Dataset
+from tipcap.config.world import Dataset, PictureFolder
 from tipcap.errors import InputError, unknown_name
-from tipcap.io.digests import remembered_digest
+from tipcap.io.digests import remembered_digest, remembered_listing
 from tipcap.io.model_files import read_files
 from tipcap.plan.graph import Plan
 from tipcap.specs import Spec
+from tipcap.steps.adopt import AdoptSpec
 from tipcap.steps.collect import CollectSpec
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
@@ -26,6 +27,7 @@ from tipcap.steps.prepare import PrepareSpec
 AnySpec = TypeVar("AnySpec", bound=Spec)
 _SPLITS = {
     "karpathy": ("train", "val", "test"),
+    "coco": ("train", "val"),
     "nocaps": ("val",),
     "yfcc": ("train",),
     "ss1m": ("train",),
@@ -37,8 +39,11 @@ def downloads_file(world_file: str) -> Path:
     return Path(world_file).parent / "downloads.csv"
 
 
-def model_folder(plan: Plan, spec: Spec) -> str | None:
-    """Return the folder that a world's file names for a language model, if it names one."""
+def named_folder(plan: Plan, spec: Spec) -> str | None:
+    """Return the folder that a world's file names for a language model or for pictures, if it names one."""
+    if isinstance(spec, AdoptSpec):
+        pictures = plan.world.datasets[spec.dataset].raw.pictures
+        return pictures.folder if isinstance(pictures, PictureFolder) else None
     if not isinstance(spec, LanguageModelSpec) or spec.source != "folder":
         return None
     return plan.world.language_models[spec.name].model
@@ -174,6 +179,7 @@ class Sources:
             "reader": declared.reader,
             "sample_size": declared.sample_size,
             "seed": declared.seed,
+            "leave_out": declared.leave_out,
         }
         return check(spec, fields, f"{self.plan.world_file}: datasets.{name}")
 
@@ -201,8 +207,22 @@ class Sources:
         if declared.raw.pictures == "collect":
             spec = self._selection(CollectSpec, name, declared)
             return {"pictures": self.plan.add(spec, self._raw(name, where))}
+        if isinstance(declared.raw.pictures, PictureFolder):
+            folder = declared.raw.pictures.folder
+            return {"pictures": self._adopt(name, Path(folder))}
         files = [self.download(file) for file in declared.raw.pictures]
         return _numbered("pictures", files)
+
+    def _adopt(self, name: str, folder: Path) -> str:
+        memory = Path(paths.model_digests(self.world.name))
+        count, content = (
+            remembered_listing(folder, memory) if folder.is_dir() else (0, "")
+        )
+        if not count:
+            raise InputError(
+                f"{self.plan.world_file}: datasets.{name}.raw.pictures.folder: expected a folder with pictures, found none at {folder}; correct the path, which starts where Snakemake does"
+            )
+        return self.plan.add(AdoptSpec(dataset=name, content=content[:16]), {})
 
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""

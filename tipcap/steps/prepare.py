@@ -20,9 +20,11 @@ def prepare(
 ) -> None:
     """Publish `annotations.json`: captions, splits and picture names, checked.
 
-    Where the pictures were collected, the images are those of the archives.
+    Where the pictures were collected, the images are those of the archives. Images whose pictures are left out are
+    counted in the record.
     """
     from tipcap.io.annotations import annotations_document, read_raw
+    from tipcap.io.leave_out import Remaining
     from tipcap.io.record import artefact
     from tipcap.io.store import write_json
 
@@ -32,8 +34,9 @@ def prepare(
             from tipcap.io.pictures import PictureArchives
 
             members = PictureArchives(pictures).members()
+        remaining = Remaining(spec.leave_out, members)
         records = read_raw(
-            raw, spec.reader, spec.dataset, spec.sample_size, spec.seed, members
+            raw, spec.reader, spec.dataset, spec.sample_size, spec.seed, remaining
         )
         write_json(
             draft.folder / ANNOTATIONS,
@@ -43,6 +46,8 @@ def prepare(
         draft.counts["captions"] = sum(len(record.captions) for record in records)
         for split in sorted({record.split for record in records}):
             draft.counts[f"images_{split}"] = sum(r.split == split for r in records)
+        if spec.leave_out:
+            draft.counts["pictures_left_out"] = remaining.count(raw)
 
 
 STEP = Step(PrepareSpec, prepare, main_file=ANNOTATIONS)
