@@ -14,7 +14,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=24)]
 Split = Literal["train", "val", "test"]
 Covariance = Literal["full", "diagonal", "univariate"]
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
-Reader = Literal["karpathy", "nocaps", "yfcc", "ss1m"]
+Reader = Literal["karpathy", "coco", "nocaps", "yfcc", "ss1m"]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -66,3 +66,5 @@ class SelectionSpec(Spec):
     reader: Reader
     sample_size: Count | None = None
     seed: Seed = 0
+    leave_out: tuple[str, ...] = ()
+    """Pictures that are left out with their captions, before a sample is drawn."""

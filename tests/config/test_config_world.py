@@ -212,6 +212,17 @@ def test_the_sizes_of_training_stand_above_rows_with_their_authors_schedule():
     assert load_world(CONFIG / "paper.yaml").over_published() == {}
 
 
+def test_a_world_says_which_pictures_it_leaves_out():
+    paper = load_world(CONFIG / "paper.yaml")
+    names = tuple(f"train2014/{i}.jpg" for i in range(7))
+    coco = paper.datasets["coco"].model_copy(update={"leave_out": names[:1]})
+    world = paper.model_copy(update={"datasets": {"coco": coco}})
+    assert world.note_on(["cider"]) == "Left out of coco: train2014/0.jpg."
+    coco = coco.model_copy(update={"leave_out": names})
+    world = paper.model_copy(update={"datasets": {"coco": coco}})
+    assert world.note_on(["cider"]).endswith("train2014/4.jpg and 2 more pictures.")
+
+
 def test_a_world_says_of_which_captions_spice_is(refused):
     whole, sample = (load_world(CONFIG / f"{n}.yaml") for n in ("paper", "mini-full"))
     assert whole.note_on(whole.metrics) == ""

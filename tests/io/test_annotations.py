@@ -14,7 +14,7 @@ from tipcap.io.annotations import (
 )
 from tipcap.io.store import write_json
 
-READERS = ("karpathy", "nocaps", "yfcc", "ss1m")
+READERS = ("karpathy", "coco", "nocaps", "yfcc", "ss1m")
 
 
 def coco_image(number, split="train", captions=("A cat on a mat.",), **changes):
@@ -256,8 +256,9 @@ def test_an_archive_with_a_damaged_member_is_one_line(file, reader):
     damaged = bytearray(file.read_bytes())
     damaged[60:160] = bytes(100)
     file.write_bytes(damaged)
-    with pytest.raises(InputError, match=f"in the {reader} format"):
+    with pytest.raises(InputError, match=r"expected .*; fetch the") as error:
         read(file, reader)
+    assert str(error.value).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tipcap.io import digests
-from tipcap.io.digests import remembered_digest
+from tipcap.io.digests import remembered_digest, remembered_listing
 
 CONTENT = bytes(range(256)) * 5000
 
@@ -112,3 +112,41 @@ def test_an_entry_that_says_something_else_is_not_believed(file, memory, entry):
 def test_where_nothing_can_be_remembered_files_are_read(file, memory):
     memory.parent.parent.write_text("no folder")
     assert remembered_digest(file, memory) == sha256(CONTENT)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder of three pictures that nobody has changed for a while."""
+    monkeypatch.setattr(digests, "_SETTLED_NS", 0)
+    for name in ("a/deep/1.jpg", "a/deep/2.jpg", "b/3.jpg"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "pictures"
+
+
+def test_a_listing_follows_from_names_and_sizes_alone(pictures, memory, tmp_path):
+    before = remembered_listing(pictures, memory)
+    assert before[0] == 3
+    (pictures / "b" / "3.jpg").rename(pictures / "a" / "3.jpg")
+    moved = pictures.rename(tmp_path / "moved")
+    assert remembered_listing(moved, memory) == before
+    (moved / ".DS_Store").touch()
+    assert remembered_listing(moved, memory) == before
+
+
+@pytest.mark.parametrize("where", ["", "a", "a/deep", "b", "a/other"])
+def test_a_picture_more_is_noticed_wherever_it_is(pictures, memory, where):
+    before = remembered_listing(pictures, memory)
+    time.sleep(0.01)  # the file system's clock ticks
+    (pictures / where).mkdir(exist_ok=True)
+    (pictures / where / "4.jpg").write_bytes(b"4")
+    assert remembered_listing(pictures, memory) != before
+
+
+def test_folders_that_did_not_change_are_not_walked_again(
+    pictures, memory, monkeypatch
+):
+    before = remembered_listing(pictures, memory)
+    monkeypatch.setattr(digests, "files_in", None)
+    assert remembered_listing(pictures, memory) == before

@@ -1,4 +1,6 @@
+import copy
 import io
+import os
 import zipfile
 from contextlib import suppress
 
@@ -133,3 +135,53 @@ def test_an_archive_cut_short_is_bad_input(tmp_path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InputError, match="complete zip archive"):
         read_seven(path)
+
+
+def test_a_damaged_picture_says_that_a_world_may_leave_it_out(tmp_path):
+    with pytest.raises(
+        InputError, match=r"or name it under `leave_out` of its dataset"
+    ):
+        read_seven(archive_with(tmp_path / "a.zip", b"damaged"))
+
+
+def test_pictures_come_from_whatever_holds_them(tmp_path):
+    """An archive of another name, or a folder that holds both splits unpacked."""
+    pictures = [(f"images/{i}.png", some_pixels(i)) for i in range(2)]
+    write_pictures(tmp_path / "images.zip", pictures)
+    for place in (tmp_path / "images.zip", tmp_path):
+        archives = PictureArchives([place])
+        found = archives.read("flickr30k-images.zip", "flickr30k-images/1.png", 1)
+        np.testing.assert_array_equal(np.asarray(found), some_pixels(1))
+    with zipfile.ZipFile(tmp_path / "images.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    found = PictureArchives([tmp_path / "unpacked"]).read("x.zip", "x/0.png", 0)
+    np.testing.assert_array_equal(np.asarray(found), some_pixels(0))
+
+
+def test_a_missing_archive_is_not_made_up_for_by_another_split(tmp_path):
+    write_pictures(tmp_path / "val2014.zip", [("val2014/7.png", some_pixels())])
+    with pytest.raises(InputError, match=r"image 7: .*train2014\.zip"):
+        PictureArchives([tmp_path]).read("train2014.zip", "train2014/7.png", 7)
+
+
+def test_archives_survive_being_copied_and_a_fork(tmp_path):
+    """As workers that decode pictures need it: none reads from another's place in a file."""
+    path = tmp_path / "a.zip"
+    pictures = [(f"{i}.png", some_pixels(i)) for i in range(9)]
+    write_pictures(path, pictures)
+    archives = PictureArchives([path])
+    archives.read("a.zip", "0.png", 0)
+    child = os.fork()
+    if child == 0:
+        try:
+            same = [archives.read("a.zip", f"{i}.png", i) for i in range(9)]
+            good = [(np.asarray(s) == some_pixels(i)).all() for i, s in enumerate(same)]
+            os._exit(0 if all(good) else 1)
+        finally:
+            os._exit(2)
+    for i in range(9):
+        found = archives.read("a.zip", f"{i}.png", i)
+        np.testing.assert_array_equal(np.asarray(found), some_pixels(i))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    again = copy.copy(archives).read("a.zip", "3.png", 3)
+    np.testing.assert_array_equal(np.asarray(again), some_pixels(3))

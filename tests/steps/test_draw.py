@@ -139,6 +139,20 @@ def test_a_sample_of_a_dataset_follows_from_its_seed(tmp_path):
     assert len(found[0]) == 4
 
 
+def test_a_picture_that_is_left_out_takes_its_captions_along(tmp_path):
+    raw = run_draw(tmp_path / "draw", draw_spec()) / "annotations.raw"
+    whole = read_annotations(run_prepare(raw, tmp_path / "all") / "annotations.json")
+    name = whole[1].member
+    out = run_prepare(raw, tmp_path / "out", leave_out=(name,))
+    found = read_annotations(out / "annotations.json")
+    assert found == [record for record in whole if record.member != name]
+    counts = record_of(out)["counts"]
+    assert (counts["images"], counts["pictures_left_out"]) == (9, 1)
+    assert record_of(out)["spec"]["leave_out"] == [name]
+    with pytest.raises(InputError, match=r"expected one picture x\.jpg, .*found none"):
+        run_prepare(raw, tmp_path / "none", leave_out=("x.jpg",))
+
+
 def test_bad_annotations_publish_nothing(tmp_path):
     raw = tmp_path / "annotations.raw"
     raw.write_text('{"images": [')

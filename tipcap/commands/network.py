@@ -164,7 +164,7 @@ def _pictures(plan: Plan) -> Iterator[tuple[str, list[ImageRecord] | str]]:
 def _first_records(file: Path, spec: CollectSpec) -> list[ImageRecord] | str:
     try:
         read = READERS[spec.reader](file, spec.dataset)
-        known = (r for r in read if getattr(r, "urls", ()))
+        known = (r for r in read if isinstance(r, ImageRecord) and r.urls)
         return list(islice(known, _NUM_READ)) or f"{file.name} names no address"
     except Exception as error:  # the step that reads it says more
         return f"{file.name} cannot be read ({reason_of(error)})"

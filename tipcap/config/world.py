@@ -14,9 +14,18 @@ from tipcap.config.tables import MetricName
 from tipcap.errors import InputError
 from tipcap.specs import Betas, Count, Name, Precision, Rate, Reader, Seed
 
+_NAMED = 5  # of the pictures left out of a dataset, in the tables' notes
+
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PictureFolder(_Declared):
+    """A folder of pictures that is there."""
+
+    folder: str
+    """Its path, from where Snakemake is started."""
 
 
 class Raw(_Declared):
@@ -26,8 +35,9 @@ class Raw(_Declared):
     """Fields of `DrawSpec`."""
     download: tuple[str, ...] = ()
     """Annotation files, as named in downloads.csv."""
-    pictures: tuple[str, ...] | Literal["collect"] = ()
-    """Archives of pictures, or `collect`: fetched one by one from a list of addresses."""
+    pictures: tuple[str, ...] | Literal["collect"] | PictureFolder = ()
+    """Archives of pictures, as named in downloads.csv; `collect`: fetched one by one from a list of addresses; or
+    `{folder: PATH}`: one that is there, with pictures at any depth or archives of them."""
     missing: Annotated[int, Field(ge=0)] = 0
     """Collected: how many pictures of a set that is used whole may be gone; they are left out, and counted."""
     picture_bytes: Count | None = None
@@ -54,6 +64,13 @@ class Dataset(_Declared):
     seed: Seed = 0
     sizes: dict[str, tuple[Count, Count]] = {}
     """Images and captions of each split as published (of NoCaps each domain): another number is another file."""
+    leave_out: tuple[str, ...] = ()
+    """Pictures that are not used, nor their captions, as their archive names them: damaged ones, say."""
+
+
+def _more(dataset: Dataset) -> str:
+    others = len(dataset.leave_out) - _NAMED
+    return f" and {others} more pictures" if others > 0 else ""
 
 
 class EncoderSource(_Declared):
@@ -244,7 +261,12 @@ class World(_Declared):
     def note_on(self, metrics: Iterable[str]) -> str:
         """Return what a reader has to know of numbers of these metrics that were computed here."""
         of_spice = self.spice.remark if "spice" in {*metrics} - {*self.absent} else ""
-        return " ".join(filter(None, (self.note.strip(), of_spice)))
+        left_out = [
+            f"Left out of {name}: {', '.join(one.leave_out[:_NAMED])}{_more(one)}."
+            for name, one in self.datasets.items()
+            if one.leave_out
+        ]
+        return " ".join(filter(None, (self.note.strip(), of_spice, *left_out)))
 
     def over_published(self) -> dict[str, dict[str, Any]]:
         """Return what stands above a row with its authors' schedule, by block."""

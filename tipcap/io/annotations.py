@@ -6,7 +6,6 @@ A record is one image: `image_id`, `archive` and `member` (where its picture lie
 
 import hashlib
 import heapq
-import json
 import tarfile
 import zipfile
 import zlib
@@ -16,43 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from tipcap.errors import InputError, reason_of, unknown_name
+from tipcap.io.coco import read_coco
 from tipcap.io.image_records import MAX_CAPTION_CHARACTERS as MAX_CAPTION_CHARACTERS
 from tipcap.io.image_records import ImageRecord as ImageRecord
 from tipcap.io.image_records import LeftOut
+from tipcap.io.karpathy import read_karpathy
 from tipcap.io.nocaps import read_nocaps
 from tipcap.io.sentences import read_ss1m
 from tipcap.io.store import read_json
 from tipcap.io.web_pairs import read_yfcc
 
 _SPLITS = ("train", "val", "test")
-
-
-def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
-    records = []
-    if zipfile.is_zipfile(path):  # as published: one file per dataset in an archive
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read(f"dataset_{dataset}.json"))
-    else:
-        document = read_json(path)
-    for image in document["images"]:
-        folder = image.get("filepath", "flickr30k-images")
-        split = "train" if image["split"] == "restval" else image["split"]
-        records.append(
-            ImageRecord(
-                int(image.get("cocoid", image["imgid"])),
-                f"{folder}.zip",
-                f"{folder}/{image['filename']}",
-                split,
-                None,
-                [sentence["raw"] for sentence in image["sentences"]],
-                published_split=image["split"],
-            )
-        )
-    return records
-
-
 READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord | LeftOut]]] = {
-    "karpathy": _read_karpathy,
+    "karpathy": read_karpathy,
+    "coco": read_coco,
     "nocaps": read_nocaps,
     "yfcc": read_yfcc,
     "ss1m": read_ss1m,
@@ -241,6 +217,10 @@ def _check(records: list[ImageRecord], path: str) -> None:
             )
         for number, caption in enumerate(record.captions):
             where = f"{path}: image {record.image_id}, caption {number}"
+            if not isinstance(caption, str):
+                raise InputError(
+                    f"{where}: expected text, found {caption!r:.60}; remove or mend it"
+                )
             if not caption.strip():
                 raise InputError(
                     f"{where}: expected text, found an empty caption; remove or mend it"
@@ -254,14 +234,13 @@ def _check(records: list[ImageRecord], path: str) -> None:
 
 def annotations_document(dataset: str, records: list[ImageRecord]) -> dict[str, Any]:
     """Return what `annotations.json` holds."""
-    unwritten = ("urls", "published_split")
+    unwritten = ("urls", "published_split", "published_id")
     fields = [name for name in ImageRecord._fields if name not in unwritten]
-    return {
-        "dataset": dataset,
-        "images": [
-            {name: getattr(record, name) for name in fields} for record in records
-        ],
-    }
+    images = [{name: getattr(record, name) for name in fields} for record in records]
+    for image, record in zip(images, records, strict=True):
+        if record.published_id:  # of most the id says as much
+            image["published_id"] = record.published_id
+    return {"dataset": dataset, "images": images}
 
 
 def read_annotations(path: Path) -> list[ImageRecord]:

@@ -24,7 +24,7 @@ from tipcap.io.annotations import ImageRecord
 from tipcap.io.connection import set_up_connection
 from tipcap.io.download import asked_pause
 from tipcap.io.hosts import Hosts
-from tipcap.io.pictures import decode_picture
+from tipcap.io.picture_files import decode_picture
 from tipcap.io.progress import Progress
 
 CONNECTIONS = 16

@@ -18,6 +18,8 @@ class ImageRecord(NamedTuple):
     """Addresses of its picture where there is no archive to download; a prepared dataset has none."""
     published_split: str = ""
     """What the file calls its split, where `split` says something else; a prepared dataset has none."""
+    published_id: str = ""
+    """What the file calls the image, where that is no number of 64 bits."""
 
 
 class LeftOut(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from tipcap import paths
 from tipcap.keys import canonical
 from tipcap.plan.graph import Plan, role_of
-from tipcap.plan.sources import downloads_file, model_folder
+from tipcap.plan.sources import downloads_file, named_folder
 from tipcap.steps import STEPS
 
 
@@ -30,7 +30,7 @@ def arguments(plan: Plan, step: str, key: str) -> list[str]:
     options = STEPS[step].options
     if "downloads" in options:
         tokens += ["--downloads", str(downloads_file(plan.world_file))]
-    if "folder" in options and (given := model_folder(plan, here.spec)):
+    if "folder" in options and (given := named_folder(plan, here.spec)):
         tokens += ["--folder", given]
     if "checkpoints" in options:
         tokens += ["--checkpoints", paths.checkpoints(plan.name, key)]

@@ -13,12 +13,13 @@ from tipcap.config.small_models import (
     LanguageModelParameters,
     ScratchParameters,
 )
-from tipcap.config.world import Dataset
+from tipcap.config.world import Dataset, PictureFolder
 from tipcap.errors import InputError, unknown_name
-from tipcap.io.digests import remembered_digest
+from tipcap.io.digests import remembered_digest, remembered_listing
 from tipcap.io.model_files import read_files
 from tipcap.plan.graph import Plan
 from tipcap.specs import Spec
+from tipcap.steps.adopt import AdoptSpec
 from tipcap.steps.collect import CollectSpec
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
@@ -35,6 +36,7 @@ _PARAMETERS: Mapping[str, type[ScratchParameters]] = {
 }
 _SPLITS = {
     "karpathy": ("train", "val", "test"),
+    "coco": ("train", "val"),
     "nocaps": ("val",),
     "yfcc": ("train",),
     "ss1m": ("train",),
@@ -46,8 +48,11 @@ def downloads_file(world_file: str) -> Path:
     return Path(world_file).parent / "downloads.csv"
 
 
-def model_folder(plan: Plan, spec: Spec) -> str | None:
-    """Return the folder that a world's file names for a language model, if it names one."""
+def named_folder(plan: Plan, spec: Spec) -> str | None:
+    """Return the folder that a world's file names for a language model or for pictures, if it names one."""
+    if isinstance(spec, AdoptSpec):
+        pictures = plan.world.datasets[spec.dataset].raw.pictures
+        return pictures.folder if isinstance(pictures, PictureFolder) else None
     if not isinstance(spec, LanguageModelSpec) or spec.source != "folder":
         return None
     return plan.world.language_models[spec.name].model
@@ -199,6 +204,7 @@ class Sources:
             "reader": declared.reader,
             "sample_size": declared.sample_size,
             "seed": declared.seed,
+            "leave_out": declared.leave_out,
             **more,
         }
         return check(spec, fields, f"{self.plan.world_file}: datasets.{name}")
@@ -228,11 +234,25 @@ class Sources:
             missing = {"missing": declared.raw.missing}
             spec = self._selection(CollectSpec, name, declared, missing)
             return {"pictures": self.plan.add(spec, self._raw(name, where))}
+        if isinstance(declared.raw.pictures, PictureFolder):
+            folder = declared.raw.pictures.folder
+            return {"pictures": self._adopt(name, Path(folder))}
         return _numbered("pictures", self._all(declared.raw.pictures))
 
     def _all(self, files: Iterable[str]) -> list[str]:
         """Return the keys of files, each name meaning one or a range of them."""
         return [self.download(file) for name in files for file in in_range(name)]
+
+    def _adopt(self, name: str, folder: Path) -> str:
+        memory = Path(paths.model_digests(self.world.name))
+        count, content = (
+            remembered_listing(folder, memory) if folder.is_dir() else (0, "")
+        )
+        if not count:
+            raise InputError(
+                f"{self.plan.world_file}: datasets.{name}.raw.pictures.folder: expected a folder with pictures, found none at {folder}; correct the path, which starts where Snakemake does"
+            )
+        return self.plan.add(AdoptSpec(dataset=name, content=content[:16]), {})
 
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""

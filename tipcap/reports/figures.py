@@ -245,19 +245,13 @@ def captioned(plan: Plan, strip: Strip, seed: int) -> Iterator[Captioned]:
         raise InputError(
             "figure: expected a run that looks at pictures first, found one that does not; name another run first"
         )
-    archives = PictureArchives(list(archives_in(first["pictures"])))
+    archives = PictureArchives([Path(file) for file in first["pictures"]])
     for image in chosen:
         record = records[image]
         references = record.captions[: strip.num_references]
         texts = [("GT", reference) for reference in references]
         texts += [(label, found[image]) for label, found in lines]
         yield Captioned(archives.read(record.archive, record.member, image), texts)
-
-
-def archives_in(files: Sequence[str]) -> Iterator[Path]:
-    """Yield archives of pictures; a folder stands for the archives in it."""
-    for path in map(Path, files):
-        yield from sorted(path.glob("*.zip")) if path.is_dir() else [path]
 
 
 def _texts(files: Mapping[str, Sequence[str]], part: str) -> dict[int, str]:

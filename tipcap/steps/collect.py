@@ -30,6 +30,7 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
     """
     from tipcap.io.annotations import read_candidates
     from tipcap.io.collect import Collection, collect_pictures
+    from tipcap.io.leave_out import Remaining
     from tipcap.io.pictures import write_archive
     from tipcap.io.record import artefact
     from tipcap.io.store import locked
@@ -37,6 +38,8 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
     candidates = read_candidates(
         raw, spec.reader, spec.dataset, spec.sample_size, spec.seed
     )
+    remaining = Remaining(spec.leave_out)
+    candidates = [record for record in candidates if record.member in remaining]
     kept = request.out.with_name(f".{request.out.name}.fetched")
     with locked(request.out):
         collection = Collection(kept)

@@ -27,9 +27,11 @@ def prepare(
 ) -> None:
     """Publish `annotations.json`: captions, splits and picture names, checked.
 
-    Where the pictures were collected, the images are those of the archives.
+    Where the pictures were collected, the images are those of the archives. Images whose pictures are left out are
+    counted in the record.
     """
     from tipcap.io.annotations import annotations_document, read_raw
+    from tipcap.io.leave_out import Remaining
     from tipcap.io.record import artefact
     from tipcap.io.store import write_json
 
@@ -39,6 +41,7 @@ def prepare(
             from tipcap.io.pictures import PictureArchives
 
             members = PictureArchives(pictures).members()
+        remaining = Remaining(spec.leave_out, members)
         left_out: Counter[str] = Counter()
         records = read_raw(
             raw,
@@ -46,7 +49,7 @@ def prepare(
             spec.dataset,
             spec.sample_size,
             spec.seed,
-            members,
+            remaining,
             sizes=spec.sizes,
             left_out=left_out,
         )
@@ -60,6 +63,8 @@ def prepare(
             draft.counts[f"images_{split}"] = sum(r.split == split for r in records)
         if left_out:
             draft.counts["left_out"] = dict(left_out)
+        if spec.leave_out:
+            draft.counts["pictures_left_out"] = remaining.count(raw[0])
 
 
 STEP = Step(PrepareSpec, prepare, main_file=ANNOTATIONS)

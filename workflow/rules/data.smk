@@ -2,6 +2,7 @@
 
 reads: downloads.csv of the world's folder, the network
 gives: target downloads; download/KEY/FILE, draw/KEY/{annotations.raw,pictures}, collect/KEY/pictures,
+       adopt/KEY/pictures,
        prepare/KEY/annotations.json
 """
 
@@ -10,6 +11,7 @@ localrules:
     download,
     downloads,
     collect,
+    adopt,
 
 
 rule download:
@@ -80,6 +82,24 @@ rule collect:
         "collect {wildcards.key}"
     shell:
         "tipcap step collect {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+
+
+rule adopt:
+    """Take pictures as they lie unpacked in a folder; nothing is copied."""
+    output:
+        pictures=directory(artefact(plan.name, "adopt", "{key}", "pictures")),
+        meta=artefact(plan.name, "adopt", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/adopt/{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: threads(plan, "adopt")
+    params:
+        arguments=arguments_of("adopt"),
+    message:
+        "adopt {wildcards.key}"
+    shell:
+        "tipcap step adopt {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule prepare:

@@ -1,0 +1,71 @@
+"""COCO's own caption annotations with its own splits, of 2014 and of 2017: `captions_val2017.json`, or their archive."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tipcap.errors import InputError
+from tipcap.io.archives import open_archives
+from tipcap.io.image_names import image_id, picture_path
+from tipcap.io.image_records import ImageRecord
+from tipcap.io.karpathy import is_document, read_document
+
+_MEMBER = re.compile(r"captions_(train|val)20\d\d\.json", re.IGNORECASE)
+_FOLDER = re.compile(r"(train|val)20\d\d(?=[/_])")
+"""In the address of a picture of either year, and in its name of 2014."""
+
+
+def read_coco(path: Path, _: str) -> list[ImageRecord]:
+    """Return the images of all caption files of an archive, or of one file.
+
+    Raises:
+        InputError: there are none, annotations of objects, or an image that does not say of which split it is.
+    """
+    return [
+        record for document in _documents(path) for record in _records(path, document)
+    ]
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    if is_document(path):
+        yield read_document(path.read_bytes(), str(path))
+        return
+    names: list[str] = []
+    for archive in open_archives(path):
+        found = [name for name in archive if _MEMBER.fullmatch(Path(name).name)]
+        for name in sorted(found):
+            yield read_document(archive.read(name), f"{path}: {name}")
+        names += found
+    if not names:
+        raise InputError(
+            f"{path}: expected captions_train2014.json or its like in the archive, found none; fetch annotations_trainval2014.zip"
+        )
+
+
+def _records(path: Path, document: Any) -> Iterator[ImageRecord]:
+    captions: dict[Any, list[Any]] = {one["id"]: [] for one in document["images"]}
+    for annotation in document["annotations"]:
+        if "caption" not in annotation and "category_id" in annotation:
+            raise InputError(
+                f"{path}: expected captions, found annotations of objects; fetch the file whose name begins with captions_"
+            )
+        captions[annotation["image_id"]].append(annotation["caption"])
+    for image in document["images"]:
+        name = picture_path(image["file_name"])[-1]
+        told = [image.get("coco_url") or "", str(image["file_name"])]
+        places = [found for text in told if (found := _FOLDER.search(text))]
+        if not places:
+            raise InputError(
+                f"{path}: image {image['id']}: expected a split in its coco_url or file_name (val2014), found {told}; fetch the file as published"
+            )
+        identity = image_id(image["id"])
+        yield ImageRecord(
+            identity.number,
+            f"{places[0][0]}.zip",
+            f"{places[0][0]}/{name}",
+            places[0][1],
+            None,
+            captions[image["id"]],
+            published_id=identity.published,
+        )
