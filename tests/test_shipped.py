@@ -72,7 +72,7 @@ def drawn(plan, tmp_path_factory):
             spec = plan.steps[raw_key].spec
             draw(Request("draw", raw_key, {}, {}, folder / raw_key), spec)
             raw = folder / raw_key / "annotations.raw"
-            prepare(Request("prepare", prepare_key, {}, {}, out), step.spec, raw)
+            prepare(Request("prepare", prepare_key, {}, {}, out), step.spec, [raw])
         return out / "annotations.json"
 
     with pytest.MonkeyPatch.context() as patch:

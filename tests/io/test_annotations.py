@@ -315,3 +315,33 @@ def test_annotations_not_written_by_prepare_are_refused(tmp_path, document):
     with pytest.raises(InputError, match="run prepare again") as error:
         read_annotations(prepared)
     assert str(prepared) in str(error.value)
+
+
+def test_exact_sizes_are_a_check(file):
+    splits = ["train"] * 4 + ["restval"] * 3 + ["val"] * 2 + ["test"]
+    images = [
+        coco_image(100 + i, split, ["A cat.", "A dog."])
+        for i, split in enumerate(splits)
+    ]
+    write_karpathy(file, images)
+    sizes = {"train": (4, 8), "restval": (3, 6), "val": (2, 4), "test": (1, 2)}
+    assert len(read_raw(file, "karpathy", "coco", sizes=sizes)) == 10
+    for split, found in sizes.items():
+        for wrong in ((found[0] + 1, found[1]), (found[0], found[1] - 1)):
+            said = f"expected {wrong[0]} images and {wrong[1]} captions of coco {split}, found {found[0]} and {found[1]}"
+            with pytest.raises(InputError, match=said):
+                read_raw(file, "karpathy", "coco", sizes={**sizes, split: wrong})
+    write_karpathy(file, [i for i in images if i["split"] != "restval"])
+    with pytest.raises(InputError, match="of coco restval, found 0 and 0"):
+        read_raw(file, "karpathy", "coco", sizes=sizes)
+
+
+def test_sizes_of_nocaps_are_by_domain_and_of_the_whole_file(file):
+    """Whatever pictures were collected."""
+    file.write_text(json.dumps(nocaps_document()))
+    sizes = {"in": (1, 2), "near": (1, 2), "out": (1, 2)}
+    members = {"nocaps-val/0000000000000001.jpg"}
+    (record,) = read_raw(file, "nocaps", "nocaps", members=members, sizes=sizes)
+    assert record.domain == "near"
+    with pytest.raises(InputError, match="2 images and 2 captions of nocaps out"):
+        read_raw(file, "nocaps", "nocaps", sizes={**sizes, "out": (2, 2)})

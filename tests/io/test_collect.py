@@ -159,19 +159,19 @@ def yfcc_file(path, server, num, dead=()):
 
 @pytest.fixture
 def no_commons(monkeypatch, server):
-    monkeypatch.setattr("tipcap.io.annotations._COMMONS", server.url("gone", 0)[:-6])
+    monkeypatch.setattr("tipcap.io.web_pairs._COMMONS", server.url("gone", 0)[:-6])
 
 
 def run_collect(raw, out, **fields):
     spec = CollectSpec(dataset="web", reader="yfcc", seed=3, **fields)
-    collect(Request("collect", out.name, {}, spec.model_dump(), out), spec, raw)
+    collect(Request("collect", out.name, {}, spec.model_dump(), out), spec, [raw])
     return out
 
 
 def run_prepare(raw, out, pictures, **fields):
     spec = PrepareSpec(dataset="web", reader="yfcc", seed=3, **fields)
     request = Request("prepare", out.name, {}, spec.model_dump(), out)
-    prepare(request, spec, raw, pictures)
+    prepare(request, spec, [raw], pictures)
     return read_annotations(out / "annotations.json")
 
 
@@ -217,7 +217,7 @@ def test_a_picture_without_an_address_is_one_clear_line(tmp_path):
     spec = CollectSpec(dataset="nocaps", reader="nocaps")
     request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
     with pytest.raises(InputError, match="expected the address of its picture"):
-        collect(request, spec, raw)
+        collect(request, spec, [raw])
 
 
 def test_nocaps_needs_every_picture(tmp_path, server):
@@ -238,7 +238,7 @@ def test_nocaps_needs_every_picture(tmp_path, server):
     spec = CollectSpec(dataset="nocaps", reader="nocaps")
     request = Request("collect", "k", {}, spec.model_dump(), tmp_path / "k")
     with pytest.raises(InputError, match="expected 3 pictures, found 2"):
-        collect(request, spec, raw)
+        collect(request, spec, [raw])
     assert not (tmp_path / "k").exists()
 
 

@@ -47,7 +47,7 @@ def prepared(folder, dataset, reader, style, number, **changes):
     prepare(
         request,
         PrepareSpec(dataset=dataset, reader=reader),
-        folder / "draw/annotations.raw",
+        [folder / "draw/annotations.raw"],
     )
     return folder / "prepare" / "annotations.json"
 

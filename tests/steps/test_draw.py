@@ -35,7 +35,7 @@ def run_draw(folder, spec):
 def run_prepare(raw, out, **changes):
     spec = PrepareSpec(**{"dataset": "coco", "reader": "karpathy", **changes})
     parents = {"raw": raw.parent.name}
-    prepare(Request("prepare", out.name, parents, spec.model_dump(), out), spec, raw)
+    prepare(Request("prepare", out.name, parents, spec.model_dump(), out), spec, [raw])
     return out
 
 

@@ -36,7 +36,7 @@ def dataset(tmp_path_factory):
     draw(Request("draw", "d", {}, {}, folder / "draw"), spec)
     wanted = PrepareSpec(dataset="coco", reader="karpathy")
     request = Request("prepare", "p", {}, {}, folder / "prepare")
-    prepare(request, wanted, folder / "draw" / "annotations.raw")
+    prepare(request, wanted, [folder / "draw" / "annotations.raw"])
     return folder
 
 

@@ -7,35 +7,24 @@ A record is one image: `image_id`, `archive` and `member` (where its picture lie
 import hashlib
 import heapq
 import json
+import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tipcap.errors import InputError, unknown_name
-from tipcap.io.progress import Progress
+from tipcap.errors import InputError, reason_of, unknown_name
+from tipcap.io.image_records import MAX_CAPTION_CHARACTERS as MAX_CAPTION_CHARACTERS
+from tipcap.io.image_records import ImageRecord as ImageRecord
+from tipcap.io.image_records import LeftOut
+from tipcap.io.nocaps import read_nocaps
+from tipcap.io.sentences import read_ss1m
 from tipcap.io.store import read_json
+from tipcap.io.web_pairs import read_yfcc
 
-MAX_CAPTION_CHARACTERS = 1000
 _SPLITS = ("train", "val", "test")
-_WEB_CAPTION_CHARACTERS = 300  # a title; CLIP reads 77 tokens of it at most
-# Multimedia Commons keeps YFCC100M's pictures by the hash that the metadata call `key`.
-_COMMONS = "https://multimedia-commons.s3-us-west-2.amazonaws.com/data/images"
-
-
-class ImageRecord(NamedTuple):
-    """One image of a prepared dataset, or one text of a corpus without pictures."""
-
-    image_id: int
-    archive: str | None
-    member: str | None
-    split: str
-    domain: str | None
-    captions: list[str]
-    urls: tuple[str, ...] = ()
-    """Addresses of its picture where there is no archive to download; a prepared dataset has none."""
 
 
 def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
@@ -56,114 +45,68 @@ def _read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
                 split,
                 None,
                 [sentence["raw"] for sentence in image["sentences"]],
+                published_split=image["split"],
             )
         )
     return records
 
 
-def _read_nocaps(path: Path, _: str) -> list[ImageRecord]:
-    document = read_json(path)
-    captions: dict[int, list[str]] = {image["id"]: [] for image in document["images"]}
-    for annotation in document["annotations"]:
-        captions[annotation["image_id"]].append(annotation["caption"])
-    return [
-        ImageRecord(
-            image["id"],
-            "nocaps-val.zip",
-            f"nocaps-val/{image['file_name']}",
-            "val",
-            image["domain"].removesuffix("-domain"),
-            captions[image["id"]],
-            (image["coco_url"],) if image.get("coco_url") else (),
-        )
-        for image in document["images"]
-    ]
-
-
-def _lines(path: Path) -> Iterable[Any]:
-    progress = Progress(f"reading {path.name}", path.stat().st_size)
-    with path.open("rb") as file:
-        for line in file:
-            yield json.loads(line)
-            progress.advance(len(line))
-    progress.close()
-
-
-def _read_yfcc(path: Path, _: str) -> Iterator[ImageRecord]:
-    for line in _lines(path):
-        text = " ".join((line.get("title") or line.get("description") or "").split())
-        if text:
-            key = str(line["key"])
-            urls = (
-                line.get("downloadurl"),
-                f"{_COMMONS}/{key[:3]}/{key[3:6]}/{key}.jpg",
-            )
-            yield ImageRecord(
-                int(line["photoid"]),
-                "yfcc15m-pictures.zip",
-                f"yfcc15m-pictures/{key}.{line.get('ext', 'jpg')}",
-                "train",
-                None,
-                [text[:_WEB_CAPTION_CHARACTERS]],
-                tuple(url for url in urls if url),
-            )
-
-
-def _read_ss1m(path: Path, _: str) -> list[ImageRecord]:
-    texts: dict[str, None] = {}  # a set that keeps the order: distinct descriptions
-    with zipfile.ZipFile(path) as archive:
-        for name in sorted(n for n in archive.namelist() if n.endswith(".json")):
-            for line in json.loads(archive.read(name)):
-                if text := " ".join(line["description"].split()):
-                    texts[text] = None
-    return [
-        ImageRecord(i, None, None, "train", None, [text])
-        for i, text in enumerate(texts)
-    ]
-
-
-READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord]]] = {
+READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord | LeftOut]]] = {
     "karpathy": _read_karpathy,
-    "nocaps": _read_nocaps,
-    "yfcc": _read_yfcc,
-    "ss1m": _read_ss1m,
+    "nocaps": read_nocaps,
+    "yfcc": read_yfcc,
+    "ss1m": read_ss1m,
 }
 """Format -> what yields the records of a file; only files of several datasets ask which one is wanted."""
 
 
 def read_raw(
-    path: Path,
+    path: Path | Sequence[Path],
     reader: str,
     dataset: str,
     sample_size: int | None = None,
     seed: int = 0,
     members: Container[str | None] | None = None,
+    *,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    left_out: Counter[str] | None = None,
 ) -> list[ImageRecord]:
-    """Return the records of a raw annotation file, checked.
+    """Return the records of a raw annotation file, or of several, checked.
 
     Args:
-        path: the file.
+        path: the file, or files whose records belong together.
         reader: its format.
         dataset: name within the file, for formats that hold several.
         sample_size: how many records are drawn; None for all, in the file's order.
         seed: of the draw.
         members: pictures that were collected; records of others are left out, before the draw.
+        sizes: how many images and captions each split has as published (of NoCaps each domain); None where
+            that is not known.
+        left_out: is told of what the reader does not use, by reason.
 
     Raises:
-        InputError: unknown reader, a file of another format or without records, an image without captions
-            or of an unknown split, an empty or over-long caption, a duplicate image id.
+        InputError: unknown reader, a file of another format or without records, a split of another size, an
+            image without captions or of an unknown split, an empty or over-long caption, a duplicate image id.
     """
-    records = _read(path, reader, dataset, sample_size, seed, members)
+    paths = _several(path)
+    counted = left_out if left_out is not None else Counter()
+    records = _read(paths, reader, dataset, sample_size, seed, members, sizes, counted)
     if sample_size is not None and sample_size > len(records):
+        reasons = [f"{count} left out ({reason})" for reason, count in counted.items()]
+        found = ", ".join([str(len(records)), *reasons])
         raise InputError(
-            f"{path}: expected at least {sample_size} usable records, found {len(records)}; "
+            f"{_named(paths)}: expected at least {sample_size} usable records, found {found}; "
             "lower sample_size in the world's file"
         )
     return records
 
 
 def read_candidates(
-    path: Path, reader: str, dataset: str, sample_size: int | None, seed: int
+    path: Path | Sequence[Path],
+    reader: str,
+    dataset: str,
+    sample_size: int | None,
+    seed: int,
 ) -> list[ImageRecord]:
     """Return the records whose pictures to try, in this order, until `sample_size` have been fetched.
 
@@ -173,14 +116,24 @@ def read_candidates(
         InputError: as `read_raw`; or a record has no address.
     """
     size = None if sample_size is None else 2 * sample_size
-    records = _read(path, reader, dataset, size, seed)
+    paths = _several(path)
+    records = _read(paths, reader, dataset, size, seed)
     for record in records:
         if not record.urls:
             raise InputError(
-                f"{path}: image {record.image_id}: expected the address of its picture, found none; "
+                f"{_named(paths)}: image {record.image_id}: expected the address of its picture, found none; "
                 f"name an archive under datasets.{dataset}.raw.pictures in the world's file instead of `collect`"
             )
     return records
+
+
+def _several(path: Path | Sequence[Path]) -> Sequence[Path]:
+    return [path] if isinstance(path, Path) else path
+
+
+def _named(paths: Sequence[Path]) -> str:
+    others = len(paths) - 1
+    return f"{paths[0]} and {others} more" if others else str(paths[0])
 
 
 def _draw(records: Iterable[ImageRecord], size: int, seed: int) -> list[ImageRecord]:
@@ -195,21 +148,51 @@ def _draw(records: Iterable[ImageRecord], size: int, seed: int) -> list[ImageRec
 
 
 def _read(
-    path: Path,
+    paths: Sequence[Path],
     reader: str,
     dataset: str,
     size: int | None,
     seed: int,
     members: Container[str | None] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    left_out: Counter[str] | None = None,
 ) -> list[ImageRecord]:
     if reader not in READERS:
-        raise unknown_name("reader", reader, READERS, str(path))
+        raise unknown_name("reader", reader, READERS, str(paths[0]))
+    images: Counter[str] = Counter()
+    captions: Counter[str] = Counter()
+
+    def found() -> Iterator[ImageRecord]:
+        for path in paths:
+            for one in _read_file(path, reader, dataset):
+                if isinstance(one, LeftOut):
+                    if left_out is not None:
+                        left_out[one.reason] += 1
+                    continue
+                split = one.published_split or one.domain or one.split
+                images[split] += 1
+                captions[split] += len(one.captions)
+                if members is None or one.member in members:
+                    yield one
+
+    records = list(found()) if size is None else _draw(found(), size, seed)
+    for split, published in (sizes or {}).items():
+        there = (images[split], captions[split])
+        if there != tuple(published):
+            raise InputError(
+                f"{_named(paths)}: expected {published[0]} images and {published[1]} captions of {dataset} {split}, found {there[0]} and {there[1]}; fetch the file as published, or correct datasets.{dataset}.sizes in the world's file"
+            )
+    _check(records, _named(paths))
+    return records
+
+
+def _read_file(
+    path: Path, reader: str, dataset: str
+) -> Iterator[ImageRecord | LeftOut]:
+    """Yield what a reader finds in a file; whatever it stumbles over is bad input."""
     try:
-        # readers may yield while they read: drawing is part of what can fail
-        found = READERS[reader](path, dataset)
-        if members is not None:
-            found = (record for record in found if record.member in members)
-        records = list(found) if size is None else _draw(found, size, seed)
+        # readers may yield while they read
+        yield from READERS[reader](path, dataset)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: expected a file, found none; run the step that makes it"
@@ -218,21 +201,24 @@ def _read(
         raise
     except (
         AttributeError,
+        EOFError,
         KeyError,
+        OSError,
+        OverflowError,
+        RuntimeError,  # a password, or brackets in brackets
         TypeError,
         ValueError,  # no JSON, no UTF-8, no number
+        tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
         raise InputError(
             f"{path}: expected annotations in the {reader} format, found something else "
-            f"({type(error).__name__}: {error}); fetch the file again"
+            f"({type(error).__name__}: {reason_of(error)}); fetch the file again"
         ) from error
-    _check(records, path)
-    return records
 
 
-def _check(records: list[ImageRecord], path: Path) -> None:
+def _check(records: list[ImageRecord], path: str) -> None:
     if not records:
         raise InputError(
             f"{path}: expected at least one image or text, found none; fetch the file again"
@@ -268,7 +254,8 @@ def _check(records: list[ImageRecord], path: Path) -> None:
 
 def annotations_document(dataset: str, records: list[ImageRecord]) -> dict[str, Any]:
     """Return what `annotations.json` holds."""
-    fields = [name for name in ImageRecord._fields if name != "urls"]
+    unwritten = ("urls", "published_split")
+    fields = [name for name in ImageRecord._fields if name not in unwritten]
     return {
         "dataset": dataset,
         "images": [

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ class CollectSpec(SelectionSpec):
     step: ClassVar[str] = "collect"
 
 
-def collect(request: Request, spec: CollectSpec, raw: Path) -> None:
+def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
     """Publish archives of the pictures whose addresses the annotation file lists.
 
     Raises:

@@ -1,0 +1,127 @@
+"""YFCC15M: pictures of the web with a title or description, from shards of metadata, one JSON document per line.
+
+Published texts are quoted as in addresses and carry HTML; `title_clean` and `description_clean` hold them
+without either, where a file has these fields.
+"""
+
+import bz2
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote_plus
+
+from tipcap.io.image_records import ImageRecord, LeftOut
+from tipcap.io.progress import Progress
+
+_MAX_CHARACTERS = 300  # CLIP reads 77 tokens of it at most
+# Multimedia Commons keeps YFCC100M's pictures by the hash that the metadata call `key`.
+_COMMONS = "https://multimedia-commons.s3-us-west-2.amazonaws.com/data/images"
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_BREAKS = frozenset({"br", "div", "hr", "li", "p", "td", "tr", "ul"})
+_NAMES = frozenset(
+    {"dsc", "dscf", "dscn", "dsci", "img", "imgp", "imag", "image", "pic", "pict"}
+    | {"picture", "scan", "file", "copy", "version", "untitled", "jpg", "jpeg", "png"}
+    | {"gif", "tif", "tiff", "bmp", "raw", "nef"}
+)
+"""Words of cameras and file managers, which say nothing of a picture."""
+_FILE_NAME = re.compile(r".+\.(jpe?g|png|gif|tiff?|bmp|raw|nef|cr2|avi|mov|mp4)")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+class _Text(HTMLParser):
+    """The text of a piece of HTML: no tags, entities resolved."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in _BREAKS:
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.handle_starttag(tag, ())
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def clean_text(quoted: str) -> str:
+    """Return a published title or description as a person reads it: unquoted, no HTML, one space between words."""
+    text = unquote_plus(quoted)
+    if "<" in text or "&" in text:
+        parser = _Text()
+        parser.feed(text)
+        parser.close()
+        text = "".join(parser.parts)
+    return " ".join(text.split())
+
+
+def is_natural(text: str) -> bool:
+    """Whether a text says something in words: more than numbers, file names and what cameras call a picture."""
+    return any(map(_says_something, text.lower().split()))
+
+
+def _says_something(token: str) -> bool:
+    if _FILE_NAME.fullmatch(token.strip("\"'()[],;:!?")):
+        return False
+    if any(letter.isdigit() for letter in token):
+        return False  # IMG_1234, P1010023, 20070412
+    return any(word not in _NAMES for word in _WORD.findall(token))
+
+
+def _text_of(line: dict[str, Any], field: str) -> str:
+    """Return a field's text, as published without quotes and HTML or else cleaned here."""
+    clean = line.get(f"{field}_clean")
+    if clean is not None:
+        return " ".join(str(clean).split())
+    return clean_text(str(line.get(field) or ""))
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        opener = _OPENERS.get(file.read(2))
+        file.seek(0)
+        progress = Progress(f"reading {path.name}", path.stat().st_size)
+        content: IO[bytes] = opener(file) if opener else file  # type: ignore[operator]
+        before = 0
+        for line in content:
+            if line.strip():
+                yield json.loads(line)
+            progress.advance(file.tell() - before)
+            before = file.tell()
+        progress.close()
+
+
+def read_yfcc(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
+    """Yield the pairs of a file, plain or compressed: the title, or the description where the title says nothing.
+
+    Lines without a field for descriptions, as the project draws them, have their title whatever it is.
+    """
+    for line in _lines(path):
+        text = _text_of(line, "title")
+        if not text or ("description" in line and not is_natural(text)):
+            text = _text_of(line, "description")
+            text = text if is_natural(text) else ""
+        if not text:
+            yield LeftOut("no title or description in words")
+            continue
+        key = str(line["key"])
+        urls = (
+            # first: Flickr answers three questions a second, and then refuses
+            f"{_COMMONS}/{key[:3]}/{key[3:6]}/{key}.jpg",
+            line.get("downloadurl"),
+        )
+        yield ImageRecord(
+            int(line["photoid"]),
+            "yfcc15m-pictures.zip",
+            f"yfcc15m-pictures/{key}.{line.get('ext', 'jpg')}",
+            "train",
+            None,
+            [text[:_MAX_CHARACTERS]],
+            tuple(url for url in urls if url),
+        )
