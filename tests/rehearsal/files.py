@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -47,6 +48,8 @@ TITLES = (
 )
 NUM_PHOTOS = 24
 """Of YFCC100M: more than the world's sample needs, as some are gone."""
+NUM_SHARDS = 4
+TRUE_LIST = Path(__file__).parents[2] / "config" / "downloads.csv"
 _EPOCH = (2014, 1, 1, 0, 0, 0)
 
 
@@ -117,7 +120,7 @@ def _karpathy(dataset, splits):
 
 
 def _nocaps():
-    """NoCaps' document, and its pictures by address: one of them lies at Open Images alone."""
+    """NoCaps' document, and its pictures by address: one lies at Open Images alone, and one nowhere."""
     images, annotations, pictures = [], [], {}
     for number, domain in enumerate(("in-domain", "near-domain", "out-domain") * 2):
         name = f"{0x0013EA2087020901 + 977 * number:016x}"
@@ -229,26 +232,26 @@ def _write(path, content):
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def write_files(listed, folder):
+def write_files(folder):
     """Write all files that the rehearsal's world downloads, their list, and the pictures that are fetched singly.
 
     Args:
-        listed: the true downloads.csv, from whose addresses the files seem to come.
         folder: gets `files/`, `pictures/` with `pictures.json` (address -> file), and `downloads.csv`, in which
-            checksums and sizes are those of the files here wherever those of the true ones are known.
+            checksums and sizes are those of the files here wherever those of the true ones are known; its addresses
+            are those of the true downloads.csv.
     """
     files = folder / "files"
     _forget_other_models(folder)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     files.mkdir(exist_ok=True)
-    with listed.open(newline="") as content:
+    with TRUE_LIST.open(newline="") as content:
         reader = csv.DictReader(content)
         columns, rows = reader.fieldnames, list(reader)
     coco, coco_pictures = _karpathy(
-        "coco", ["train"] * 4 + ["restval", "val", "test", "test"]
+        "coco", ["train", "train", "restval", "val", "test", "test"]
     )
     flickr, flickr_pictures = _karpathy(
-        "flickr30k", ["train"] * 4 + ["val", "test", "test"]
+        "flickr30k", ["train", "train", "val", "test", "test"]
     )
     for name, members in (coco_pictures | flickr_pictures).items():
         _zip(files / name, members, [name.removesuffix(".zip")])
@@ -260,24 +263,19 @@ def write_files(listed, folder):
         },
     )
     nocaps, pictures = _nocaps()
-    shards = {}
     for row in rows:
         if row["file"].startswith("nocaps"):
             _write(files / row["file"], json.dumps(nocaps))
-        elif row["file"].startswith("yfcc"):
-            found = re.search(r"metadata_([0-9a-f]{3})[.]", row["urls"])
-            shards[found[1] if found else "000"] = row["file"]
         elif row["file"].startswith("ss1m"):
             _zip(files / row["file"], _ss1m())
         elif row["file"] in models.CLIP:
             _kept(models.write_clip, files / row["file"])
         elif row["file"].startswith("gpt2"):
             _kept(models.write_gpt2, files / row["file"])
-    lines, photos = _yfcc(sorted(shards))
-    for prefix, name in shards.items():
-        content = "".join(lines[prefix]).encode()
-        is_packed = name.endswith(".gz")
-        _write(files / name, gzip.compress(content, mtime=0) if is_packed else content)
+    shards, photos = _yfcc([f"{number:03x}" for number in range(NUM_SHARDS)])
+    for prefix, lines in shards.items():
+        content = gzip.compress("".join(lines).encode(), mtime=0)
+        _write(files / f"yfcc_metadata_{prefix}.jsonl.gz", content)
     named = {}
     for number, (address, picture) in enumerate((pictures | photos).items()):
         named[address] = f"pictures/{number:03}.jpg"
@@ -311,7 +309,7 @@ def _write_list(path, columns, rows, files):
             continue  # not of this world
         if row["sha256"]:
             row["sha256"] = remembered_digest(file, files.parent / "digests.json")
-        if row["bytes"]:
+        if row["bytes"].isdecimal():  # otherwise not known, or not to the byte
             row["bytes"] = file.stat().st_size
     with path.open("w", newline="") as content:
         writer = csv.DictWriter(content, columns, extrasaction="ignore")
@@ -319,6 +317,5 @@ def _write_list(path, columns, rows, files):
         writer.writerows(rows)
 
 
-def true_list():
-    """Return the file of the true addresses."""
-    return Path(__file__).parents[2] / "config" / "downloads.csv"
+if __name__ == "__main__":
+    write_files(Path(sys.argv[1]))

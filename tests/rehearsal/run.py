@@ -6,17 +6,18 @@ the targets from them, by default the downloads and Table II. What is made once 
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.rehearsal.files import true_list, write_files
 from tests.rehearsal.server import VIRUS_SCAN_PAGE, Address, load_addresses, web
 from tipcap.config.downloads import load_downloads
 from tipcap.plan import load
 
+ROOT = Path(__file__).parents[2]
 WORLD = "config/rehearsal.yaml"
 MADE = ".rehearsal"
 """Where the made files lie, in the folder in which Snakemake runs."""
@@ -24,11 +25,14 @@ TARGETS = ("downloads", "table_II")
 DEAD = {
     "cs.stanford.edu": Address(status=404),
     "nocaps.s3.amazonaws.com": Address(status=403),
+    "openaipublic.azureedge.net": Address(status=404),
     "drive.google.com": Address(page=VIRUS_SCAN_PAGE),
 }
 """What hosts answer whose file lies elsewhere, too."""
 BY_HAND = ("ss1m",)
 """Beginnings of the names of files that no address has any more."""
+_FIRST = (("cut",), ("429",), ())
+"""What befalls the first question, in turn."""
 CDN = "https://cdn-lfs.rehearsal.example"
 
 
@@ -47,16 +51,23 @@ def addresses(folder):
                 found[url] = DEAD.get(host, Address(status=404))
             elif host == "huggingface.co":
                 found[url] = Address(to=f"{CDN}/{name}?X-Amz-Signature=0")
-                found[found[url].to] = Address(file, first=("429", "cut"))
+                found[found[url].to] = Address(file, first=_FIRST[len(found) % 3])
             elif host == "drive.google.com":
                 found[url] = Address(to=f"https://drive.usercontent.google.com/{name}")
                 found[found[url].to] = Address(file)
             else:
-                found[url] = Address(file, first=("cut", "503"))
-    pictures = load_addresses(folder)
-    for number, (url, file) in enumerate(pictures.items()):
-        found[url] = Address(file, first=((), ("429",), ("cut",))[number % 3])
+                found[url] = Address(file, first=("cut",))
+    for number, (url, file) in enumerate(load_addresses(folder).items()):
+        found[url] = Address(file, first=_FIRST[number % 3])
     return found
+
+
+def write_files(root):
+    """Write the files of the rehearsal, in a process of its own: models need memory while they are made."""
+    command = [sys.executable, "-m", "tests.rehearsal.files", MADE]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths.strip(os.pathsep)}
+    subprocess.run(command, cwd=root, env=environment, check=True)
 
 
 def lay_by_hand(root):
@@ -70,26 +81,20 @@ def lay_by_hand(root):
                 shutil.copy(root / MADE / "files" / step.spec.file, target)
 
 
-def snakemake(root, environment, targets, cores="1", *options, **kept):
-    """Return the finished process of a run of the rehearsal's world."""
+def snakemake_command(targets, cores, *options):
+    """Return the command that makes targets of the rehearsal's world."""
     command = [sys.executable, "-m", "snakemake", "--configfile", WORLD]
     command += ["--cores", cores, "--rerun-incomplete", "--scheduler", "greedy"]
-    return subprocess.run(
-        [*command, *options, "--", *targets],
-        cwd=root,
-        env=environment,
-        check=False,
-        **kept,
-    )
+    return [*command, *options, "--", *targets]
 
 
-def environment_for(server, root):
+def environment_for(server):
     """Return the environment in which everything that is fetched comes from the server."""
     other = {"all_proxy", "no_proxy", "hf_endpoint"}
     kept = {
         name: value for name, value in os.environ.items() if name.lower() not in other
     }
-    paths = [str(root), *filter(None, [kept.get("PYTHONPATH")])]
+    paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, **server.environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -99,13 +104,18 @@ def main():
     parser.add_argument("targets", nargs="*", default=TARGETS)
     parser.add_argument("--cores", default="all")
     given = parser.parse_args()
-    root = Path(__file__).parents[2]
-    folder = root / MADE
-    write_files(true_list(), folder)
-    lay_by_hand(root)
+    write_files(ROOT)
+    lay_by_hand(ROOT)
+    folder = ROOT / MADE
     with web(addresses(folder), folder / "certificates") as server:
-        environment = environment_for(server, root)
-        done = snakemake(root, environment, given.targets, given.cores)
+        command = snakemake_command(given.targets, given.cores)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment_for(server), check=False
+        )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"rehearsal: {used.ru_utime + used.ru_stime:.0f} s of processor, largest process {used.ru_maxrss / 1e6:.1f} GB"
+    )
     sys.exit(done.returncode)
 
 
