@@ -188,7 +188,9 @@ def _yfcc(prefixes):
             line["title_clean"] = title
             line["description_clean"] = re.sub("<[^>]*>", "", description)
         shards[prefix].append(json.dumps(line) + "\n")
-        if number % 5 != 4:
+        if number % 5 == 4:
+            pictures[line["downloadurl"]] = None
+        else:
             pictures[commons_address(key)] = odd_picture(300 + number)
     return shards, pictures
 
@@ -278,8 +280,9 @@ def write_files(folder):
         _write(files / f"yfcc_metadata_{prefix}.jsonl.gz", content)
     named = {}
     for number, (address, picture) in enumerate((pictures | photos).items()):
-        named[address] = f"pictures/{number:03}.jpg"
-        _write(folder / named[address], picture)
+        named[address] = picture and f"pictures/{number:03}.jpg"
+        if picture:
+            _write(folder / named[address], picture)
     _write(folder / "pictures.json", json.dumps(named, indent=1))
     _write_list(folder / "downloads.csv", columns, rows, files)
 

@@ -11,9 +11,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from tests.rehearsal.server import VIRUS_SCAN_PAGE, Address, load_addresses, web
+from tests.rehearsal.server import Address, load_addresses, virus_scan_page, web
 from tipcap.config.downloads import load_downloads
 from tipcap.plan import load
 
@@ -26,14 +26,14 @@ DEAD = {
     "cs.stanford.edu": Address(status=404),
     "nocaps.s3.amazonaws.com": Address(status=403),
     "openaipublic.azureedge.net": Address(status=404),
-    "drive.google.com": Address(page=VIRUS_SCAN_PAGE),
 }
 """What hosts answer whose file lies elsewhere, too."""
 BY_HAND = ("ss1m",)
 """Beginnings of the names of files that no address has any more."""
-_FIRST = (("cut",), ("429",), ())
-"""What befalls the first question, in turn."""
-CDN = "https://cdn-lfs.rehearsal.example"
+CDN = "https://cdn-lfs.huggingface.co"
+UNAVAILABLE = "https://s.yimg.com/pw/images/en-us/photo_unavailable.png"
+"""Where Flickr leads for pictures that it no longer has."""
+_LARGE = 1 << 20
 
 
 def addresses(folder):
@@ -47,18 +47,21 @@ def addresses(folder):
         for number, url in enumerate(urls):
             host = str(urlsplit(url).hostname)
             is_last = number == len(urls) - 1
-            if name.startswith(BY_HAND) or (host in DEAD and not is_last):
-                found[url] = DEAD.get(host, Address(status=404))
+            if host in DEAD and not is_last:
+                found[url] = DEAD[host]
             elif host == "huggingface.co":
                 found[url] = Address(to=f"{CDN}/{name}?X-Amz-Signature=0")
-                found[found[url].to] = Address(file, first=_FIRST[len(found) % 3])
+                first = "cut" if file.stat().st_size > _LARGE else "429"
+                found[found[url].to] = Address(file, first=(first,))
             elif host == "drive.google.com":
-                found[url] = Address(to=f"https://drive.usercontent.google.com/{name}")
-                found[found[url].to] = Address(file)
+                page, behind = virus_scan_page(parse_qs(urlsplit(url).query)["id"][0])
+                found[url], found[behind] = Address(page=page), Address(file)
             else:
                 found[url] = Address(file, first=("cut",))
     for number, (url, file) in enumerate(load_addresses(folder).items()):
-        found[url] = Address(file, first=_FIRST[number % 3])
+        faults = ((), ("429",), ("cut",))[number % 3]
+        found[url] = Address(file, first=faults) if file else Address(to=UNAVAILABLE)
+    found[UNAVAILABLE] = Address(page=b"no picture")
     return found
 
 

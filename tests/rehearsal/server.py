@@ -17,7 +17,6 @@ import threading
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,12 +25,25 @@ from cryptography.x509.oid import NameOID
 
 from tests.serving import serving
 
-VIRUS_SCAN_PAGE = (
-    b"<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>"
-    b'<p>Google Drive can\'t scan this file for viruses.</p><form id="download-form"></form></body></html>'
-)
+DRIVE = "https://drive.usercontent.google.com/download"
+_FIELDS = ("export=download", "confirm=t", "uuid=5f1c8a52-0000-4000-8000-3d6a1b2c4e5f")
 _BLOCK = 1 << 20
 _DAYS = 30
+
+
+def virus_scan_page(number):
+    """Return what Google Drive shows before a file of this number, and where its form leads."""
+    fields = [f"id={number}", *_FIELDS]
+    inputs = "".join(
+        '<input type="hidden" name="{}" value="{}">'.format(*field.split("="))
+        for field in fields
+    )
+    page = (
+        "<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>"
+        "<p>Google Drive can't scan this file for viruses.</p>"
+        f'<form id="download-form" action="{DRIVE}" method="get">{inputs}</form></body></html>'
+    )
+    return page.encode(), f"{DRIVE}?{'&'.join(fields)}"
 
 
 class Address(NamedTuple):
@@ -256,12 +268,7 @@ class _Lists(dict):
         return self[name]
 
 
-def host_of(url):
-    """Return the host of an address."""
-    return urlsplit(url).hostname
-
-
 def load_addresses(folder):
-    """Return what `files.py` has written of single pictures: address -> file."""
+    """Return what `files.py` has written of single pictures: address -> file, None for one that is gone."""
     listed = json.loads((folder / "pictures.json").read_text())
-    return {url: folder / name for url, name in listed.items()}
+    return {url: name and folder / name for url, name in listed.items()}

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +18,6 @@ from tests.rehearsal.run import (
     WORLD,
     addresses,
     environment_for,
-    lay_by_hand,
     snakemake_command,
     write_files,
 )
@@ -48,7 +48,9 @@ def clone(folder):
     """A fresh folder with the declarations and the workflow, and the files that are fetched by hand."""
     copy_workflow(folder)
     (folder / MADE).symlink_to(ROOT / MADE)
-    lay_by_hand(folder)
+    (folder / "by_hand").mkdir()
+    sentences = ROOT / MADE / "files" / "ss1m_descriptions"
+    shutil.copy(sentences, folder / "by_hand" / "ss1m_descriptions.zip")
     return folder
 
 
