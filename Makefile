@@ -37,7 +37,8 @@ test: check
 test-quick: $(INSTALLED)
 	$(PYTEST) -m "not slow and not slurm and not whole"
 
-# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars.
+# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars. And the
+# rehearsal, killed at 20 random moments.
 test-whole: $(INSTALLED)
 	$(BIN)/python -m pytest -m whole
 

@@ -5,11 +5,12 @@ the targets from them, by default the downloads and Table II. What is made once 
 """
 
 import argparse
+import contextlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -101,6 +102,38 @@ def environment_for(server):
     return {**kept, **server.environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def family(pid):
+    """Return the ids of a process and of all that came of it."""
+    found, before = {pid}, 0
+    while len(found) > before:
+        before = len(found)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has just ended
+                if int(stat.read_text().rpartition(")")[2].split()[1]) in found:
+                    found.add(int(stat.parent.name))
+    return found
+
+
+def peak_memory(process, limit_s=None):
+    """Wait for a process; return the most bytes that it and all that came of it held at once.
+
+    Raises:
+        TimeoutError: it takes longer than the limit.
+    """
+    peak, end = 0, time.monotonic() + (limit_s or float("inf"))
+    while process.poll() is None:
+        held = 0
+        for pid in family(process.pid):
+            with contextlib.suppress(OSError):
+                shared = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                held += 1024 * int(shared.partition("Pss:")[2].split()[0])
+        peak = max(peak, held)
+        if time.monotonic() > end:
+            raise TimeoutError(f"more than {limit_s} s")
+        time.sleep(1.0)
+    return peak
+
+
 def main():
     """Rehearse in the folder of the project."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,15 +144,14 @@ def main():
     lay_by_hand(ROOT)
     folder = ROOT / MADE
     with web(addresses(folder), folder / "certificates") as server:
-        command = snakemake_command(given.targets, given.cores)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment_for(server), check=False
+        process = subprocess.Popen(
+            snakemake_command(given.targets, given.cores),
+            cwd=ROOT,
+            env=environment_for(server),
         )
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(
-        f"rehearsal: {used.ru_utime + used.ru_stime:.0f} s of processor, largest process {used.ru_maxrss / 1e6:.1f} GB"
-    )
-    sys.exit(done.returncode)
+        peak = peak_memory(process)
+    print(f"rehearsal: at most {peak / 1e9:.1f} GB of memory")
+    sys.exit(process.returncode)
 
 
 if __name__ == "__main__":
