@@ -250,10 +250,10 @@ def write_files(folder):
         reader = csv.DictReader(content)
         columns, rows = reader.fieldnames, list(reader)
     coco, coco_pictures = _karpathy(
-        "coco", ["train", "train", "restval", "val", "test", "test"]
+        "coco", ["train"] * 3 + ["restval", "val", "test", "test"]
     )
     flickr, flickr_pictures = _karpathy(
-        "flickr30k", ["train", "train", "val", "test", "test"]
+        "flickr30k", ["train"] * 4 + ["val", "test", "test"]
     )
     for name, members in (coco_pictures | flickr_pictures).items():
         _zip(files / name, members, [name.removesuffix(".zip")])

@@ -33,6 +33,16 @@ from tipcap.plan import load
 RESULTS = Path("results/rehearsal")
 NUM_ROWS = 5
 """Settings 1 to 4 with RN50x4, setting 4 with ViT-L/14."""
+WEB_TEXTS = {
+    "grandma's apple pie",
+    "A long day at the beach & pier",
+    "Antenna, SoHo",
+    "Une journée à la plage",
+    "Sunset over the harbour",
+    "100% wool",
+    "Birthday party",
+}
+"""What people wrote, without quoting and HTML; a camera's name for a picture is none of it."""
 LIMIT_S = 1800
 MEMORY = 8 << 30
 NUM_KILLS = int(os.environ.get("REHEARSAL_KILLS", "20"))
@@ -158,15 +168,15 @@ def test_embeddings_have_the_widths_of_the_true_encoders(rehearsed):
 
 def test_every_reader_gives_what_the_published_files_say(rehearsed):
     coco = prepared(rehearsed, "coco")
-    assert [r.split for r in coco] == [*["train"] * 3, "val", "test", "test"]
+    assert [r.split for r in coco] == [*["train"] * 4, "val", "test", "test"]
     assert {r.archive for r in coco} == {"train2014.zip", "val2014.zip"}
-    assert len(prepared(rehearsed, "flickr30k")) == 5
+    assert len(prepared(rehearsed, "flickr30k")) == 7
     nocaps = prepared(rehearsed, "nocaps")
-    assert sorted(r.domain for r in nocaps) == sorted(["in", "near", "out"] * 2)
+    assert sorted(r.domain for r in nocaps) == ["in", "in", "near", "near", "out"]
     assert all(len(r.captions) == 10 for r in nocaps)
-    web_texts = [text for r in prepared(rehearsed, "yfcc15m") for text in r.captions]
-    assert not any("%" in text or "<" in text or "+" in text for text in web_texts)
-    assert not any(text.startswith(("DSC", "IMG")) for text in web_texts)
+    web_texts = {text for r in prepared(rehearsed, "yfcc15m") for text in r.captions}
+    assert len(web_texts) > 1
+    assert web_texts <= WEB_TEXTS
     sentences = [text for r in prepared(rehearsed, "ss1m") for text in r.captions]
     assert len(sentences) == len(set(sentences)) > 4
     assert all("\n" not in text and text.isascii() for text in sentences)
