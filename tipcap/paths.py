@@ -1,6 +1,8 @@
 """Where every artefact lies: the only place with file names."""
 
 RESULTS = "results"
+BY_HAND = "by_hand"
+"""Where files lie that a person has fetched, under their names in downloads.csv."""
 SHIPPED = "resources/models"
 SHIPPED_PARSES = "resources/spice_parses.xz"
 META = "meta.json"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tipcap.config.downloads import load_downloads
+from tipcap.config.downloads import in_range, load_downloads
 from tipcap.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -13,7 +13,7 @@ def test_downloads_of_the_paper_are_listed_once_with_address():
     listed = load_downloads(CONFIG / "downloads.csv")
     assert listed["train2014.zip"].bytes == 13510573713
     assert len(listed["train2014.zip"].urls) == 2
-    assert all(spec.urls for spec in listed.values())
+    assert all(spec.urls or spec.by_hand for spec in listed.values())
     hashes = [spec.sha256 for spec in listed.values() if spec.sha256]
     assert all(len(digest) == 64 for digest in hashes)
     assert len(set(hashes)) == len(hashes)
@@ -33,6 +33,12 @@ def test_what_is_not_known_of_a_download_is_none(tmp_path):
         ("file,url\na,b\n", "expected the columns"),
         (HEADER + "a,u,,,,\na,v,,,,\n", "line 3: expected each file once, found 'a'"),
         (HEADER + "a,u,,many,,\n", "bytes"),
+        (HEADER + "a,u,,~many,,\n", "bytes"),
+        (HEADER + "a,u,,,free\n", "expected 6 values"),
+        (HEADER + "a,u,,,free,a,b\n", "expected 6 values"),
+        (HEADER + "a{0..1},u,,,,\n", "the range of 'a{0..1}' in each address"),
+        (HEADER + "a,u{0..1},,,,\n", "the range of 'a' in each address"),
+        (HEADER + f"a{{0..1}},u{{0..1}},{'0' * 64},,,\n", "and no sha256"),
         (HEADER + "a,pip:b==1,,,,\n", "a sha256, found 'pip:b==1' and None"),
         (HEADER + f"a,pip:b,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
         (HEADER + f"a,pip:b==1 -r c,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
@@ -49,3 +55,36 @@ def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
 def test_a_missing_list_of_downloads_is_named(tmp_path):
     with pytest.raises(InputError, match="expected a list of files"):
         load_downloads(tmp_path / "downloads.csv")
+
+
+def test_a_range_stands_for_as_many_files(tmp_path):
+    path = tmp_path / "downloads.csv"
+    row = "m_{0fe..101}.gz,http://x/m_{0fe..101}.gz | http://y/{0fe..101},,~70,free,"
+    path.write_text(HEADER + row + "\n")
+    listed = load_downloads(path)
+    assert list(listed) == ["m_0fe.gz", "m_0ff.gz", "m_100.gz", "m_101.gz"]
+    assert listed["m_100.gz"].urls == ("http://x/m_100.gz", "http://y/100")
+    assert (listed["m_100.gz"].bytes, listed["m_100.gz"].about_bytes) == (None, 70)
+    assert list(in_range("a.zip")) == ["a.zip"]
+
+
+def test_a_file_may_have_to_be_fetched_by_hand(tmp_path):
+    path = tmp_path / "downloads.csv"
+    path.write_text(HEADER + 'a,by hand,,,free,"ask, and wait"\nb,http://x,,,free,\n')
+    listed = load_downloads(path)
+    assert (listed["a"].by_hand, listed["a"].urls) == (True, ())
+    assert (listed["a"].licence, listed["a"].note) == ("free", "ask, and wait")
+    assert not listed["b"].by_hand
+
+
+def test_what_is_known_of_the_papers_files():
+    listed = load_downloads(CONFIG / "downloads.csv")
+    assert all(one.licence for one in listed.values())
+    shards = [one for name, one in listed.items() if name.startswith("yfcc_")]
+    assert len(shards) == 64
+    commit = "140df6636cdb47a525d12afd49e53642e60dbca3/metadata/metadata_03f.jsonl.gz"
+    assert shards[-1].urls[0].endswith(commit)
+    assert listed["ss1m_descriptions"].by_hand
+    assert listed["RN50x4.pt"].bytes == 421854225
+    assert listed["ViT-L-14.pt"].bytes == 932768134
+    assert all(len(listed[f"{n}.pt"].urls) == 2 for n in ("RN50x4", "ViT-L-14"))

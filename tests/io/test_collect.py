@@ -112,7 +112,7 @@ def test_a_network_that_is_down_stops_at_once_and_blames_no_picture(server, coll
     for _ in range(4):
         with pytest.raises(InputError, match="run again, what was fetched is kept"):
             collect_pictures(records, 300, collection, "pictures")
-    assert collection.gone() == {}
+    assert collection.gone(records) == {}
     assert len(server.asked) < 100
 
 
@@ -124,6 +124,24 @@ def test_too_few_pictures_say_why(server, collection):
         collect_pictures(
             candidates(server, ["good", "gone", "gone"]), 2, collection, "pictures"
         )
+
+
+def test_what_was_gone_is_asked_for_again_where_the_addresses_are_others(
+    server, collection
+):
+    with pytest.raises(InputError, match="1 that are gone"):
+        collect_pictures(candidates(server, ["gone"]), 1, collection, "pictures")
+    records = candidates(server, ["gone good"])
+    assert ids(collect_pictures(records, 1, collection, "pictures")) == [1]
+
+
+def test_a_few_may_be_missing_where_a_world_says_so(server, collection):
+    records = candidates(server, ["good", "gone", "good", "gone"])
+    with pytest.raises(InputError, match=r"4 pictures, or 1 fewer, .*images 2, 4;"):
+        collect_pictures(records, 4, collection, "pictures", 1)
+    found = collect_pictures(records, 4, collection, "pictures", 2)
+    assert ids(found) == [1, 3]
+    assert found.gone == {2: "status 404", 4: "status 404"}
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/hostname", "ftp://127.0.0.1/x", "x"])
@@ -240,6 +258,11 @@ def test_nocaps_needs_every_picture(tmp_path, server):
     with pytest.raises(InputError, match="expected 3 pictures, found 2"):
         collect(request, spec, [raw])
     assert not (tmp_path / "k").exists()
+    spec = spec.model_copy(update={"missing": 1})
+    collect(request, spec, [raw])
+    counts = json.loads((tmp_path / "k" / "meta.json").read_text())["counts"]
+    assert (counts["images"], counts["missing"]) == (2, 1)
+    assert counts["missing_images"] == {"2": "status 404"}
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from tipcap.errors import InputError
 from tipcap.paths import SHIPPED_PARSES
 from tipcap.plan import Plan, PlannedStep
 from tipcap.steps import STEPS
+from tipcap.steps.collect import CollectSpec
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
@@ -169,14 +170,22 @@ class _Ledger:
         keys = list(keys)
         without: dict[str, int] = {}
         unknown: list[str] = []
+        by_hand: list[str] = []
         others: dict[str, None] = {}
         for key in keys:
             step = self._plan.steps[key]
             if "language_model" in step.parents and self._is_other(step):
                 others[self._parent(step, "language_model").key] = None
             if isinstance(step.spec, DownloadSpec):
-                if step.spec.bytes is None:
+                if step.spec.by_hand and not step.spec.urls:
+                    by_hand.append(step.spec.file)
+                elif not _size_of(step.spec):
                     unknown.append(step.spec.file)
+            elif isinstance(step.spec, CollectSpec):
+                if size := self._pictures_size(step.spec):
+                    yield f"pictures of {step.spec.dataset}, fetched one by one: about {size / _GIGA:.1f} GB, and as much again while they are"
+                else:
+                    unknown.append(f"the pictures of {step.spec.dataset}")
             elif isinstance(step.spec, FetchSpec):
                 unknown.append(f"the model {step.spec.model}")
             elif work := list(self._work(step)):
@@ -197,12 +206,17 @@ class _Ledger:
             yield f"reckoned as if they were GPT-2 small, because no figure of them is known: {', '.join(others)}"
         if unknown:
             yield f"not in disk and downloads, because their sizes are not known: {', '.join(unknown)}"
+        if by_hand:
+            yield f"to be fetched by hand, see docs/data.md: {', '.join(by_hand)}"
         yield "not counted: CPUs that are held beside a GPU, checkpoints of running trainings, texts and tables"
 
     def _cost_of(self, key: str) -> Cost:
         step = self._plan.steps[key]
         if isinstance(step.spec, DownloadSpec):
-            size = step.spec.bytes or 0
+            size = _size_of(step.spec)
+            return Cost(disk=size, downloads=size)
+        if isinstance(step.spec, CollectSpec):
+            size = self._pictures_size(step.spec)
             return Cost(disk=size, downloads=size)
         seconds = {"gpu": 0.0, "cpu": 0.0}
         for rate, units in self._work(step):
@@ -298,12 +312,20 @@ class _Ledger:
             case EncoderSpec() | LanguageModelSpec():
                 parents = [self._plan.steps[key].spec for key in step.parents.values()]
                 return sum(
-                    spec.bytes or 0
-                    for spec in parents
-                    if isinstance(spec, DownloadSpec)
+                    _size_of(spec) for spec in parents if isinstance(spec, DownloadSpec)
                 )
             case _:
                 return 0
+
+    def _pictures_size(self, spec: CollectSpec) -> int:
+        """Return how many bytes the pictures of a list have, roughly; 0 where the world does not say."""
+        one = self._plan.world.datasets[spec.dataset].raw.picture_bytes
+        if one is None:
+            return 0
+        known = [
+            size for (name, _), size in self._sizes.items() if name == spec.dataset
+        ]
+        return one * (spec.sample_size or sum(size.images for size in known))
 
     def _num_weights(self, step: PlannedStep, spec: TrainSpec) -> int:
         """Return how many numbers a trained model has, norms and biases left out."""
@@ -364,6 +386,11 @@ class _Ledger:
                 f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"
             )
         return self._sizes[spec.dataset, split]
+
+
+def _size_of(spec: DownloadSpec) -> int:
+    """Return how many bytes a download has, roughly where no more is known; 0 where nothing is."""
+    return spec.bytes or spec.about_bytes or 0
 
 
 def _figures(cost: Cost) -> tuple[str, ...]:

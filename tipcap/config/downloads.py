@@ -2,8 +2,9 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,9 @@ from tipcap.errors import InputError
 
 PIP_ADDRESS = re.compile(r"pip:([\w.-]+==[\w.!+-]+)")
 """Address of a package's wheel, which pip finds by name, version and checksum."""
+BY_HAND = "by hand"
+"""Stands among the addresses of a file that has none left, or none that a program may ask."""
+_RANGE = re.compile(r"\{([0-9a-f]+)\.\.([0-9a-f]+)\}")
 
 
 class Download(BaseModel):
@@ -23,10 +27,31 @@ class Download(BaseModel):
     urls: tuple[str, ...] = ()
     sha256: str | None = None
     bytes: int | None = None
+    about_bytes: int | None = None
+    """Its size, roughly, where that is all that is known: for what downloads cost, never a check."""
+    by_hand: bool = False
+    """Whether a person has to fetch it where no address has it."""
+    licence: str = ""
+    note: str = ""
+
+
+def in_range(name: str) -> Iterator[str]:
+    """Yield the names that one with a range means, `a_{08..0a}.gz` being three: hexadecimal, as wide as they stand."""
+    found = _RANGE.search(name)
+    if found is None:
+        yield name
+        return
+    first, last = (int(number, 16) for number in found.groups())
+    for number in range(first, last + 1):
+        part = f"{number:0{len(found[1])}x}"
+        yield f"{name[: found.start()]}{part}{name[found.end() :]}"
 
 
 def load_downloads(path: Path) -> Mapping[str, Download]:
-    """Return the files of downloads.csv by name; several addresses are parted by a bar.
+    """Return the files of downloads.csv by name.
+
+    Several addresses are parted by a bar, `by hand` among them is no address; `~` before a size says about; a row whose
+    name and addresses hold one range, `{000..03f}`, stands for as many files.
 
     Raises:
         InputError: no such file, other columns, two rows of one name, or a package without its checksum.
@@ -46,21 +71,46 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
         )
     for row in reader:
         where = f"{path}: line {reader.line_num}"
-        if row["file"] in found:
+        if None in row or None in row.values():
             raise InputError(
-                f"{where}: expected each file once, found {row['file']!r} twice; remove one, mirrors go into urls"
+                f"{where}: expected {len(columns)} values, found another number; put quotes around a value that holds a comma"
             )
-        known = {
-            name: row[name] or None for name in ("sha256", "bytes")
-        }  # empty: not known
-        urls = tuple(url.strip() for url in row["urls"].split("|") if url.strip())
-        for url in urls:
-            if url.startswith("pip:") and not (
-                PIP_ADDRESS.fullmatch(url) and known["sha256"]
-            ):
+        for fields in _rows(row, where):
+            if fields["file"] in found:
                 raise InputError(
-                    f"{where}: expected pip:NAME==VERSION and a sha256, found {url!r} and {known['sha256']}; pip fetches by all three"
+                    f"{where}: expected each file once, found {fields['file']!r} twice; remove one, mirrors go into urls"
                 )
-        fields = {"file": row["file"], "urls": urls, **known}
-        found[row["file"]] = check(Download, fields, where)
+            found[fields["file"]] = check(Download, fields, where)
     return found
+
+
+def _rows(row: Mapping[str, str], where: str) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each file that a row stands for."""
+    listed = [url.strip() for url in row["urls"].split("|") if url.strip()]
+    urls = [url for url in listed if url != BY_HAND]
+    sha256 = row["sha256"] or None  # empty: not known
+    for url in urls:
+        if url.startswith("pip:") and not (PIP_ADDRESS.fullmatch(url) and sha256):
+            raise InputError(
+                f"{where}: expected pip:NAME==VERSION and a sha256, found {url!r} and {sha256}; pip fetches by all three"
+            )
+    size = row["bytes"].strip()
+    is_about = size.startswith("~")
+    names = list(in_range(row["file"]))
+    addresses = [list(in_range(url)) for url in urls]
+    fits = all(len(one) == len(names) for one in addresses)
+    if not fits or (sha256 and len(names) > 1):
+        raise InputError(
+            f"{where}: expected the range of {row['file']!r} in each address and no sha256, found {row['urls']!r} and {sha256}; give each file a row of its own"
+        )
+    for number, name in enumerate(names):
+        yield {
+            "file": name,
+            "urls": tuple(one[number] for one in addresses),
+            "sha256": sha256,
+            "bytes": None if is_about else size or None,
+            "about_bytes": size[1:] if is_about else None,
+            "by_hand": BY_HAND in listed,
+            "licence": row["licence"],
+            "note": row["note"],
+        }

@@ -28,6 +28,10 @@ class Raw(_Declared):
     """Annotation files, as named in downloads.csv."""
     pictures: tuple[str, ...] | Literal["collect"] = ()
     """Archives of pictures, or `collect`: fetched one by one from a list of addresses."""
+    missing: Annotated[int, Field(ge=0)] = 0
+    """Collected: how many pictures of a set that is used whole may be gone; they are left out, and counted."""
+    picture_bytes: Count | None = None
+    """Collected: the size of a picture on average, for what downloads cost."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Raw":
@@ -35,6 +39,8 @@ class Raw(_Declared):
             raise ValueError("either draw or download")
         if self.draw is not None and self.pictures:
             raise ValueError("no pictures beside draw, which makes its own")
+        if self.pictures != "collect" and (self.missing or self.picture_bytes):
+            raise ValueError("`missing` and `picture_bytes` beside `collect` only")
         return self
 
 
@@ -46,6 +52,8 @@ class Dataset(_Declared):
     sample_size: Count | None = None
     """How many images of it are used; absent: all."""
     seed: Seed = 0
+    sizes: dict[str, tuple[Count, Count]] = {}
+    """Images and captions of each split as published (of NoCaps each domain): another number is another file."""
 
 
 class EncoderSource(_Declared):

@@ -6,10 +6,11 @@ call, and counts as gone when `_MAX_CALLS` calls that came to their end could no
 """
 
 import contextlib
+import hashlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +18,10 @@ from typing import NamedTuple
 import httpx
 
 from tipcap.errors import InputError
-from tipcap.io.addresses import shown_address
+from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.annotations import ImageRecord
+from tipcap.io.download import asked_pause
+from tipcap.io.hosts import Hosts
 from tipcap.io.pictures import decode_picture
 from tipcap.io.progress import Progress
 
@@ -26,14 +29,16 @@ CONNECTIONS = 16
 _TIMEOUT_S = 30.0
 _MAX_BYTES = 1 << 26
 _PAUSES_S = (1.0, 4.0)  # before the second and the third attempt
-_MAX_PAUSE_S = 60.0  # that a server may ask for
+_BUSY_PAUSES_S = (1.0, 4.0, 15.0, 60.0)  # where a host asks for fewer questions
+_BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 _MAX_CALLS = 3
+_SHOWN = 5  # images that a message names
 _UNREACHED_IN_A_ROW = 20
 """So many pictures in a row that cannot be reached mean that the network is down."""
 _PLACEHOLDER = "photo_unavailable"  # where Flickr leads for a picture it no longer has
 _SCHEMA = """
 create table if not exists fetched (image_id integer primary key, content blob not null);
-create table if not exists gone (image_id integer primary key, reason text not null);
+create table if not exists gone_from (image_id integer primary key, reason text not null, addresses text not null);
 create table if not exists unreached (image_id integer primary key, calls integer not null);
 """
 
@@ -44,6 +49,14 @@ class _Gone(Exception):
 
 class _Unreached(Exception):
     """The address gave no answer that would settle whether it has the picture."""
+
+
+class _Busy(Exception):
+    """The host wants to be asked later, after `seconds` where it says so."""
+
+    def __init__(self, problem: str, seconds: float | None) -> None:
+        super().__init__(problem)
+        self.seconds = seconds
 
 
 class Collection:
@@ -73,9 +86,15 @@ class Collection:
         ask = "select image_id from fetched"
         return {image_id for (image_id,) in self._connection.execute(ask)}
 
-    def gone(self) -> dict[int, str]:
-        """Return why pictures cannot be had, by id."""
-        return dict(self._connection.execute("select image_id, reason from gone"))
+    def gone(self, candidates: Iterable[ImageRecord]) -> dict[int, str]:
+        """Return why pictures cannot be had, by id; those that have other addresses now may be there."""
+        ask = "select image_id, reason, addresses from gone_from"
+        known = {i: (reason, at) for i, reason, at in self._connection.execute(ask)}
+        return {
+            record.image_id: known[record.image_id][0]
+            for record in candidates
+            if known.get(record.image_id, ("", ""))[1] == _addresses(record)
+        }
 
     def content(self, image_id: int) -> bytes:
         """Return a picture as it was published."""
@@ -87,24 +106,31 @@ class Collection:
         """Keep a picture."""
         self._write("insert or replace into fetched values (?, ?)", image_id, content)
 
-    def mark_gone(self, image_id: int, reason: str) -> None:
-        """Remember that a picture cannot be had."""
-        self._write("insert or replace into gone values (?, ?)", image_id, reason)
+    def mark_gone(self, record: ImageRecord, reason: str) -> None:
+        """Remember that a picture cannot be had from its addresses."""
+        statement = "insert or replace into gone_from values (?, ?, ?)"
+        self._write(statement, record.image_id, reason, _addresses(record))
 
-    def mark_unreached(self, image_id: int, reason: str) -> None:
+    def mark_unreached(self, record: ImageRecord, reason: str) -> None:
         """Count a call that could not reach a picture; after a few of them it is gone."""
         ask = (
             "insert into unreached values (?, 1)"
             " on conflict (image_id) do update set calls = calls + 1 returning calls"
         )
         with self._connection:
-            ((calls,),) = self._connection.execute(ask, (image_id,)).fetchall()
+            answer = self._connection.execute(ask, (record.image_id,)).fetchall()
+        ((calls,),) = answer
         if calls >= _MAX_CALLS:
-            self.mark_gone(image_id, reason)
+            self.mark_gone(record, reason)
 
     def _write(self, statement: str, *values: object) -> None:
         with self._connection:
             self._connection.execute(statement, values)
+
+
+def _addresses(record: ImageRecord) -> str:
+    """Return what tells a picture's addresses from others."""
+    return hashlib.sha256("\n".join(record.urls).encode()).hexdigest()
 
 
 class Collected(NamedTuple):
@@ -121,15 +147,16 @@ def collect_pictures(
     num_wanted: int,
     collection: Collection,
     label: str,
+    max_missing: int = 0,
 ) -> Collected:
     """Fetch pictures in the candidates' order until `num_wanted` are there.
 
-    Which are chosen does not depend on what answers first: one that cannot be reached holds its place.
+    Up to `max_missing` fewer will do where no candidate is left. Which are chosen does not depend on what answers first: one that cannot be reached holds its place.
 
     Raises:
         InputError: the network is down, some pictures could not be reached, or too few exist.
     """
-    fetched, gone = collection.fetched(), collection.gone()
+    fetched, gone = collection.fetched(), collection.gone(candidates)
     open_records = [
         record
         for record in candidates
@@ -137,20 +164,22 @@ def collect_pictures(
     ]
     num_good = sum(record.image_id in fetched for record in candidates)
     unreached: dict[int, str] = {}
+    unreached_records: list[ImageRecord] = []
     progress = Progress(label, num_wanted, min(num_good, num_wanted))
     with _fetchers() as (pool, client):
         queue = iter(open_records)
         running: dict[Future[bytes], ImageRecord] = {}
-        in_a_row = 0
+        in_a_row, hosts = 0, Hosts()
         while True:
             while len(running) < min(
                 2 * CONNECTIONS, num_wanted - num_good - len(unreached)
             ) and (record := next(queue, None)):
-                running[pool.submit(_fetch, client, record.urls)] = record
+                running[pool.submit(_fetch, client, hosts, record.urls)] = record
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                image_id = running.pop(future).image_id
+                record = running.pop(future)
+                image_id = record.image_id
                 try:
                     collection.add(image_id, future.result())
                     fetched.add(image_id)
@@ -159,25 +188,29 @@ def collect_pictures(
                     progress.advance()
                 except _Gone as answer:
                     gone[image_id] = str(answer)
-                    collection.mark_gone(image_id, gone[image_id])
+                    collection.mark_gone(record, gone[image_id])
                     in_a_row = 0
                 except _Unreached as answer:
                     unreached[image_id] = str(answer)
+                    unreached_records.append(record)
                     in_a_row += 1
             if in_a_row >= _UNREACHED_IN_A_ROW:
                 raise _unreached_error(label, unreached, num_good, num_wanted)
     progress.close()
-    for image_id, reason in unreached.items():
-        collection.mark_unreached(image_id, reason)
+    for record in unreached_records:
+        collection.mark_unreached(record, unreached[record.image_id])
     if unreached:
         raise _unreached_error(label, unreached, num_good, num_wanted)
     found = [record for record in candidates if record.image_id in fetched]
-    if len(found) < num_wanted:
+    if len(found) < num_wanted - max_missing:
         reasons = Counter(gone.values()).most_common(3)
         shown = ", ".join(f"{reason} ({count})" for reason, count in reasons)
+        named = ", ".join(map(str, sorted(gone)[:_SHOWN]))
+        more = ", ..." if len(gone) > _SHOWN else ""
+        allowed = f", or {max_missing} fewer" if max_missing else ""
         raise InputError(
-            f"{label}: expected {num_wanted} pictures, found {len(found)} and {len(gone)} that are gone: {shown}; "
-            "lower sample_size, or name an archive under `pictures` in the world's file instead of `collect`"
+            f"{label}: expected {num_wanted} pictures{allowed}, found {len(found)} and {len(gone)} that are gone: {shown}; images {named}{more}; "
+            "lower sample_size, raise `missing`, or name an archive under `pictures` in the world's file instead of `collect`"
         )
     return Collected(found[:num_wanted], gone)
 
@@ -206,7 +239,7 @@ def _fetchers() -> Iterator[tuple[ThreadPoolExecutor, httpx.Client]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch(client: httpx.Client, urls: Sequence[str]) -> bytes:
+def _fetch(client: httpx.Client, hosts: Hosts, urls: Sequence[str]) -> bytes:
     """Return the picture from the first address that has it.
 
     Raises:
@@ -217,7 +250,7 @@ def _fetch(client: httpx.Client, urls: Sequence[str]) -> bytes:
     unreached: list[str] = []
     for url in urls:
         try:
-            return _picture(client, url)
+            return _picture(client, hosts, url)
         except _Gone as reason:
             gone.append(str(reason))
         except _Unreached as reason:
@@ -227,36 +260,47 @@ def _fetch(client: httpx.Client, urls: Sequence[str]) -> bytes:
     raise _Gone(gone[0])
 
 
-def _picture(client: httpx.Client, url: str) -> bytes:
-    for pause in (*_PAUSES_S, None):
+def _picture(client: httpx.Client, hosts: Hosts, url: str) -> bytes:
+    pauses, busy_pauses = iter(_PAUSES_S), iter(_BUSY_PAUSES_S)
+    while True:
+        hosts.wait(url)
         try:
-            content, asked_pause = _answer(client, url)
+            content = _answer(client, url)
         except httpx.InvalidURL as error:
             raise _Gone("no address") from error
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
             raise _Gone(type(error).__name__) from error
+        except _Busy as answer:
+            if (pause := next(busy_pauses, None)) is None:
+                raise _Unreached(str(answer)) from answer
+            hosts.pause(url, pause if answer.seconds is None else answer.seconds)
         except httpx.HTTPError as error:
-            problem, asked_pause = f"{shown_address(url)}: {type(error).__name__}", 0.0
+            if (pause := next(pauses, None)) is None:
+                problem = f"{shown_address(url)}: {shown_reason(error)}"
+                raise _Unreached(problem) from error
+            time.sleep(pause)
         else:
-            if isinstance(content, bytes):
-                return content
-            problem = content
-        if pause is not None:
-            time.sleep(min(max(pause, asked_pause), _MAX_PAUSE_S))
-    raise _Unreached(problem)
+            hosts.answered(url)
+            return content
 
 
-def _answer(client: httpx.Client, url: str) -> tuple[bytes | str, float]:
-    """Return the picture; or why another attempt may succeed, and the seconds the server asks to wait for."""
+def _answer(client: httpx.Client, url: str) -> bytes:
+    """Return the picture.
+
+    Raises:
+        _Gone: it is not there.
+        _Busy: the host wants fewer questions.
+        httpx.HTTPError: another attempt may succeed.
+    """
     with client.stream("GET", url) as response:
         if _PLACEHOLDER in response.url.path:
             raise _Gone("removed by its owner")
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or (
-            response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
-        ):
-            asked = response.headers.get("retry-after", "")
-            seconds = float(asked) if asked.isdecimal() else 0.0
-            return f"{shown_address(url)}: status {response.status_code}", seconds
+        if response.status_code in _BUSY:
+            has_asked = "retry-after" in response.headers
+            seconds = asked_pause(response) if has_asked else None
+            raise _Busy(f"{shown_address(url)}: status {response.status_code}", seconds)
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            response.raise_for_status()
         if response.status_code != httpx.codes.OK:
             raise _Gone(f"status {response.status_code}")
         content = bytearray()
@@ -268,4 +312,4 @@ def _answer(client: httpx.Client, url: str) -> tuple[bytes | str, float]:
         decode_picture(bytes(content))
     except ValueError as error:
         raise _Gone("no whole picture") from error
-    return bytes(content), 0.0
+    return bytes(content)

@@ -46,8 +46,8 @@ class _Text(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         self.handle_starttag(tag, ())
 
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
+    def handle_data(self, words: str) -> None:
+        self.parts.append(words)
 
 
 def clean_text(quoted: str) -> str:

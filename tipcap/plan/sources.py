@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tipcap import paths
-from tipcap.config.downloads import Download, load_downloads
+from tipcap.config.downloads import Download, in_range, load_downloads
 from tipcap.config.reading import check
 from tipcap.config.world import Dataset
 from tipcap.errors import InputError, unknown_name
@@ -146,7 +146,7 @@ class Sources:
         return self.plan.add(spec, parents)
 
     def _weights(self, files: Sequence[str]) -> dict[str, str]:
-        return _numbered("weights", [self.download(file) for file in files])
+        return _numbered("weights", self._all(files))
 
     # Datasets
 
@@ -166,14 +166,23 @@ class Sources:
         parents = self._raw(name, where)
         if declared.raw.pictures == "collect":
             parents |= self._pictures(name, where)
-        return self.plan.add(self._selection(PrepareSpec, name, declared), parents)
+        sizes = {"sizes": declared.sizes}
+        spec = self._selection(PrepareSpec, name, declared, sizes)
+        return self.plan.add(spec, parents)
 
-    def _selection(self, spec: type[AnySpec], name: str, declared: Dataset) -> AnySpec:
+    def _selection(
+        self,
+        spec: type[AnySpec],
+        name: str,
+        declared: Dataset,
+        more: Mapping[str, Any],
+    ) -> AnySpec:
         fields = {
             "dataset": name,
             "reader": declared.reader,
             "sample_size": declared.sample_size,
             "seed": declared.seed,
+            **more,
         }
         return check(spec, fields, f"{self.plan.world_file}: datasets.{name}")
 
@@ -182,7 +191,7 @@ class Sources:
         if drawn is not None:
             return {"raw": self.plan.add(drawn, {})}
         files = self._dataset(name, where).raw.download
-        return _numbered("raw", [self.download(file) for file in files])
+        return _numbered("raw", self._all(files))
 
     def _draw_spec(self, name: str, where: str) -> DrawSpec | None:
         declared = self._dataset(name, where)
@@ -199,10 +208,14 @@ class Sources:
         if drawn is not None:
             return {"pictures": self.plan.add(drawn, {})} if drawn.pictures else {}
         if declared.raw.pictures == "collect":
-            spec = self._selection(CollectSpec, name, declared)
+            missing = {"missing": declared.raw.missing}
+            spec = self._selection(CollectSpec, name, declared, missing)
             return {"pictures": self.plan.add(spec, self._raw(name, where))}
-        files = [self.download(file) for file in declared.raw.pictures]
-        return _numbered("pictures", files)
+        return _numbered("pictures", self._all(declared.raw.pictures))
+
+    def _all(self, files: Iterable[str]) -> list[str]:
+        """Return the keys of files, each name meaning one or a range of them."""
+        return [self.download(file) for name in files for file in in_range(name)]
 
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""
@@ -214,7 +227,8 @@ class Sources:
                 "file", file, self._downloads, f"{self.plan.world_file}: {listed}"
             )
         declared = self._downloads[file]
-        return self.plan.add(DownloadSpec(**declared.model_dump()), {})
+        known = declared.model_dump(include=set(DownloadSpec.model_fields))
+        return self.plan.add(DownloadSpec(**known), {})
 
     def _num_items(self, dataset: str, split: str, where: str) -> int | None:
         """How many images a split has, where the declarations say so."""

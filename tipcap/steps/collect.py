@@ -4,7 +4,9 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from tipcap.paths import PICTURES
 from tipcap.specs import SelectionSpec
@@ -15,6 +17,9 @@ class CollectSpec(SelectionSpec):
     """An archive of pictures that are published as a list of addresses, a seeded sample of them."""
 
     step: ClassVar[str] = "collect"
+
+    missing: Annotated[int, Field(ge=0)] = 0
+    """How many pictures of a set that is taken whole may be gone."""
 
 
 def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
@@ -38,7 +43,9 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
         with contextlib.closing(collection), artefact(request) as draft:
             label = f"fetching pictures of {spec.dataset}"
             num_wanted = spec.sample_size or len(candidates)
-            found = collect_pictures(candidates, num_wanted, collection, label)
+            # of a sample, others take the place of those that are gone
+            limit = 0 if spec.sample_size else spec.missing
+            found = collect_pictures(candidates, num_wanted, collection, label, limit)
             (draft.folder / PICTURES).mkdir()
             for archive in sorted({str(r.archive) for r in found.records}):
                 write_archive(
@@ -50,6 +57,9 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
                     ),
                 )
             draft.counts |= {"images": len(found.records), "gone": len(found.gone)}
+            if missing := num_wanted - len(found.records):
+                named = {str(i): found.gone[i] for i in sorted(found.gone)}
+                draft.counts |= {"missing": missing, "missing_images": named}
             for reason, count in Counter(found.gone.values()).most_common():
                 print(f"gone: {count} pictures, {reason}")
         kept.unlink()

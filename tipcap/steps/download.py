@@ -13,30 +13,41 @@ class DownloadSpec(Spec):
     """One file to fetch. Name and checksum identify it; where it comes from does not."""
 
     step: ClassVar[str] = "download"
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"urls", "bytes"})
+    unkeyed: ClassVar[frozenset[str]] = frozenset(
+        {"urls", "bytes", "about_bytes", "by_hand"}
+    )
     unread: ClassVar[frozenset[str]] = frozenset({"sha256"})
 
     file: str
     urls: tuple[str, ...] = ()
     sha256: str | None = None
     bytes: int | None = None
+    about_bytes: int | None = None
+    by_hand: bool = False
 
 
 def download(request: Request, spec: DownloadSpec, downloads: Path) -> None:
-    """Fetch one file; it gets its name when its checksum is right.
+    """Fetch one file; it gets its name when it is whole and its checksum right.
 
-    A file that lies there already under its name (put there by hand, say) is checked and kept.
+    A file that lies there already under its name, or in the folder for files fetched by hand, is checked
+    and kept.
 
     Raises:
         InputError: the file is not listed, no address has it, or what lies there is another file.
     """
+    from tipcap.io.by_hand import require_by_hand, take_by_hand
     from tipcap.io.download import fetch
 
     listed = load_downloads(downloads)
     if spec.file not in listed:
         raise unknown_name("file", spec.file, listed, str(downloads))
-    urls, num_bytes = listed[spec.file].urls, listed[spec.file].bytes
-    found = fetch(urls, request.out / spec.file, spec.sha256, num_bytes)
+    known = listed[spec.file]
+    target = request.out / spec.file
+    take_by_hand(target, spec.sha256, known.bytes)
+    if not target.exists():
+        require_by_hand([known])
+    remedy = f"fetch the file by hand to {target} or add a mirror to downloads.csv"
+    found = fetch(known.urls, target, spec.sha256, known.bytes, remedy=remedy)
     print(f"{spec.file}: sha256 {found}")
 
 
