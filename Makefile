@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick test-whole slurm-test check check-types check-rest format golden reference models ui lock clean
+.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -37,9 +37,15 @@ test: check
 test-quick: $(INSTALLED)
 	$(PYTEST) -m "not slow and not slurm and not whole"
 
-# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars.
+# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars. And the
+# rehearsal, killed at 20 random moments.
 test-whole: $(INSTALLED)
 	$(BIN)/python -m pytest -m whole
+
+# The paper's world on small files in the published formats, which it writes and serves here: downloads and Table II,
+# or what TARGET names. Its files (2.3 GB, the models' true sizes) stay in .rehearsal.
+rehearsal: $(INSTALLED)
+	$(BIN)/python -m tests.rehearsal.run --cores $(CORES) $(if $(filter file,$(origin TARGET)),,$(TARGET))
 
 # On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
 slurm-test: $(INSTALLED)
@@ -91,7 +97,7 @@ lock: $(INSTALLED)
 		| grep -viE '^(nvidia|triton|cuda)' > requirements.lock
 
 clean:
-	rm -rf results/mini results/tiny .snakemake
+	rm -rf results/mini results/tiny results/rehearsal .rehearsal .snakemake
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("tipcap: expected Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else 0'

@@ -14,6 +14,18 @@ def test_every_run_goes_back_to_files_that_are_downloaded(paper):
             assert {paper.steps[k].spec.step for k in roots} == {"download"}
 
 
+def test_a_world_may_name_its_own_list_of_downloads(science):
+    listed = science.folder / "downloads.csv"
+    elsewhere = science.folder / "lists" / "mirrors.csv"
+    elsewhere.parent.mkdir()
+    listed.rename(elsewhere)
+    science("paper.yaml", "name: paper\n", "name: paper\ndownloads: lists/mirrors.csv\n")
+    plan = load(science.folder / "paper.yaml")
+    key = next(k for k, s in plan.steps.items() if s.spec.step == "download")
+    words = arguments(plan, "download", key)
+    assert words[words.index("--downloads") + 1] == str(elsewhere)
+
+
 def test_a_drawn_world_downloads_spices_jars_at_most(mini, mini_full):
     assert not keys_of(mini, "download")
     files = [mini_full.steps[key].spec.file for key in keys_of(mini_full, "download")]

@@ -221,6 +221,8 @@ class World(_Declared):
     """Tables that `all_tables` makes, in the order of the document; `all` are those of the paper."""
     extra_tables: tuple[str, ...] = ()
     """Tables made on request only."""
+    downloads: str = "downloads.csv"
+    """List of the files that can be downloaded, from the folder of the world's file on."""
     datasets: dict[Name, Dataset]
     encoders: dict[Name, EncoderSource]
     language_models: dict[Name, LanguageModelSource]

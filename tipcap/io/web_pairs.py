@@ -92,8 +92,9 @@ def _lines(path: Path) -> Iterator[Any]:
         for line in content:
             if line.strip():
                 yield json.loads(line)
-            progress.advance(file.tell() - before)
-            before = file.tell()
+            if moved := file.tell() - before:  # a packed file moves by blocks of lines
+                progress.advance(moved)
+                before += moved
         progress.close()
 
 

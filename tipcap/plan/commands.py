@@ -29,7 +29,7 @@ def arguments(plan: Plan, step: str, key: str) -> list[str]:
             tokens += [f"--{role.replace('_', '-')}", file]
     options = STEPS[step].options
     if "downloads" in options:
-        tokens += ["--downloads", str(downloads_file(plan.world_file))]
+        tokens += ["--downloads", str(downloads_file(plan))]
     if "folder" in options and (given := named_folder(plan, here.spec)):
         tokens += ["--folder", given]
     if "checkpoints" in options:

@@ -43,9 +43,9 @@ _SPLITS = {
 }
 
 
-def downloads_file(world_file: str) -> Path:
+def downloads_file(plan: Plan) -> Path:
     """Return the list of files to download of a world."""
-    return Path(world_file).parent / "downloads.csv"
+    return Path(plan.world_file).parent / plan.world.downloads
 
 
 def named_folder(plan: Plan, spec: Spec) -> str | None:
@@ -256,7 +256,7 @@ class Sources:
 
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""
-        listed = downloads_file(self.plan.world_file)
+        listed = downloads_file(self.plan)
         if self._downloads is None:
             self._downloads = load_downloads(listed)
         if file not in self._downloads:
