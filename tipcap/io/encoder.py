@@ -6,13 +6,14 @@ mini world `tokenizer.json`. Embeddings leave this module with unit norm and are
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from tipcap.errors import InputError, reason_of
@@ -125,9 +126,13 @@ def build_small_model(parameters: dict[str, Any], vocabulary_size: int) -> nn.Mo
     return model
 
 
-def _pixels(picture: Image.Image) -> Tensor:
-    array = np.array(picture.convert("RGB"))
-    return normalise_pixels(torch.from_numpy(array)[None])[0]
+def _pixels(picture: Image.Image, side: int) -> Tensor:
+    """Return a picture as a small model reads it: the square in its middle, as it is where it has this side."""
+    picture, size = picture.convert("RGB"), (side, side)
+    if picture.size != size:
+        # the square first: a strip of a picture would else become millions of pixels long
+        picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+    return normalise_pixels(torch.from_numpy(np.array(picture))[None])[0]
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -142,7 +147,8 @@ def load_encoder(folder: Path) -> Encoder:
         tokenizer = _own_tokenizer(folder)
         model = build_small_model(parameters, tokenizer.get_vocab_size())
         tokenize = small_tokenize(tokenizer, parameters["context_length"])
-        prepare, embed_dim = _pixels, int(parameters["embed_dim"])
+        prepare = partial(_pixels, side=int(parameters["vision"]["image_size"]))
+        embed_dim = int(parameters["embed_dim"])
     else:
         open_clip = open_clip_module()
         model, _, prepare = open_clip.create_model_and_transforms(name)
