@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from tipcap.core.prompts import Nouns, missing_words
+from tipcap.errors import InputError
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
@@ -81,6 +82,27 @@ def words_of(given: Iterable[str]) -> tuple[str, ...]:
     """Return the words that a person gave, each once and in their order; commas part words, blanks do not."""
     parts = (part for text in given for part in text.split(","))
     return tuple(dict.fromkeys(word for p in parts if (word := " ".join(p.split()))))
+
+
+def chosen_words(answer: str, offered: Sequence[str]) -> list[str]:
+    """Return the words of a person's answer: numbers of offered ones, or words, with commas between them.
+
+    Raises:
+        InputError: a number that none has.
+    """
+    chosen: list[str] = []
+    for part in words_of([answer]):
+        numbers = part.split()
+        if not all(number.isdecimal() for number in numbers):
+            chosen.append(part)
+            continue
+        for number in map(int, numbers):
+            if not 1 <= number <= len(offered):
+                raise InputError(
+                    f"words: expected a number from 1 to {len(offered)} or a word, found {number}; give another"
+                )
+            chosen.append(offered[number - 1])
+    return list(dict.fromkeys(chosen))
 
 
 def names(caption: str, word: str) -> bool:

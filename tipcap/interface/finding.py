@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from tipcap import paths
-from tipcap.config.experiments import load_experiments
 from tipcap.core.nearest import Corpus
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.exported import (
@@ -22,9 +21,9 @@ from tipcap.paths import WEIGHTS
 from tipcap.plan.captioners import (
     CaptionerName,
     PlannedCaptioner,
-    captioner_names,
     parse_name,
     plan_captioner,
+    plan_captioners,
     tables_with,
 )
 
@@ -87,13 +86,9 @@ def available() -> Iterator[tuple[str, str]]:
     for world, root in worlds.items():
         if not (root / paths.RESULTS / world).is_dir():
             continue
-        for experiment in captioner_names(
-            load_experiments(root / "config" / "experiments.yaml")
-        ):
-            of_world = CaptionerName(world, experiment)
-            planned = plan_captioner(of_world, root / "config" / f"{world}.yaml")
-            if str(of_world) not in shipped and _trained(planned, root):
-                yield str(of_world), f"trained in {root / paths.RESULTS}"
+        for name, planned in plan_captioners(root / "config" / f"{world}.yaml"):
+            if name not in shipped and _trained(planned, root):
+                yield name, f"trained in {root / paths.RESULTS}"
 
 
 def _of_world(name: CaptionerName) -> Parts:

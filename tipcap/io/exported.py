@@ -126,6 +126,8 @@ def write_exported(
             write_corpus(partial / "corpus", sample_corpus(found, num_captions))
         (partial / _CARD).write_text(card, "utf-8")
         write_json(partial / ABOUT, about.model_dump(mode="json"))
+        for file in partial.rglob("*.safetensors"):
+            file.chmod(0o644)  # that library makes files for their owner alone
 
 
 def _encoder_files(names: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -25,7 +25,9 @@ class Source(NamedTuple):
     """Raises `InputError`, which names the picture."""
 
 
-def picture_sources(given: Sequence[str], standard_input: BinaryIO) -> list[Source]:
+def picture_sources(
+    given: Sequence[str], standard_input: Callable[[], bytes]
+) -> list[Source]:
     """Return the pictures that some names mean, each once, in their order; those of a folder by name.
 
     A name that means nothing is a source too, whose opening says so: the others are not lost with it.
@@ -33,7 +35,7 @@ def picture_sources(given: Sequence[str], standard_input: BinaryIO) -> list[Sour
     Args:
         given: files, folders (with all pictures below them), patterns, addresses; `-` is standard input, which holds
             a picture, or the name of one in each line.
-        standard_input: read when `-` is among them.
+        standard_input: reads all of it; called when `-` is among them.
     """
     found = (s for name in given for s in _sources(name, standard_input))
     return list({source.name: source for source in found}.values())
@@ -48,7 +50,7 @@ def open_picture(name: str) -> Image.Image:
     return _decoded(_content(name), name)
 
 
-def _sources(name: str, standard_input: BinaryIO) -> Iterator[Source]:
+def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]:
     if name == STANDARD_INPUT:
         yield from _of_standard_input(standard_input)
     elif _ADDRESS.match(name):
@@ -88,8 +90,8 @@ def _pictures_below(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _of_standard_input(standard_input: BinaryIO) -> Iterator[Source]:
-    content = standard_input.read()
+def _of_standard_input(standard_input: Callable[[], bytes]) -> Iterator[Source]:
+    content = standard_input()
     if not content.strip():
         yield _refused("standard input", "nothing")
         return
@@ -102,7 +104,7 @@ def _of_standard_input(standard_input: BinaryIO) -> Iterator[Source]:
             names = []
         if names and "\0" not in names[0]:
             for name in filter(None, map(str.strip, names)):
-                yield from _sources(name, io.BytesIO())
+                yield from _sources(name, lambda: b"")
             return
     yield Source("standard input", lambda: _decoded(content, "standard input"))
 

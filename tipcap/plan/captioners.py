@@ -4,6 +4,7 @@
 table does.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +74,24 @@ def plan_captioner(name: CaptionerName, world_file: Path) -> PlannedCaptioner:
     """
     world = load_world(world_file)
     experiments = load_experiments(world_file.parent / "experiments.yaml")
+    return _planned(name, world, experiments, world_file)
+
+
+def plan_captioners(world_file: Path) -> Iterator[tuple[str, PlannedCaptioner]]:
+    """Yield the captioners of a world's experiments by name."""
+    world = load_world(world_file)
+    experiments = load_experiments(world_file.parent / "experiments.yaml")
+    for experiment in _captioners(experiments):
+        name = CaptionerName(world_file.stem, experiment)
+        yield str(name), _planned(name, world, experiments, world_file)
+
+
+def _planned(
+    name: CaptionerName, world: World, experiments: Experiments, world_file: Path
+) -> PlannedCaptioner:
     where = f"captioner {name}"
+    known = _captioners(experiments)
     if name.experiment not in experiments.rows:
-        known = captioner_names(experiments)
         raise unknown_name("experiment", name.experiment, known, where)
     layers = [_UNPROMPTED]
     for field in name.fields:
@@ -86,23 +102,23 @@ def plan_captioner(name: CaptionerName, world_file: Path) -> PlannedCaptioner:
             raise InputError(
                 f"{where}: {place}: expected a value as in a YAML file, found {value!r}; correct it"
             ) from error
-    plan = _empty_plan(world, world_file)
+    plan = Plan(world, str(world_file), {}, (), Gallery(table="", num=1))
     key = Chains(plan, experiments).add_captions(name.experiment, layers, where)
     if "model" not in plan.steps[key].parents or "encoder" in plan.steps[key].parents:
         raise InputError(
-            f"{where}: expected an experiment that trains a captioner, found {plan.steps[key].spec.step}; choose one of {', '.join(captioner_names(experiments)[:8])}, ..."
+            f"{where}: expected an experiment that trains a captioner, found {plan.steps[key].spec.step}; choose one of {', '.join(known[:8])}, ..."
         )
     return PlannedCaptioner(plan, key)
 
 
-def captioner_names(experiments: Experiments) -> list[str]:
+def _captioners(experiments: Experiments) -> list[str]:
     """Return the experiments that train a captioner."""
-    names = []
-    for name, row in experiments.rows.items():
-        generate = overlay(experiments.base, row)["generate"]
-        if generate.get("method", "captioner") == "captioner":
-            names.append(name)
-    return names
+    return [
+        name
+        for name, row in experiments.rows.items()
+        if overlay(experiments.base, row)["generate"].get("method", "captioner")
+        == "captioner"
+    ]
 
 
 def tables_with(name: CaptionerName, world_file: Path) -> list[str]:
@@ -114,7 +130,3 @@ def tables_with(name: CaptionerName, world_file: Path) -> list[str]:
         for table in dict.fromkeys(wanted)
         if any(row.experiment == name.experiment for row in tables[table].rows)
     ]
-
-
-def _empty_plan(world: World, world_file: Path) -> Plan:
-    return Plan(world, str(world_file), {}, (), Gallery(table="", num=1))
