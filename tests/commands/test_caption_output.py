@@ -17,7 +17,8 @@ REFINED = Caption(
 
 def shown(caption, style, name="a.png", **more):
     lines = []
-    Output(style, lines.append, width=60, name_width=9, **more).write(name, caption)
+    output = Output(style, lines.append, width=60, name_width=len(name), **more)
+    output.write(name, caption)
     return lines
 
 
