@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models ui lock clean
+.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui lock clean
 
 all_tables: $(INSTALLED)
 	$(SNAKEMAKE) -- $(TARGET)
@@ -85,6 +85,10 @@ models: $(INSTALLED)
 	$(SNAKEMAKE) -- pretrained
 	mkdir -p resources/models
 	cp -r results/mini/encoder results/mini/language_model resources/models
+
+# The captioners and sample pictures that ship, from a finished run: make all_tables WORLD=mini-full TARGET="all table_prompts".
+captioners: $(INSTALLED)
+	$(BIN)/python -m tests.captioners
 
 ui: $(INSTALLED)
 	$(BIN)/python -c 'from pathlib import Path; from tipcap.io.tracking_database import follow_move; \

@@ -90,6 +90,23 @@ def tiny_encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def toy_captioner(tmp_path_factory, tiny_encoder):
+    """A captioner that says a handful of captions of the pictures of `toy_captioner`, and takes prompts."""
+    import toy_captioner
+
+    folder = tmp_path_factory.mktemp("toy-captioner")
+    return toy_captioner.prompted(toy_captioner.make(folder, tiny_encoder))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, toy_captioner):
+    """Its folder, not to be changed."""
+    folder = tmp_path_factory.mktemp("exported") / "toy"
+    toy_captioner.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def all_results(tmp_path_factory):
     """A folder with invented results of some tables, not to be changed, and the plan of them."""
     folder = tmp_path_factory.mktemp("all-results")

@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "io/guidance.py": "steps/test_guided.py",
     "io/captioning.py": "steps/test_prompt.py",
     "io/processes.py": "steps/test_several_devices.py",
+    "interface/exporting.py": "interface/test_finding.py",
     "io/training_run.py": "steps/test_train.py",
     "launch.py": "test_warm.py",
     "plan/checks.py": "plan/test_loading.py",

@@ -9,8 +9,10 @@ from PIL import Image
 from tipcap import paths
 from tipcap.io import pretraining
 from tipcap.io.encoder import load_encoder
+from tipcap.io.exported import read_exported, shipped_captioners
 from tipcap.mini.pretrain import train_encoder, train_language_model
 from tipcap.plan import load
+from tipcap.plan.captioners import parse_name, plan_captioner
 from tipcap.step import Request
 from tipcap.steps.draw import draw
 from tipcap.steps.prepare import prepare
@@ -44,6 +46,17 @@ def test_every_model_of_the_mini_world_is_shipped_under_its_key(plan):
             assert record["key"] == key
             spec = plan.steps[key].spec
             assert type(spec).model_validate(record["spec"]) == spec
+
+
+def test_every_captioner_that_ships_is_of_the_current_specification():
+    for name, folder in shipped_captioners().items():
+        planned = plan_captioner(parse_name(name), Path("config/mini.yaml"))
+        parts = read_exported(folder)
+        stage = "prompt" if parts.about.prompts else "train"
+        assert parts.about.steps[stage]["key"] == planned.model
+        assert parts.about.name == name
+        assert parts.encoder is not None
+        assert parts.corpus() is not None
 
 
 class Drawn:

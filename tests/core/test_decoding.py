@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_language_model import ToyLanguageModel
 
-from tipcap.core.decoding import beam_search, greedy
+from tipcap.core.decoding import beam_candidates, beam_search, greedy
 from tipcap.errors import InputError
 
 END_OF_TEXT = 1
@@ -218,3 +218,29 @@ def test_prefix_that_is_not_finite_is_refused():
     prefix[1, 0, 0] = torch.nan
     with pytest.raises(InputError, match="expected finite log-probabilities"):
         beam_search(ToyModel(5), prefix, 3, 4, END_OF_TEXT)
+
+
+@given(seeds)
+@settings(max_examples=10)
+def test_candidates_are_in_the_order_of_their_scores_which_are_their_likelihoods(seed):
+    model, prefix = ToyModel(7, seed), prefix_of(2, seed)
+    found = beam_candidates(model, prefix, 4, 5, END_OF_TEXT)
+    assert (found.score.diff(dim=1) <= 0).all()
+    for image in range(2):
+        for ids, length, score in zip(*(each[image] for each in found), strict=True):
+            own = log_probabilities(model, prefix[image], ids[:length].tolist())
+            assert score.item() == pytest.approx(own.mean().item(), abs=ROUNDING)
+
+
+def test_the_best_candidate_is_what_the_search_returns():
+    model, prefix = ToyModel(7), prefix_of(3)
+    best = beam_search(model, prefix, 4, 5, END_OF_TEXT)
+    found = beam_candidates(model, prefix, 4, 5, END_OF_TEXT)
+    for one, several in zip(best, found, strict=True):
+        assert torch.equal(one, several[:, 0])
+
+
+def test_a_beam_wider_than_all_captions_has_empty_places():
+    found = beam_candidates(ToyModel(3), prefix_of(1), 5, 1, END_OF_TEXT)
+    assert found.score[0, :3].isfinite().all()
+    assert (found.score[0, 3:] == -torch.inf).all()

@@ -21,6 +21,7 @@ from tipcap.io.libraries import open_clip_module
 from tipcap.io.pixels import Preparation
 from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.store import read_tensors, write_json, write_tensors
+from tipcap.mini.pretrain import PIXEL_MEAN, PIXEL_STD
 
 NORM_TOLERANCE = 1e-5  # rounding of a float32 division
 TEXTS = ["a red box on the beach", "two blue boats", "a red box"]
@@ -79,7 +80,7 @@ def resnet(tiny_parameters):
     parameters = {**tiny_parameters, "vision": {**vision, "patch_size": None}}
     tokenizer = train_tokenizer(TEXTS, 300)
     model = build_small_model(parameters, tokenizer.get_vocab_size())
-    return Encoder(model, small_tokenize(tokenizer, 32), Preparation(), 16)
+    return Encoder(model, small_tokenize(tokenizer, 32), Preparation(64), 16)
 
 
 def pixels_of(encoder, pictures):
@@ -289,3 +290,27 @@ def test_what_is_not_openais_archive_is_one_line(tmp_path, content):
     ) as caught:
         import_openai_weights(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "CMYK"])
+@pytest.mark.parametrize("size", [(64, 64), (640, 480), (3, 200), (1, 1)])
+def test_pictures_of_any_size_and_kind_are_read(encoder, mode, size):
+    prepared = encoder.prepare(Image.new(mode, size))
+    assert prepared.shape == (3, 64, 64)
+    assert prepared.isfinite().all()
+
+
+def test_a_picture_of_the_models_own_size_is_read_as_it_is(encoder):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    prepared = encoder.prepare(Image.fromarray(pixels))
+    colours = torch.from_numpy(pixels).float() / 255
+    expected = (colours - torch.tensor(PIXEL_MEAN)) / torch.tensor(PIXEL_STD)
+    assert torch.equal(prepared, expected.movedim(-1, 0))
+
+
+def test_the_middle_of_a_wide_picture_is_read(encoder):
+    pixels = np.zeros((64, 192, 3), np.uint8)
+    pixels[:, 64:128] = 255
+    prepared = encoder.prepare(Image.fromarray(pixels))
+    white = encoder.prepare(Image.new("RGB", (64, 64), "white"))
+    assert torch.equal(prepared, white)

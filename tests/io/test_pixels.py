@@ -32,9 +32,14 @@ def test_that_is_how_openais_models_want_them(name):
     assert (wanted["mean"], wanted["std"]) == (PIXEL_MEAN, PIXEL_STD)
 
 
-def test_without_a_side_pictures_stay_as_they_are():
-    picture = a_picture(30, 20)
-    assert np.array_equal(Preparation().pixels(picture), np.array(picture))
+def test_a_picture_of_the_right_size_stays_as_it_is():
+    picture = a_picture(48, 48)
+    assert np.array_equal(Preparation(48).pixels(picture), np.array(picture))
+
+
+def test_the_middle_of_a_strip_is_read():
+    strip = a_picture(1, 90_000)
+    assert Preparation(48).pixels(strip).shape == (48, 48, 3)
 
 
 def test_a_preparation_can_go_to_another_process():

@@ -19,7 +19,9 @@ def test_a_world_may_name_its_own_list_of_downloads(science):
     elsewhere = science.folder / "lists" / "mirrors.csv"
     elsewhere.parent.mkdir()
     listed.rename(elsewhere)
-    science("paper.yaml", "name: paper\n", "name: paper\ndownloads: lists/mirrors.csv\n")
+    science(
+        "paper.yaml", "name: paper\n", "name: paper\ndownloads: lists/mirrors.csv\n"
+    )
     plan = load(science.folder / "paper.yaml")
     key = next(k for k, s in plan.steps.items() if s.spec.step == "download")
     words = arguments(plan, "download", key)

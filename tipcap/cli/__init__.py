@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from tipcap.cli import people
+from tipcap.cli import captions, people
 from tipcap.cli.step import steps
 from tipcap.errors import InputError, Stopped, refused
 
@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
+    captions.caption,
+    captions.export,
     people.score,
     people.plan,
     people.trace,

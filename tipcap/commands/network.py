@@ -56,7 +56,7 @@ def examine_network(plan: Plan) -> Iterator[Finding]:
         InputError: no downloads.csv, or a proxy that cannot be used.
     """
     set_up_connection()
-    listed = load_downloads(downloads_file(plan.world_file))
+    listed = load_downloads(downloads_file(plan))
     there, models = _planned(plan)
     files = [_of_download(one, one.file in there) for one in listed.values()] + models
     pictures = dict(_pictures(plan))

@@ -14,6 +14,17 @@ from tipcap.core.types import LanguageModel
 from tipcap.errors import InputError
 
 
+class Candidates(NamedTuple):
+    """The captions that a beam search ends with, best first."""
+
+    ids: Int[Tensor, "image beam token"]
+    """Past a caption's length: the token that ends one."""
+    length: Int[Tensor, "image beam"]
+    """How many tokens count, the one that ends the caption included."""
+    score: Float[Tensor, "image beam"]
+    """Mean log-probability of these tokens; minus infinity where there are fewer captions than the beam is wide."""
+
+
 class Decoded(NamedTuple):
     """The best caption of each image, as tokens."""
 
@@ -35,7 +46,6 @@ def greedy(
     return beam_search(language_model, prefix, 1, max_tokens, end_token)
 
 
-@torch.no_grad()
 def beam_search(
     language_model: LanguageModel,
     prefix: Float[Tensor, "image position lm_dim"],
@@ -44,7 +54,23 @@ def beam_search(
     end_token: int,
     length_exponent: float = 1.0,
 ) -> Decoded:
-    """Return for each image the best caption that a beam search finds.
+    """Return for each image the best caption that a beam search finds: the first of `beam_candidates`."""
+    found = beam_candidates(
+        language_model, prefix, beam_size, max_tokens, end_token, length_exponent
+    )
+    return Decoded(*(each[:, 0] for each in found))
+
+
+@torch.no_grad()
+def beam_candidates(
+    language_model: LanguageModel,
+    prefix: Float[Tensor, "image position lm_dim"],
+    beam_size: int,
+    max_tokens: int,
+    end_token: int,
+    length_exponent: float = 1.0,
+) -> Candidates:
+    """Return for each image the captions that a beam search ends with, by rank.
 
     Paper: Sec. IV-A. At each step every hypothesis of an image, finished or growing, competes by its
     log-probability over a power of its number of tokens and the best `beam_size` stay; an image is done when
@@ -117,12 +143,12 @@ def beam_search(
         cache = cache.select(row_of_slot[parent_slot])
         inputs = language_model.embed_tokens(token.flatten()[slot, None])
 
-    score = total[:, 0] / length[:, 0]
-    if not score.isfinite().all():
+    score = total / length
+    if not score[:, 0].isfinite().all():
         raise InputError(
             "decoding: expected finite log-probabilities of the language model, found others; check the weights of the captioner"
         )
-    return Decoded(ids[:, 0, : position + 1], length[:, 0], score)
+    return Candidates(ids[:, :, : position + 1], length, score)
 
 
 def _sum_dtype(tensor: Tensor) -> torch.dtype:

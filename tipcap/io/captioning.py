@@ -1,13 +1,14 @@
 """A trained captioner at work: loaded from its files, asked for captions, which are written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner
-from tipcap.core.decoding import beam_search
+from tipcap.core.decoding import beam_candidates, beam_search
+from tipcap.core.refining import Candidate, distinct_candidates
 from tipcap.core.types import LanguageModel, TokenBatch, device_of, dtype_of
 from tipcap.errors import InputError, reason_of
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
@@ -27,7 +28,23 @@ def load_captioner(
     Raises:
         InputError: the files are not those of a training.
     """
-    tensors = read_tensors(model)
+    return captioner_of(read_tensors(model), language_model, device, str(model))
+
+
+def captioner_of(
+    tensors: Mapping[str, Tensor], language_model: Path, device: str, where: str
+) -> tuple[Captioner, CausalLanguageModel]:
+    """Return a trained captioner and its language model from what a training gives.
+
+    Args:
+        tensors: `captioner.*`, and `language_model.*` where that was trained too; others are not read.
+        language_model: its folder.
+        device: PyTorch's name of it.
+        where: the tensors are from, for errors.
+
+    Raises:
+        InputError: they are not those of a training.
+    """
 
     def part(prefix: str) -> dict[str, Tensor]:
         inside = {k: v for k, v in tensors.items() if k.startswith(prefix)}
@@ -40,7 +57,7 @@ def load_captioner(
             lm.load_state_dict(tuned)
         except RuntimeError as error:
             raise InputError(
-                f"{model}: expected the weights of {language_model}, found others ({reason_of(error)}); train the model again"
+                f"{where}: expected the weights of {language_model}, found others ({reason_of(error)}); train the model again"
             ) from error
     return captioner, lm.to(device)
 
@@ -71,22 +88,19 @@ def caption_embeddings(
 
     Prompts of one length are read together: the language model knows no padding.
     """
-    device, dtype = device_of(language_model), dtype_of(captioner)
-    last = end_token(tokenizer, end)
     captions = [""] * len(vectors)
-    groups = [torch.arange(len(vectors))]
-    if prompts is not None:
-        lengths = prompts.length
-        groups = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
     progress = Progress(label, len(vectors))
-    for rows in (part for group in groups for part in group.split(rows_per_batch)):
+    for rows, inputs in _inputs(
+        captioner, language_model, vectors, prompts, rows_per_batch
+    ):
         with torch.inference_mode():
-            inputs = captioner.prefix(vectors[rows].to(device, dtype))
-            if prompts is not None:
-                ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
-                inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
             decoded = beam_search(
-                language_model, inputs, beam, max_tokens, last, length_exponent
+                language_model,
+                inputs,
+                beam,
+                max_tokens,
+                end_token(tokenizer, end),
+                length_exponent,
             )
         texts = decode(tokenizer, decoded.ids, decoded.length)
         for row, text in zip(rows.tolist(), texts, strict=True):
@@ -94,6 +108,57 @@ def caption_embeddings(
         progress.advance(len(rows))
     progress.close()
     return captions
+
+
+def candidates_of_embeddings(
+    captioner: Captioner,
+    language_model: CausalLanguageModel,
+    tokenizer: CaptionTokenizer,
+    vectors: Tensor,
+    beam: int,
+    max_tokens: int,
+    prompts: TokenBatch,
+    *,
+    end: End = "eos",
+    length_exponent: float = 1.0,
+) -> list[list[Candidate]]:
+    """Return for each embedding what a beam search ends with, best first; the first is `caption_embeddings`'s."""
+    found: list[list[Candidate]] = [[] for _ in vectors]
+    last = end_token(tokenizer, end)
+    for rows, inputs in _inputs(
+        captioner, language_model, vectors, prompts, _IMAGES_PER_BATCH
+    ):
+        with torch.inference_mode():
+            decoded = beam_candidates(
+                language_model, inputs, beam, max_tokens, last, length_exponent
+            )
+        for row, *of_image in zip(rows.tolist(), *decoded, strict=True):
+            ids, length, score = of_image
+            texts = decode(tokenizer, ids, length)
+            found[row] = list(distinct_candidates(texts, score.tolist()))
+    return found
+
+
+def _inputs(
+    captioner: Captioner,
+    language_model: CausalLanguageModel,
+    vectors: Tensor,
+    prompts: TokenBatch | None,
+    rows_per_batch: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield rows, and what the language model reads before their captions; prompts of one length together."""
+    device, dtype = device_of(language_model), dtype_of(captioner)
+    groups = [torch.arange(len(vectors))]
+    if prompts is not None:
+        lengths = prompts.length
+        groups = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
+    for rows in (part for group in groups for part in group.split(rows_per_batch)):
+        with torch.inference_mode():
+            inputs = captioner.prefix(vectors[rows].to(device, dtype))
+            if prompts is not None:
+                ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
+                inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
+        yield rows, inputs
 
 
 def write_captions(

@@ -221,6 +221,22 @@ def collect_pictures(
     return Collected(found[:num_wanted], gone)
 
 
+def picture_at(address: str) -> bytes:
+    """Return the picture of one address as it is published.
+
+    Raises:
+        InputError: there is none, or no answer.
+    """
+    set_up_connection()
+    try:
+        with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
+            return _picture(client, Hosts(), address)
+    except (_Gone, _Unreached) as reason:
+        raise InputError(
+            f"{shown_address(address)}: expected a picture, found none ({reason}); correct the address or fetch the picture by hand"
+        ) from reason
+
+
 def _unreached_error(
     label: str, unreached: dict[int, str], num_good: int, num_wanted: int
 ) -> InputError:

@@ -174,7 +174,8 @@ def load_encoder(folder: Path) -> Encoder:
     if source == "trained":
         vocabulary_size = _own_tokenizer(folder).get_vocab_size()
         model = build_small_model(parameters, vocabulary_size)
-        prepare, embed_dim = Preparation(), int(parameters["embed_dim"])
+        prepare = Preparation(int(parameters["vision"]["image_size"]))
+        embed_dim = int(parameters["embed_dim"])
     else:
         with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
             model = open_clip_module().create_model(name)

@@ -51,7 +51,11 @@ def _pipeline(kind: Kind) -> Language:
 
 
 def extract_nouns(
-    captions: Iterable[str], kind: Kind, compounds: bool = True
+    captions: Iterable[str],
+    kind: Kind,
+    compounds: bool = True,
+    *,
+    shows_progress: bool = True,
 ) -> dict[str, list[str]]:
     """Return the nouns of each distinct caption, each once, in their order.
 
@@ -60,6 +64,7 @@ def extract_nouns(
         kind: `nouns` are common and proper nouns; `chunks` are noun phrases without determiners.
         compounds: nouns that follow each other are one word, its lemmas with a blank between; else each is
             its own. Phrases hold them together anyway.
+        shows_progress: on standard error.
 
     Paper: Sec. III-C (part-of-speech tagging), Fig. 4 ("flower vase", "cell phone", "flower pot").
 
@@ -71,9 +76,9 @@ def extract_nouns(
     # spare blanks and a missing full stop change what a word is taken for
     texts = [" ".join(caption.split()) for caption in distinct]
     docs = _pipeline(kind).pipe(texts, batch_size=_TEXTS_PER_BATCH)
+    if shows_progress:
+        docs = track(docs, f"finding {kind}", len(distinct))
     found = {}
-    for caption, doc in zip(
-        distinct, track(docs, f"finding {kind}", len(distinct)), strict=True
-    ):
+    for caption, doc in zip(distinct, docs, strict=True):
         found[caption] = [word for word in dict.fromkeys(words(doc)) if word]
     return found

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from tipcap.mini.pretrain import normalise_pixels
+
+_LONGEST = 50
 
 
 class Preparation(NamedTuple):
     """From a picture to what an encoder reads."""
 
-    side: int | None = None
-    """Of the square that is cropped from the middle, after the short side got this length; None takes pictures
-    as they are."""
+    side: int
+    """Of the square that is cropped from the middle, after the short side got this length."""
 
     def __call__(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
         """Return a picture as the encoder reads it."""
@@ -29,15 +30,18 @@ class Preparation(NamedTuple):
 
     def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
         """Return the colours of a picture's crop, (height, width, 3)."""
-        if self.side is not None:
-            picture = _square(picture, self.side)
-        return np.array(picture.convert("RGB"))
+        return np.array(_square(picture, self.side).convert("RGB"))
 
 
 def _square(picture: Image.Image, side: int) -> Image.Image:
     """Return the middle of a picture whose short side has been made `side` long, as torchvision does both."""
     width, height = picture.size
     short = min(width, height)
+    if max(width, height) > _LONGEST * short:
+        # of a strip the middle, which would else become millions of pixels long
+        longest = (min(width, _LONGEST * short), min(height, _LONGEST * short))
+        picture = ImageOps.fit(picture, longest)
+        width, height = longest
     width, height = (
         side if edge == short else int(side * edge / short) for edge in (width, height)
     )

@@ -84,6 +84,13 @@ class Chains:
                 for role, modality in (("images", "image"), ("texts", "text"))
             }
 
+    def add_captions(
+        self, name: str, layers: Sequence[Mapping[str, Any]], where: str
+    ) -> str:
+        """Plan the captions of an experiment, with fields laid over it, and return their key."""
+        experiment = self._resolve(name, layers)
+        return self._generate(experiment, self._choose(experiment, where), where)
+
     def _check_metric(self, metric: str, where: str) -> None:
         known = (*self.world.metrics, *self.world.absent)
         if metric not in known:
@@ -102,12 +109,7 @@ class Chains:
             varied = at(table.vary_of(run.row), value)
             in_group = run.row.set_in.get(run.group.label, {})
             layers = (run.row.set, run.group.set, in_group, varied)
-            experiment = self.experiments.resolve(
-                name,
-                *layers,
-                sizes=self._sizes(name, layers),
-                published=self.world.over_published(),
-            )
+            experiment = self._resolve(name, layers)
             keys.append(self._score(experiment, where, keys[0] if keys else None))
         return Cell(
             run.row_index,
@@ -115,6 +117,14 @@ class Chains:
             name,
             tuple(dict.fromkeys(keys)),
             experiment.deviations,
+        )
+
+    def _resolve(self, name: str, layers: Sequence[Mapping[str, Any]]) -> Experiment:
+        return self.experiments.resolve(
+            name,
+            *layers,
+            sizes=self._sizes(name, layers),
+            published=self.world.over_published(),
         )
 
     def _sizes(self, name: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+from toy_captioner import CAPTIONS, pictures
+
+from tipcap.commands.caption import caption_pictures, refine_pictures
+from tipcap.commands.caption_output import Output
+from tipcap.errors import InputError
+from tipcap.io.picture_sources import Source
+
+
+def sources(bad=None):
+    def opener(number, picture):
+        def open_it():
+            if number == bad:
+                raise InputError("bad.png: expected a picture,\nfound none; draw one")
+            return picture
+
+        return open_it
+
+    return [
+        Source(f"{n}.png", opener(n, picture)) for n, picture in enumerate(pictures())
+    ]
+
+
+def captioned(captioner, given, **more):
+    lines, said = [], []
+    failed = caption_pictures(
+        given, captioner, Output("plain", lines.append), said.append, **more
+    )
+    return failed, lines, said
+
+
+def test_pictures_are_captioned_in_their_order(toy_captioner):
+    assert captioned(toy_captioner, sources()) == (0, list(CAPTIONS), [])
+
+
+def test_a_bad_picture_costs_one_line_and_no_other(toy_captioner):
+    failed, lines, said = captioned(toy_captioner, sources(bad=1))
+    assert failed == 1
+    assert lines == [CAPTIONS[0], *CAPTIONS[2:]]
+    assert said == ["bad.png: expected a picture, found none; draw one"]
+
+
+def test_more_pictures_than_a_batch_keep_their_order(toy_captioner):
+    failed, lines, _ = captioned(toy_captioner, sources(bad=2) * 9)
+    assert failed == 9
+    assert lines == [CAPTIONS[0], CAPTIONS[1], CAPTIONS[3]] * 9
+
+
+def refined(captioner, answers, **more):
+    """The captions that a person with these answers is content with, and what was said in between."""
+    lines, said, answers = [], [], iter(answers)
+
+    def ask(question):
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    output = Output("json", lines.append)
+    failed = refine_pictures(sources()[:1], captioner, output, said.append, ask, **more)
+    return failed, lines, said
+
+
+def test_a_person_content_at_once_keeps_the_rough_caption(toy_captioner):
+    for answers in ([""], []):
+        failed, (line,), said = refined(toy_captioner, answers)
+        assert failed == 0
+        assert f'"caption": "{CAPTIONS[0]}"' in line
+        assert "rough" not in line
+        assert said[:2] == ["0.png", f"  {CAPTIONS[0]}"]
+        assert said[2].strip().startswith("1 ")
+
+
+def test_words_and_numbers_refine_again_and_again(toy_captioner):
+    offered = toy_captioner.suggest(pictures()[0], CAPTIONS[0])
+    _, (line,), said = refined(toy_captioner, ["2", "lamp", ""])
+    assert '"lamp"' in line
+    captions = [text for text in said if not text.strip().startswith("1 ")]
+    assert len(captions) == 4  # the name, the rough caption, two refined ones
+    once = toy_captioner.caption(pictures()[0], offered[1])
+    assert captions[2] == f"  {once.marked()}"
+
+
+def test_a_wrong_number_is_asked_for_again(toy_captioner):
+    failed, lines, said = refined(toy_captioner, ["99", ""])
+    assert (failed, len(lines)) == (0, 1)
+    assert any("found 99" in text for text in said)

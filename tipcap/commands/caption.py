@@ -1,0 +1,137 @@
+"""`tipcap caption`: pictures in, captions out; one bad picture costs its own line only."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from PIL import Image
+
+from tipcap.commands.caption_output import Output, Say
+from tipcap.core.refining import Caption, chosen_words, names
+from tipcap.errors import InputError
+from tipcap.interface.captioner import Captioner
+from tipcap.io.picture_sources import Source
+
+_PICTURES_PER_BATCH = 16
+_QUESTION = "words or numbers, with commas between them (nothing: done) > "
+
+
+def caption_pictures(
+    sources: Sequence[Source],
+    captioner: Captioner,
+    output: Output,
+    warn: Say,
+    *,
+    prompt: Sequence[str] = (),
+    beam: int | None = None,
+) -> int:
+    """Show the captions of pictures in their order and return how many could not be read.
+
+    Args:
+        sources: of the pictures.
+        captioner: that writes.
+        output: that shows the captions.
+        warn: told what is wrong with a picture, in one line.
+        prompt: words that refine each caption.
+        beam: hypotheses of the search; None: as the captioner is evaluated.
+
+    Raises:
+        InputError: the captioner takes no pictures or no prompts, or the prompt is too long.
+    """
+    failed = 0
+    for batch in _batches(sources):
+        pictures: list[Image.Image | InputError] = [_opened(source) for source in batch]
+        whole = [found for found in pictures if not isinstance(found, InputError)]
+        captions = iter(captioner.captions(whole, prompt, beam=beam) if whole else [])
+        for source, found in zip(batch, pictures, strict=True):
+            if isinstance(found, InputError):
+                failed += 1
+                warn(" ".join(str(found).split()))
+                output.refuse(source.name, str(found))
+            else:
+                output.write(source.name, next(captions))
+    return failed
+
+
+def refine_pictures(
+    sources: Sequence[Source],
+    captioner: Captioner,
+    output: Output,
+    warn: Say,
+    ask: Callable[[str], str],
+    *,
+    prompt: Sequence[str] = (),
+    beam: int | None = None,
+) -> int:
+    """As `caption_pictures`, but a person refines each caption until content with it.
+
+    Args:
+        sources: of the pictures.
+        captioner: that writes.
+        output: shows what a person was content with.
+        warn: told all that is said in between.
+        ask: a question; returns the answer.
+        prompt: words that refine each caption at first.
+        beam: as of `caption_pictures`.
+    """
+    failed = 0
+    for source in sources:
+        found = _opened(source)
+        if isinstance(found, InputError):
+            failed += 1
+            warn(" ".join(str(found).split()))
+            output.refuse(source.name, str(found))
+            continue
+        warn(source.name)
+        output.write(source.name, _refined(found, captioner, warn, ask, prompt, beam))
+    return failed
+
+
+def _refined(
+    picture: Image.Image,
+    captioner: Captioner,
+    warn: Say,
+    ask: Callable[[str], str],
+    prompt: Sequence[str],
+    beam: int | None,
+) -> Caption:
+    image = captioner.embed([picture])
+    caption = captioner.caption_embeddings(image, prompt, beam=beam)[0]
+    given = list(prompt)
+    while True:
+        warn(f"  {caption.marked()}")
+        offered = captioner.suggest_for_embedding(image[0], caption.text, without=given)
+        if offered:
+            numbered = (f"{i} {word}" for i, word in enumerate(offered, 1))
+            warn(f"  {'  '.join(numbered)}")
+        try:
+            chosen = chosen_words(ask(_QUESTION), offered)
+            if not chosen:
+                return caption
+            # what an earlier word brought may be lost again: it is named once more
+            lost = [word for word in given if not names(caption.text, word)]
+            wanted = list(dict.fromkeys((*lost, *chosen)))
+            caption = captioner.caption_embeddings(
+                image, wanted, rough=[caption.text], beam=beam
+            )[0]
+            given += chosen
+        except EOFError:
+            return caption
+        except InputError as error:
+            warn(f"  {error}")
+
+
+def _batches(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
+    for first in range(0, len(sources), _PICTURES_PER_BATCH):
+        yield sources[first : first + _PICTURES_PER_BATCH]
+
+
+def _opened(source: Source) -> Image.Image | InputError:
+    try:
+        return source.open()
+    except InputError as error:
+        return error
+
+
+def warn_on_standard_error(line: str) -> None:
+    """Say a line that is no caption."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,318 @@
+"""`tipcap.Captioner`: captions of pictures, and better ones with a word.
+
+captioner = tipcap.Captioner.load()
+caption = captioner.caption("kite.png")
+print(caption, captioner.suggest("kite.png", caption))
+print(captioner.caption("kite.png", prompt=["boat"]).marked())
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from tipcap.core.nearest import Corpus, Near, nearest_captions
+from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
+from tipcap.core.refining import Caption, suggested_words, words_of
+from tipcap.errors import InputError
+from tipcap.interface.arrays import device_named, unit_rows
+from tipcap.interface.finding import find_captioner
+from tipcap.io.captioning import candidates_of_embeddings, captioner_of, prompt_room
+from tipcap.io.encoder import Encoder, load_encoder
+from tipcap.io.exported import Parts
+from tipcap.io.picture_sources import open_picture
+from tipcap.io.picture_files import decode_picture
+from tipcap.io.tokens import encode_prompts, load_tokenizer
+
+Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""A file, an address, an encoded picture, an opened one, or colours (height, width, 3)."""
+Words = str | Sequence[str]
+_PICTURES_PER_BATCH = 64
+_NEAREST = 10
+"""So many captions of the corpus give the words that are offered."""
+
+
+class Captioner:
+    """A trained captioner with its encoder and language model."""
+
+    def __init__(self, parts: Parts, device: str = "auto") -> None:
+        self.parts = parts
+        self.about = parts.about
+        self._device = device_named(device)
+        self._model, self._language_model = captioner_of(
+            parts.weights, parts.language_model, self._device, parts.where
+        )
+        self._tokenizer = load_tokenizer(parts.language_model)
+
+    @classmethod
+    def load(
+        cls, name: str | Path | None = None, *, device: str = "auto"
+    ) -> "Captioner":
+        """Return a captioner.
+
+        Args:
+            name: WORLD:EXPERIMENT (`mini:s1-prompt`; `mini:s1,encoder=vit-l-14` lays fields over it), or the folder
+                of an exported one; by default the one that ships with the package.
+            device: `auto`, `cpu` or `cuda`.
+
+        Raises:
+            InputError: there is no such captioner, with those that there are.
+        """
+        return cls(find_captioner(name), device)
+
+    @property
+    def name(self) -> str:
+        """What it is called: WORLD:EXPERIMENT, or as its maker named it."""
+        return self.about.name
+
+    def caption(
+        self,
+        picture: Picture,
+        prompt: Words = (),
+        *,
+        rough: str | Caption | None = None,
+        beam: int | None = None,
+    ) -> Caption:
+        """Return the caption of a picture, refined by words where some are given.
+
+        Args:
+            picture: as of `Picture`.
+            prompt: what the picture contains besides: a word, several, or several with commas between them.
+            rough: the caption to refine; by default the one that it gives without a prompt.
+            beam: hypotheses that the search keeps; by default as the captioner is evaluated.
+
+        Raises:
+            InputError: the picture cannot be read, or the captioner takes no pictures or no prompts.
+        """
+        said = None if rough is None else [str(rough)]
+        return self.captions([picture], prompt, rough=said, beam=beam)[0]
+
+    def captions(
+        self,
+        pictures: Sequence[Picture],
+        prompt: Words = (),
+        *,
+        rough: Sequence[str] | None = None,
+        beam: int | None = None,
+    ) -> list[Caption]:
+        """Return the caption of each picture, all refined by the same words where some are given.
+
+        Raises:
+            InputError: as `caption`.
+        """
+        return self.caption_embeddings(
+            self.embed(pictures), prompt, rough=rough, beam=beam
+        )
+
+    def caption_embeddings(
+        self,
+        images: Any,
+        prompt: Words = (),
+        *,
+        rough: Sequence[str] | None = None,
+        beam: int | None = None,
+    ) -> list[Caption]:
+        """Return the caption of each image embedding of the encoder that the captioner was made for.
+
+        Args:
+            images: (image, embed_dim), unit norm; numpy or torch.
+            prompt: as of `caption`.
+            rough: the captions to refine, one for each image.
+            beam: as of `caption`.
+
+        Raises:
+            InputError: another shape or norm, a prompt that is too long, or the captioner takes none.
+        """
+        vectors = unit_rows(images, "images", self.about.embed_dim)
+        words = words_of([prompt] if isinstance(prompt, str) else prompt)
+        if not words:
+            return self._write(vectors, [""] * len(vectors), beam)
+        if self.about.prompts is None:
+            raise InputError(
+                f"captioner {self.name}: expected one that was trained with prompts, found one of stage 1 alone; choose one of stage 2, as mini:s1-prompt, or give no words"
+            )
+        if rough is None:
+            rough = [found.text for found in self.caption_embeddings(vectors)]
+        elif len(rough) != len(vectors):
+            raise InputError(
+                f"rough: expected a caption for each of {len(vectors)} images, found {len(rough)}; give one each"
+            )
+        texts = [prompt_text(said, words) for said in rough]
+        return [
+            Caption(found.text, found.score, found.candidates, said, words)
+            for found, said in zip(
+                self._write(vectors, texts, beam), rough, strict=True
+            )
+        ]
+
+    def embed(self, pictures: Sequence[Picture]) -> Tensor:
+        """Return the unit-norm embeddings of pictures, (picture, embed_dim).
+
+        Raises:
+            InputError: a picture cannot be read, or the captioner has no encoder.
+        """
+        encoder = self._encoder
+        parts = [
+            encoder.embed_images(
+                torch.stack(
+                    [
+                        encoder.prepare(opened(picture))
+                        for picture in pictures[first : first + _PICTURES_PER_BATCH]
+                    ]
+                ).to(self._device)
+            ).cpu()
+            for first in range(0, len(pictures), _PICTURES_PER_BATCH)
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, encoder.embed_dim)
+
+    def nearest(self, picture: Picture, number: int = 5) -> list[Near]:
+        """Return the captions of the corpus that are nearest to a picture, the nearest first.
+
+        Raises:
+            InputError: as `embed`, or the captioner has no corpus.
+        """
+        return self.nearest_of_embedding(self.embed([picture])[0], number)
+
+    def nearest_of_embedding(self, image: Tensor, number: int = 5) -> list[Near]:
+        """Return the captions of the corpus that are nearest to an image embedding, (embed_dim,)."""
+        if self._corpus is None:
+            raise InputError(
+                f"captioner {self.name}: expected a corpus for words and nearest captions, found none beside it; export it with captions of its corpus"
+            )
+        return nearest_captions(image[None], self._corpus, number)[0]
+
+    def suggest(
+        self,
+        picture: Picture,
+        caption: str | Caption | None = None,
+        *,
+        without: Sequence[str] = (),
+        number: int = 8,
+    ) -> list[str]:
+        """Return words to refine a picture's caption with: nouns of the nearest captions that it lacks.
+
+        Args:
+            picture: as of `Picture`.
+            caption: of it; by default what `caption` returns.
+            without: words that are not offered, as they were given before.
+            number: how many at most.
+
+        Raises:
+            InputError: as `nearest`.
+        """
+        image = self.embed([picture])[0]
+        if caption is None:
+            caption = self.caption_embeddings(image[None])[0]
+        return self.suggest_for_embedding(
+            image, str(caption), without=without, number=number
+        )
+
+    def suggest_for_embedding(
+        self,
+        image: Tensor,
+        caption: str,
+        *,
+        without: Sequence[str] = (),
+        number: int = 8,
+    ) -> list[str]:
+        """Return as `suggest` for an image embedding, (embed_dim,)."""
+        from tipcap.io.nouns import extract_nouns  # spaCy takes a second
+
+        near = [found.text for found in self.nearest_of_embedding(image, _NEAREST)]
+        kind = self.about.prompts or "nouns"
+        nouns = extract_nouns(
+            [caption, *near], kind, self.about.compounds, shows_progress=False
+        )
+        offered = suggested_words(caption, near, nouns, number + len(without))
+        return [word for word in offered if word not in without][:number]
+
+    def save(self, folder: str | Path, num_captions: int = 2000) -> None:
+        """Write the captioner as a folder that `load` opens anywhere.
+
+        Args:
+            folder: must not be there, or be empty.
+            num_captions: of its corpus that go along for suggestions, a seeded sample; 0 for none.
+
+        Raises:
+            InputError: the folder holds something, or there is no space.
+        """
+        from tipcap.interface.exporting import save_parts
+
+        save_parts(self.parts, Path(folder), num_captions)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        if self.parts.encoder is None:
+            raise InputError(
+                f"captioner {self.name}: expected an encoder of pictures, found none, since it was made from embeddings; call caption_embeddings"
+            )
+        return load_encoder(self.parts.encoder).to(self._device)
+
+    @cached_property
+    def _corpus(self) -> Corpus | None:
+        return self.parts.corpus()
+
+    def _write(
+        self, vectors: Tensor, texts: Sequence[str], beam: int | None
+    ) -> list[Caption]:
+        """Return the caption of each embedding after the text of its prompt; after the padding where that is empty."""
+        about = self.about
+        if beam is not None and beam < 1:
+            raise InputError(
+                f"beam: expected at least 1, found {beam}; give a greater one"
+            )
+        room = prompt_room(self._model, self._language_model, about.max_tokens)
+        prompts, too_long = encode_prompts(self._tokenizer, texts, room)
+        if too_long:
+            raise InputError(
+                f"prompt: expected at most {room} tokens with the rough caption, found more; give fewer words"
+            )
+        padding, _ = encode_prompts(self._tokenizer, [PADDING[about.padding]], room)
+        found = candidates_of_embeddings(
+            self._model,
+            self._language_model,
+            self._tokenizer,
+            vectors,
+            beam or about.beam,
+            about.max_tokens,
+            pad_prompts(prompts, padding),
+            end=about.end,
+            length_exponent=about.length_exponent,
+        )
+        return [Caption(*best[0], tuple(best)) for best in found]
+
+
+def opened(picture: Picture) -> Image.Image:
+    """Return an opened picture.
+
+    Raises:
+        InputError: it cannot be read, or is no picture.
+    """
+    match picture:
+        case Image.Image():
+            return picture
+        case str() | Path():
+            return open_picture(str(picture))
+        case bytes():
+            try:
+                return decode_picture(picture)
+            except ValueError as error:
+                raise InputError(
+                    f"picture: expected a whole one, found {len(picture)} bytes of something else ({error}); give what its file holds"
+                ) from error
+        case np.ndarray(dtype=np.uint8, ndim=2 | 3):
+            try:
+                return Image.fromarray(picture)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"picture: expected colours (height, width, 3), found an array of shape {picture.shape}; give another"
+                ) from error
+    raise InputError(
+        f"picture: expected a file, an address, bytes, a PIL image or colours as uint8, found {type(picture).__name__}; give one of them"
+    )
