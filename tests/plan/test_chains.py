@@ -382,7 +382,7 @@ def test_a_world_stands_in_for_an_encoder_and_its_sizes_for_published_ones(mini)
     (train,) = behind(mini, min(runs(mini, "clipcap")), "train")
     sizes = mini.world.sizes.train
     assert train.spec.epochs == sizes.epochs
-    assert train.spec.learning_rate == sizes.learning_rate
+    assert train.spec.learning_rate == sizes.learning_rate / 4
     assert train.spec.weight_decay == 0.0
     encoders = behind(mini, min(runs(mini, "clipcap")), "encoder")
     assert {one.spec.name for one in encoders} == {"vit-l-14"}

@@ -26,8 +26,8 @@ from tipcap.interface.finding import find_captioner
 from tipcap.io.captioning import candidates_of_embeddings, captioner_of, prompt_room
 from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.exported import Parts
-from tipcap.io.picture_sources import open_picture
 from tipcap.io.picture_files import decode_picture
+from tipcap.io.picture_sources import open_picture
 from tipcap.io.tokens import encode_prompts, load_tokenizer
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
