@@ -233,3 +233,12 @@ def test_what_is_not_openais_archive_is_one_line(tmp_path, content):
     ) as caught:
         import_openai_weights(file)
     assert "\n" not in str(caught.value)
+
+
+def test_openais_weights_may_come_as_safetensors(tmp_path):
+    """As timm hands them on, in half precision."""
+    file = tmp_path / "RN50x4_open_clip.safetensors"
+    write_tensors(file, {"logit_scale": torch.tensor(4.5, dtype=torch.float16)})
+    found = import_openai_weights(file)
+    assert found["logit_scale"].dtype == torch.float32
+    assert found["logit_scale"] == 4.5
