@@ -9,6 +9,7 @@ include: "workflow/rules/common.smk"
 
 
 onstart:
+    check_files_by_hand()
     start_warm_process(WARM)
     if not workflow.local_exec:
         wait_for_controllers()

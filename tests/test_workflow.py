@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.plan_questions import files_of
+from tests.workflow_copy import copy_workflow
 from tipcap.plan import load
 from tipcap.plan.commands import arguments
 from tipcap.steps import STEPS
@@ -204,3 +205,15 @@ def test_downloads_fetches_files_and_pictures_and_nothing_else():
     steps = Counter(command.split()[2] for command in commands)
     assert steps.keys() == {"download", "collect"}
     assert steps["collect"] == 2  # NoCaps and YFCC15M
+
+
+@pytest.mark.slow
+def test_a_run_without_a_file_that_a_person_fetches_ends_before_it_begins(tmp_path):
+    copy_workflow(tmp_path)
+    files = load(ROOT / "config/paper.yaml").download_files()
+    (wanted,) = [file for file in files if "ss1m" in file]
+    command = [sys.executable, "-m", "snakemake", "-c1", "--", wanted]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode
+    assert "at by_hand/ss1m_descriptions, put there by hand" in done.stderr
+    assert "Execute 1 jobs" not in done.stderr

@@ -314,3 +314,12 @@ def test_the_middle_of_a_wide_picture_is_read(encoder):
     prepared = encoder.prepare(Image.fromarray(pixels))
     white = encoder.prepare(Image.new("RGB", (64, 64), "white"))
     assert torch.equal(prepared, white)
+
+
+def test_openais_weights_may_come_as_safetensors(tmp_path):
+    """As timm hands them on, in half precision."""
+    file = tmp_path / "RN50x4_open_clip.safetensors"
+    write_tensors(file, {"logit_scale": torch.tensor(4.5, dtype=torch.float16)})
+    found = import_openai_weights(file)
+    assert found["logit_scale"].dtype == torch.float32
+    assert found["logit_scale"] == 4.5

@@ -36,7 +36,7 @@ def test_a_host_that_answers_is_asked_at_once(hosts, clock):
 
 
 def test_a_pause_is_of_all_questions_to_a_host_and_of_no_others(hosts, clock):
-    hosts.pause(URL, 7)
+    hosts.pause(URL, 7.0)
     hosts.wait(OTHER)
     assert clock.seconds == 0
     hosts.wait(URL)
@@ -47,7 +47,7 @@ def test_a_pause_is_of_all_questions_to_a_host_and_of_no_others(hosts, clock):
 
 def test_many_refusals_of_one_moment_count_once(hosts, clock):
     for _ in range(16):
-        hosts.pause(URL, 7)
+        hosts.pause(URL, 7.0)
     hosts.wait(URL)
     hosts.wait(URL)
     assert clock.seconds == pytest.approx(7.05)
@@ -60,7 +60,7 @@ def test_a_limit_is_found(hosts, clock):
         hosts.wait(URL)
         if clock.seconds - last < 1 / 3:
             refused += 1
-            hosts.pause(URL, 1)
+            hosts.pause(URL, 1.0)
         else:
             hosts.answered(URL)
         last = clock.seconds
@@ -69,7 +69,7 @@ def test_a_limit_is_found(hosts, clock):
 
 
 def test_a_host_that_recovers_is_asked_at_once_again(hosts, clock):
-    hosts.pause(URL, 1)
+    hosts.pause(URL, 1.0)
     for _ in range(200):
         hosts.wait(URL)
         hosts.answered(URL)

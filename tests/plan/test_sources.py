@@ -177,3 +177,17 @@ def test_a_folder_that_does_not_exist_is_refused_at_once(science, tmp_path):
 def test_what_is_no_name_of_the_hub_is_refused_at_once(science, name):
     with pytest.raises(InputError, match="gpt2"):
         with_model(science, source="hub", model=name)
+
+
+def test_a_range_of_files_is_fetched_and_read_as_one_dataset(paper):
+    (prepared,) = [k for k in keys_of(paper, "prepare") if "yfcc15m" in k]
+    tokens = arguments(paper, "prepare", prepared)
+    raw = [tokens[i + 1] for i, token in enumerate(tokens) if token == "--raw"]
+    assert len(raw) == 64
+    assert raw[0].endswith("/yfcc_metadata_000.jsonl.gz")
+
+
+def test_published_sizes_are_told_to_what_checks_them(paper, mini):
+    coco = next(paper.steps[k].spec for k in keys_of(paper, "prepare") if "coco" in k)
+    assert coco.sizes["restval"] == (30504, 152634)
+    assert not any(mini.steps[key].spec.sizes for key in keys_of(mini, "prepare"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError, edge
+from tipcap.steps.download import DownloadSpec
 
 
 class Rate(NamedTuple):
@@ -64,6 +65,11 @@ def read_sizes(path: Path) -> dict[tuple[str, str], Size]:
         )
         for where, row in _rows(path, columns)
     }
+
+
+def size_of(spec: DownloadSpec) -> int:
+    """Return how many bytes a download has, roughly where no more is known; 0 where nothing is."""
+    return spec.bytes or spec.about_bytes or 0
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:

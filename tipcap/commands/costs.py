@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.commands.cost_files import Rate, Size, read_rates, read_sizes
+from tipcap.commands.cost_files import Rate, Size, read_rates, read_sizes, size_of
 from tipcap.commands.overview import is_done, needed_by
 from tipcap.errors import InputError
 from tipcap.paths import SHIPPED_PARSES
@@ -179,7 +179,7 @@ class _Ledger:
             if isinstance(step.spec, DownloadSpec):
                 if step.spec.by_hand and not step.spec.urls:
                     by_hand.append(step.spec.file)
-                elif not _size_of(step.spec):
+                elif not size_of(step.spec):
                     unknown.append(step.spec.file)
             elif isinstance(step.spec, CollectSpec):
                 if size := self._pictures_size(step.spec):
@@ -213,7 +213,7 @@ class _Ledger:
     def _cost_of(self, key: str) -> Cost:
         step = self._plan.steps[key]
         if isinstance(step.spec, DownloadSpec):
-            size = _size_of(step.spec)
+            size = size_of(step.spec)
             return Cost(disk=size, downloads=size)
         if isinstance(step.spec, CollectSpec):
             size = self._pictures_size(step.spec)
@@ -312,7 +312,7 @@ class _Ledger:
             case EncoderSpec() | LanguageModelSpec():
                 parents = [self._plan.steps[key].spec for key in step.parents.values()]
                 return sum(
-                    _size_of(spec) for spec in parents if isinstance(spec, DownloadSpec)
+                    size_of(spec) for spec in parents if isinstance(spec, DownloadSpec)
                 )
             case _:
                 return 0
@@ -387,11 +387,6 @@ class _Ledger:
                 f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"
             )
         return self._sizes[spec.dataset, split]
-
-
-def _size_of(spec: DownloadSpec) -> int:
-    """Return how many bytes a download has, roughly where no more is known; 0 where nothing is."""
-    return spec.bytes or spec.about_bytes or 0
 
 
 def _figures(cost: Cost) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tipcap.config.downloads import Download
 from tipcap.errors import InputError
-from tipcap.io.download import checked
 from tipcap.io.store import replace_file
 from tipcap.paths import BY_HAND
 
@@ -65,6 +64,8 @@ def take_by_hand(target: Path, sha256: str | None, num_bytes: int | None) -> Non
         if source.is_dir():
             _pack(source, partial)
         else:
+            from tipcap.io.download import checked  # not while Snakemake parses
+
             checked(source, sha256, num_bytes)
             try:
                 os.link(source.resolve(), partial)

@@ -261,11 +261,13 @@ def caption_tokenizer(folder: Path) -> Any:
 
 
 def import_openai_weights(file: Path) -> dict[str, Tensor]:
-    """Return the weights of an OpenAI CLIP download (a TorchScript archive), as float32.
+    """Return the weights of an OpenAI CLIP download, as float32: its TorchScript archive, or open_clip's safetensors.
 
     Raises:
-        InputError: the file is not such an archive.
+        InputError: the file is neither.
     """
+    if file.suffix == ".safetensors":
+        return {name: one.float() for name, one in read_tensors(file).items()}
     with edge(file, "OpenAI's CLIP archive", "delete it and download again"):
         archive = torch.jit.load(str(file), map_location="cpu").eval()
     skipped = {"input_resolution", "context_length", "vocab_size"}

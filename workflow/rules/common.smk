@@ -9,8 +9,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from tipcap.commands.costs import parsing_seconds
+from tipcap.config.downloads import load_downloads
 from tipcap.errors import InputError
+from tipcap.io.by_hand import require_by_hand
 from tipcap.io.expected_end import ExpectedEnd
 from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.keys import ALPHABET
@@ -26,6 +29,7 @@ from tipcap.paths import (
 )
 from tipcap.plan import PART, load
 from tipcap.plan.commands import arguments, inputs, launcher, threads
+from tipcap.plan.sources import downloads_file
 from tipcap.plan.reports import (
     cells_arguments,
     cells_inputs,
@@ -87,6 +91,16 @@ def arguments_of(step):
 def group_of(step):
     """Steps that may share a job; how many do, says the profile. Local runs have no groups."""
     return lambda wildcards: f"{step}{plan.turn(wildcards.key)}"
+
+
+def check_files_by_hand():
+    """Before anything begins: what nobody but a person can fetch."""
+    due = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "download"]
+    listed = load_downloads(downloads_file(plan.world_file)) if due else {}
+    try:
+        require_by_hand(listed[job.wildcards.file] for job in due)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 def growing(amount):
