@@ -226,3 +226,51 @@ def test_results_that_cannot_be_written_are_missing(here, capsys):
     Path("results").mkdir(mode=0o555)
     status, lines = examined(capsys)
     assert (status, state(lines["disk"])) == (1, "missing")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ('openjdk version "11.0.2" 2019-01-15', "missing"),
+        ('java version "1.8.0_292"', "missing"),
+        ('openjdk version "17.0.1" 2021-10-19', "ok"),
+        ('openjdk version "25" 2025-09-16', "ok"),
+    ],
+)
+def test_a_java_too_old_for_spice_is_missing(here, monkeypatch, said, found):
+    program("java", f"echo '{said}' >&2")
+    monkeypatch.setattr(doctor, "find_java", lambda: here / "bin/java")
+    assert doctor._java().state == found
+
+
+def test_several_partitions_in_a_list_are_looked_for_one_by_one(here, capsys):
+    cluster(**{"default-resources": {"slurm_partition": "gpu, cpu"}})
+    _, lines = examined(capsys, "--profile", "slurm")
+    assert state(lines["partitions"]) == "ok"
+
+
+def test_a_resource_in_quotes_is_what_stands_between_them(here, capsys):
+    cluster(**{"default-resources": ['slurm_partition="gpu"', "mem_mb=1000"]})
+    _, lines = examined(capsys, "--profile", "slurm")
+    assert state(lines["partitions"]) == "ok"
+    assert lines["partitions"].endswith("gpu")
+
+
+def test_without_a_home_a_profile_is_found_or_one_line_says_it_is_not(
+    here, capsys, monkeypatch
+):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("~nobody-at-all").expanduser())
+    assert examined(capsys, "--profile", "none")[0] == 2
+    cluster()
+    assert "SLURM" in examined(capsys, "--profile", "slurm")[1]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "found"), [("socks4://h:1", "missing"), ("http://u:s3cret@h:1", "ok")]
+)
+def test_a_proxy_is_looked_at(here, capsys, monkeypatch, proxy, found):
+    monkeypatch.setattr(os, "environ", os.environ | {"all_proxy": proxy})
+    line = doctor.line_of(doctor._proxies())
+    assert state(line) == found
+    assert "s3cret" not in line

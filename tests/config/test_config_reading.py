@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tipcap.config.reading import check, read_yaml
+from tipcap.config.reading import check, checked_field, read_yaml
 from tipcap.errors import InputError
 
 
@@ -105,3 +105,75 @@ def test_python_objects_are_never_built(tmp_path):
     path.write_text("a: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(InputError, match="expected YAML"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("1e-3", 0.001),
+        ("1E-3", 0.001),
+        ("-1e-3", -0.001),
+        ("1.5e-3", 0.0015),
+        (".5", 0.5),
+        ("-.5", -0.5),
+        ("+.5e-1", 0.05),
+        ("1e3", 1000),
+        ("1.e3", 1000),
+        ("1e+3", 1000),
+        ("1.0e+3", 1000),
+        ("2.0", 2.0),
+        ("1_000", 1000),
+    ],
+)
+def test_a_number_is_one_wherever_and_however_it_stands(tmp_path, written, number):
+    path = tmp_path / "numbers.yaml"
+    path.write_text(f"a: {written}\nb: [{written}, {{c: [{written}]}}]\n{written}: d\n")
+    found = read_yaml(path)
+    assert found == {"a": number, "b": [number, {"c": [number]}], number: "d"}
+    # what is counted cannot be 1000.0
+    assert type(found["a"]) is type(number)
+
+
+@pytest.mark.parametrize("written", ["5e", "e5", "1.2.3e4", "1e3x", "'1e-3'", "1-3e4"])
+def test_what_only_looks_like_a_number_stays_text(tmp_path, written):
+    path = tmp_path / "text.yaml"
+    path.write_text(f"a: {written}\n")
+    assert read_yaml(path) == {"a": written.strip("'")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x {b: *x}",
+        "a: &x [*x]",
+        "? [a]\n: b",
+        "a: 2024-13-45",
+        "a: !!int ''",
+        "a: !!bool foo",
+        "a: !!timestamp x",
+        "a: " + "[" * 5000,
+        "a: " + "1" * 5000,
+        "a: !!binary é",
+        "a: *b",
+    ],
+)
+def test_yaml_that_its_library_trips_over_is_one_line(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="expected YAML, found something else"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("place", [".", "file/below", "x" * 300, "a\0b"])
+def test_a_file_that_cannot_be_opened_is_one_line(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected YAML, found"):
+        read_yaml(tmp_path / place)
+
+
+def test_one_field_alone_is_checked_as_its_model_would():
+    assert checked_field(Inner, "learning_rate", "1e-3", "here") == 0.001
+    with pytest.raises(
+        InputError, match=r"here: learning_rate: expected: .* found -1;"
+    ):
+        checked_field(Inner, "learning_rate", -1, "here")

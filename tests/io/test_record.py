@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tipcap import __version__
-from tipcap.io.record import artefact
+from tipcap.errors import InputError
+from tipcap.io.record import artefact, read_record
 from tipcap.step import Request
 
 
@@ -79,3 +80,13 @@ def test_a_step_that_fails_leaves_no_record(request_of):
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert not request_of.out.exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"seconds": "long"}', '{"seconds": 1, "versions": 3}', "?"]
+)
+def test_a_record_that_is_none_is_one_line(tmp_path, content):
+    file = tmp_path / "meta.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"meta\.json: expected"):
+        read_record(file)

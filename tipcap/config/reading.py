@@ -47,9 +47,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
 _Loader.add_implicit_resolver(
     _FLOAT,
-    re.compile(
-        r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+|[-+]\.[0-9]+", re.ASCII
-    ),
+    re.compile(r"(?:[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+|[-+]\.[0-9]+)\Z"),
     list("-+.0123456789"),
 )
 

@@ -69,19 +69,22 @@ def artefact(request: Request) -> Iterator[Draft]:
 
 
 def read_record(file: Path) -> dict[str, Any]:
-    """Return the record of a step that was made.
+    """Return the record of a step that was made; versions that it lacks are None.
 
     Raises:
         InputError: the file is missing, or lacks what every record has.
     """
     record = read_json(file)
     with edge(file, "a step's record", "delete its folder and run the step again"):
-        for name in ("started", "seconds", "cpu_seconds"):
-            record[name] = float(record[name])
-        for name in ("step", "key", "tipcap", "git", "python"):
-            _ = record[name]
-        record["versions"] = dict(record["versions"])
-    return dict(record)
+        unknown = dict.fromkeys(("tipcap", "git", "python"))
+        seconds = float(record["seconds"])
+        return {
+            **unknown,
+            **record,
+            "seconds": seconds,
+            "cpu_seconds": float(record.get("cpu_seconds", seconds)),
+            "versions": dict(record.get("versions", {})),
+        }
 
 
 def take_shipped(request: Request) -> bool:
