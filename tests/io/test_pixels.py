@@ -37,10 +37,5 @@ def test_a_picture_of_the_right_size_stays_as_it_is():
     assert np.array_equal(Preparation(48).pixels(picture), np.array(picture))
 
 
-def test_the_middle_of_a_strip_is_read():
-    strip = a_picture(1, 90_000)
-    assert Preparation(48).pixels(strip).shape == (48, 48, 3)
-
-
 def test_a_preparation_can_go_to_another_process():
     assert pickle.loads(pickle.dumps(Preparation(48))) == Preparation(48)

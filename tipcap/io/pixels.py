@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from tipcap.mini.pretrain import normalise_pixels
-
-_LONGEST = 50
 
 
 class Preparation(NamedTuple):
@@ -37,11 +35,6 @@ def _square(picture: Image.Image, side: int) -> Image.Image:
     """Return the middle of a picture whose short side has been made `side` long, as torchvision does both."""
     width, height = picture.size
     short = min(width, height)
-    if max(width, height) > _LONGEST * short:
-        # of a strip the middle, which would else become millions of pixels long
-        longest = (min(width, _LONGEST * short), min(height, _LONGEST * short))
-        picture = ImageOps.fit(picture, longest)
-        width, height = longest
     width, height = (
         side if edge == short else int(side * edge / short) for edge in (width, height)
     )
