@@ -208,7 +208,8 @@ def test_the_sizes_of_training_stand_above_rows_with_their_authors_schedule():
     world = load_world(CONFIG / "mini.yaml")
     train = world.over_published()["train"]
     assert train["epochs"] == world.sizes.train.epochs
-    assert train["learning_rate"] == world.sizes.train.learning_rate
+    assert train["betas"] == world.sizes.train.betas
+    assert train["learning_rate"] < world.sizes.train.learning_rate
     assert load_world(CONFIG / "paper.yaml").over_published() == {}
 
 

@@ -49,13 +49,13 @@ def test_models_are_handed_on_as_folders_but_wait_for_their_files(mini):
     assert waited == f"{given}/model.safetensors"
 
 
-def test_only_what_trains_has_checkpoints(mini_full):
+def test_what_takes_hours_has_checkpoints(mini_full):
     with_checkpoints = {
         step.spec.step
         for key, step in mini_full.steps.items()
         if "--checkpoints" in arguments(mini_full, step.spec.step, key)
     }
-    assert with_checkpoints == {"train", "prompt", "tune"}
+    assert with_checkpoints == {"train", "prompt", "tune", "magic", "zerocap"}
 
 
 def test_trainings_are_started_once_per_device(science):

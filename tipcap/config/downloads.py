@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tipcap.config.reading import check
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 
 PIP_ADDRESS = re.compile(r"pip:([\w.-]+==[\w.!+-]+)")
 """Address of a package's wheel, which pip finds by name, version and checksum."""
@@ -58,19 +58,19 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
     """
     columns = ["file", "urls", "sha256", "bytes", "licence", "note"]
     found: dict[str, Download] = {}
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
+    with edge(
+        path,
+        "a list of files to download, CSV in UTF-8",
+        "mend it; a world that downloads needs it",
+    ):
+        reader = csv.DictReader(path.read_text("utf-8").splitlines())
+        rows, names = [(reader.line_num, row) for row in reader], reader.fieldnames
+    if names != columns:
         raise InputError(
-            f"{path}: expected a list of files to download, found none; a world that downloads needs it"
-        ) from error
-    reader = csv.DictReader(text.splitlines())
-    if reader.fieldnames != columns:
-        raise InputError(
-            f"{path}: expected the columns {','.join(columns)}, found {reader.fieldnames}; mend the first line"
+            f"{path}: expected the columns {','.join(columns)}, found {names}; mend the first line"
         )
-    for row in reader:
-        where = f"{path}: line {reader.line_num}"
+    for number, row in rows:
+        where = f"{path}: line {number}"
         if None in row or None in row.values():
             raise InputError(
                 f"{where}: expected {len(columns)} values, found another number; put quotes around a value that holds a comma"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tipcap.errors import InputError
+from tipcap.io.image_names import ImageId, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
 from tipcap.io.store import read_json
 
@@ -18,9 +19,11 @@ def read_nocaps(path: Path, _: str) -> list[ImageRecord]:
         InputError: the file does not say of which domain an image is.
     """
     document = read_json(path)
-    captions: dict[int, list[str]] = {image["id"]: [] for image in document["images"]}
+    captions: dict[ImageId, list[str]] = {
+        image_id(image["id"]): [] for image in document["images"]
+    }
     for annotation in document["annotations"]:
-        captions[annotation["image_id"]].append(annotation["caption"])
+        captions[image_id(annotation["image_id"])].append(annotation["caption"])
     records = []
     for image in document["images"]:
         if "domain" not in image:
@@ -32,18 +35,20 @@ def read_nocaps(path: Path, _: str) -> list[ImageRecord]:
             raise InputError(
                 f"{path}: image {image['id']}: expected a domain of in-domain, near-domain, out-domain, found {image['domain']!r}; fetch the file again"
             )
+        identity = image_id(image["id"])
         urls = [image.get("coco_url")]
         if image.get("open_images_id"):
             urls.append(f"{_OPEN_IMAGES}/{image['open_images_id']}.jpg")
         records.append(
             ImageRecord(
-                image["id"],
+                identity.number,
                 "nocaps-val.zip",
-                f"nocaps-val/{image['file_name']}",
+                "/".join(picture_path("nocaps-val", image["file_name"])),
                 "val",
                 domain,
-                captions[image["id"]],
+                captions[identity],
                 tuple(url for url in urls if url),
+                published_id=identity.published,
             )
         )
     return records

@@ -57,6 +57,7 @@ STEP = Step(
     MagicSpec,
     write_by_magic,
     main_file=CAPTIONS,
+    in_one_process=True,
     torch_threads=True,
     libraries=(
         "tipcap.core.magic",

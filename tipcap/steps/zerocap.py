@@ -72,6 +72,7 @@ STEP = Step(
     ZerocapSpec,
     write_by_zerocap,
     main_file=CAPTIONS,
+    in_one_process=True,
     torch_threads=True,
     libraries=(
         "tipcap.core.zerocap",
