@@ -209,12 +209,8 @@ def general_text(scene: Scene, rng: np.random.Generator) -> str:
     General text for a frozen language model has to teach it to use what stands before: sentences about the
     same scene, words followed by sentences, and forms whose labelled fields say something of the scene each.
     The template of the prompts (Sec. III-C) is not among them: GPT-2 has never seen it either, but it has
-    seen its words. Nobody writes "a tree next to a tree", so of things of one kind the first is spoken of.
+    seen its words.
     """
-    first: dict[str, Thing] = {}
-    for thing in scene.things:
-        first.setdefault(thing.kind, thing)
-    scene = replace(scene, things=tuple(first.values()))
     kind = rng.random()
     if kind < 0.4:
         words = [
@@ -235,30 +231,26 @@ def _written(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _form(scene: Scene, rng: np.random.Generator) -> str:
-    """Return some labelled fields about parts of a scene; the last, a sentence, names what the one before it does."""
+    """Return some labelled fields, the last of which is a sentence about the whole scene."""
     labels = rng.choice(_LABELS, int(rng.integers(2, 5)), replace=False).tolist()
     if [label for label in labels if label in _TEMPLATE] == _TEMPLATE:
         labels.reverse()
     *before, last = labels
-    fields, things = [], list(scene.things)
-    for label in before:
-        rng.shuffle(things)
-        part = replace(scene, things=tuple(things[: int(rng.integers(1, 3))]))
-        fields.append(f"{label}: {_field(part, rng)}")
-    things = things[:2]
-    rng.shuffle(things)
-    sentence = _written(replace(scene, things=tuple(things)), rng)
-    return " ".join([*fields, f"{last}: {sentence}"])
+    fields = [f"{label}: {_field(scene, rng)}" for label in before]
+    return " ".join([*fields, f"{last}: {_written(scene, rng)}"])
 
 
 def _field(scene: Scene, rng: np.random.Generator) -> str:
-    """Return a sentence, a title, or some words."""
+    """Return what one field says of a scene: all, a part, a title, or some words."""
+    things = list(scene.things)
+    rng.shuffle(things)
+    part = things[: int(rng.integers(1, len(things) + 1))]
     choice = rng.random()
     if choice < 0.5:
-        return _written(scene, rng)
+        return _written(replace(scene, things=tuple(part)), rng)
     if choice < 0.6:
         return f"{alt_text(scene, rng, unrelated=0.0)}."
-    named = ", ".join(_noun(thing, rng) for thing in scene.things)
+    named = ", ".join(_noun(thing, rng) for thing in part)
     return f"{_pick(rng, _LEADS)} {named}.".strip()
 
 
