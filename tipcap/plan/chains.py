@@ -206,16 +206,11 @@ class Chains:
         return check(spec, {**kept, **fields}, spot)
 
     def _value(
-        self,
-        spec: type[Spec],
-        block: str,
-        name: str,
-        experiment: Experiment,
-        where: str,
+        self, spec: type[Spec], name: str, experiment: Experiment, where: str
     ) -> Any:
         """A value of a block as its spec has it, None where it is not set: it is reckoned with before the spec is made."""
-        value = getattr(experiment, block).get(name)
-        spot = f"{self.experiments.where}: {where}: {block}"
+        value = getattr(experiment, spec.step).get(name)
+        spot = f"{self.experiments.where}: {where}: {spec.step}"
         return None if value is None else checked_field(spec, name, value, spot)
 
     def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
@@ -330,9 +325,7 @@ class Chains:
                 parents["images"] = self.sources.embed(
                     source, "image", split, experiment.encoder, where
                 )
-                wanted = self._value(
-                    TrainSpec, "train", "num_images", experiment, where
-                )
+                wanted = self._value(TrainSpec, "num_images", experiment, where)
                 num_images = self._scaled(wanted)
                 self.sources.check_count(num_images, source, split, where)
             case "paired":
@@ -341,7 +334,7 @@ class Chains:
                 )
         learnt = gap in ("estimated", "trained")
         changed = {}
-        std = self._value(TrainSpec, "train", "noise_std", experiment, where)
+        std = self._value(TrainSpec, "noise_std", experiment, where)
         if std is not None:
             encoder = self.world.encoder_for(experiment.encoder)
             scale = self.world.encoders[encoder].noise_scale
@@ -369,7 +362,7 @@ class Chains:
             "texts": self.sources.embed(source, "text", "train", encoder, where),
         }
         fraction, num_pairs = (
-            self._value(EstimateSpec, "estimate", name, experiment, where)
+            self._value(EstimateSpec, name, experiment, where)
             for name in ("fraction", "num_pairs")
         )
         if web:
