@@ -72,7 +72,10 @@ MADE_FIRST = {"rehearsal"}
 """Worlds whose list of downloads is written when they are run (tests/rehearsal)."""
 SUFFIXES = {".py", ".yaml", ".yml", ".smk", ".md", ".toml", ".csv", ".cff", ".sh", ""}
 SUFFIXES |= {".lock", ".json", ".j2", ".slurm"}
-NOT_OURS = {".git", ".venv", ".snakemake", "results", "__pycache__", ".hypothesis"}
+NOT_OURS = {
+    *(".git", ".venv", ".snakemake", ".hypothesis", "__pycache__"),
+    *("results", ".rehearsal", "by_hand"),
+}
 
 REGISTRIES = (
     *("pypi" + end for end in "./"),
