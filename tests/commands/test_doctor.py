@@ -95,6 +95,21 @@ def test_a_full_disk_is_missing(here, capsys, monkeypatch):
     assert state(lines["scratch"]) == "warning"
 
 
+def test_a_place_for_temporary_files_that_is_none_says_so(here, capsys, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(here / "none"))
+    status, lines = examined(capsys)
+    assert (status, state(lines["scratch"])) == (0, "warning")
+    assert f"TMPDIR={here}/none cannot be used" in lines["scratch"]
+
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(doctor.tempfile, "gettempdir", refuse)
+    status, lines = examined(capsys)
+    assert (status, state(lines["scratch"])) == (1, "missing")
+    assert "set TMPDIR" in lines["scratch"]
+
+
 def test_downloads_that_are_left_are_named(here, capsys):
     _, lines = examined(capsys, world="paper")
     assert state(lines["downloads"]) == "warning"

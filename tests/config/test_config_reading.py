@@ -100,6 +100,17 @@ def test_a_missing_file_is_named(tmp_path):
         read_yaml(tmp_path / "none.yaml")
 
 
+def test_what_is_merged_may_be_said_otherwise_but_not_twice(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_text("x: &x {a: 1e-3, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [*x, {c: 4}]}\n")
+    found = read_yaml(path)
+    assert found["y"] == {"a": 0.001, "b": 3}
+    assert found["z"] == {"a": 0.001, "b": 2, "c": 4}
+    path.write_text("x: &x {a: 1}\ny:\n  <<: *x\n  <<: *x\n")
+    with pytest.raises(InputError, match="line 4: expected each name once, found '<<'"):
+        read_yaml(path)
+
+
 def test_python_objects_are_never_built(tmp_path):
     path = tmp_path / "object.yaml"
     path.write_text("a: !!python/object/apply:os.getcwd []\n")
@@ -123,6 +134,9 @@ def test_python_objects_are_never_built(tmp_path):
         ("1.0e+3", 1000),
         ("2.0", 2.0),
         ("1_000", 1000),
+        ("0x10", 16),
+        ("010", 10),
+        ("-007", -7),
     ],
 )
 def test_a_number_is_one_wherever_and_however_it_stands(tmp_path, written, number):
@@ -134,7 +148,9 @@ def test_a_number_is_one_wherever_and_however_it_stands(tmp_path, written, numbe
     assert type(found["a"]) is type(number)
 
 
-@pytest.mark.parametrize("written", ["5e", "e5", "1.2.3e4", "1e3x", "'1e-3'", "1-3e4"])
+@pytest.mark.parametrize(
+    "written", ["5e", "e5", "1.2.3e4", "1e3x", "'1e-3'", "1-3e4", "1:30", "1:30.5"]
+)
 def test_what_only_looks_like_a_number_stays_text(tmp_path, written):
     path = tmp_path / "text.yaml"
     path.write_text(f"a: {written}\n")

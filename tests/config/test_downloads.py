@@ -31,17 +31,34 @@ def test_what_is_not_known_of_a_download_is_none(tmp_path):
     ("text", "said"),
     [
         ("file,url\na,b\n", "expected the columns"),
-        (HEADER + "a,u,,,,\na,v,,,,\n", "line 3: expected each file once, found 'a'"),
-        (HEADER + "a,u,,many,,\n", "bytes"),
-        (HEADER + "a,u,,~many,,\n", "bytes"),
-        (HEADER + "a,u,,,free\n", "expected 6 values"),
-        (HEADER + "a,u,,,free,a,b\n", "expected 6 values"),
-        (HEADER + "a{0..1},u,,,,\n", "the range of 'a{0..1}' in each address"),
-        (HEADER + "a,u{0..1},,,,\n", "the range of 'a' in each address"),
-        (HEADER + f"a{{0..1}},u{{0..1}},{'0' * 64},,,\n", "and no sha256"),
+        (
+            HEADER + "a,http://u,,,,\na,http://v,,,,\n",
+            "line 3: expected each file once, found 'a'",
+        ),
+        (HEADER + "a,http://u,,many,,\n", "bytes"),
+        (HEADER + "a,http://u,,~many,,\n", "bytes"),
+        (HEADER + "a,http://u,,,free\n", "expected 6 values"),
+        (HEADER + "a,http://u,,,free,a,b\n", "expected 6 values"),
+        (HEADER + "a{0..1},http://u,,,,\n", "the range of 'a{0..1}' in each address"),
+        (HEADER + "a,http://u{0..1},,,,\n", "the range of 'a' in each address"),
+        (HEADER + f"a{{0..1}},http://u{{0..1}},{'0' * 64},,,\n", "and no sha256"),
         (HEADER + "a,pip:b==1,,,,\n", "a sha256, found 'pip:b==1' and None"),
         (HEADER + f"a,pip:b,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
         (HEADER + f"a,pip:b==1 -r c,{'0' * 64},,,\n", "expected pip:NAME==VERSION"),
+        (HEADER + "a,http://u,,-5,,\n", "bytes: expected"),
+        (HEADER + "a,http://u,,0,,\n", "bytes: expected"),
+        (HEADER + f"a,http://u,{'0' * 63},,,\n", "a sha256 of 64 hexadecimal digits"),
+        (HEADER + "a,ftp://u,,,,\n", "addresses of http or https"),
+        (HEADER + "a,u/a,,,,\n", "addresses of http or https"),
+        (HEADER + "a,http://u/a http://v/a,,,,\n", "parted by a bar"),
+        (HEADER + "../a,http://u,,,,\n", "line 2: file: expected"),
+        (HEADER + "..,http://u,,,,\n", "line 2: file: expected"),
+        (HEADER + ",http://u,,,,\n", "line 2: file: expected"),
+        (HEADER + ",,,,,\n", "line 2: file: expected"),
+        (HEADER + "a{3..0},http://u{3..0},,,,\n", "line 2: a{3..0}: expected at most"),
+        (HEADER + "a{0A..0F},http://u{0A..0F},,,,\n", "in small letters"),
+        (HEADER + "a{0..fffffff},http://u{0..fffffff},,,,\n", "at most one range"),
+        (HEADER + "a{0..1}{0..1},http://u,,,,\n", "at most one range"),
     ],
 )
 def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
@@ -50,6 +67,17 @@ def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
     with pytest.raises(InputError, match=r"downloads\.csv") as caught:
         load_downloads(path)
     assert said in str(caught.value)
+
+
+def test_a_list_may_come_from_a_spreadsheet(tmp_path):
+    path = tmp_path / "downloads.csv"
+    header = HEADER.replace(",", ", ").replace("\n", "\r\n")
+    row = f' a.zip ,"http://x/a,b.zip | By hand", {"AB" * 32} , 70 , free ,"a ""word"""'
+    path.write_bytes(f"\ufeff{header}\r\n{row}\r\n".encode())
+    found = load_downloads(path)["a.zip"]
+    assert (found.urls, found.by_hand) == (("http://x/a,b.zip",), True)
+    assert (found.sha256, found.bytes) == ("ab" * 32, 70)
+    assert (found.licence, found.note) == ("free", 'a "word"')
 
 
 def test_a_missing_list_of_downloads_is_named(tmp_path):

@@ -260,3 +260,56 @@ def test_a_missing_archive_is_one_line(tmp_path):
 )
 def test_a_stem_is_the_name_before_how_it_is_packed(name, stem):
     assert stem_of(name) == stem
+
+
+def test_two_files_of_one_name_that_differ_are_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        zipped(path, [(NAME, b"one"), (NAME, b"two")])
+    with pytest.raises(InputError, match="each file once, found two of this name"):
+        open_archives(path)
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        zipped(path, [(NAME, CONTENT), (NAME, CONTENT)])
+    assert read(path) == CONTENT
+
+
+def linked_tar(path, link):
+    with tarfile.open(path, "w") as tape:
+        info = tarfile.TarInfo("./all/1.jpg")
+        info.size = len(CONTENT)
+        tape.addfile(link)  # before what it leads to
+        tape.addfile(info, io.BytesIO(CONTENT))
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "hard"])
+def test_a_link_is_the_file_that_it_leads_to(tmp_path, form):
+    path = tmp_path / "a"
+    if form == "zip":
+        info = zipfile.ZipInfo("val/x.jpg")
+        info.external_attr = 0o120777 << 16
+        zipped(path, [(info, b"../all/1.jpg"), ("all/1.jpg", CONTENT)])
+    else:
+        link = tarfile.TarInfo("val/x.jpg")
+        link.type = tarfile.LNKTYPE if form == "hard" else tarfile.SYMTYPE
+        link.linkname = "./all/1.jpg" if form == "hard" else "../all/1.jpg"
+        linked_tar(path, link)
+    assert read(path, "val/x.jpg") == CONTENT
+
+
+def test_a_link_that_leads_nowhere_is_one_line(tmp_path):
+    path, info = tmp_path / "a.zip", zipfile.ZipInfo("val/x.jpg")
+    info.external_attr = 0o120777 << 16
+    for target in (b"../../etc/passwd", b"x.jpg"):
+        zipped(path, [(info, target)])
+        with pytest.raises(InputError, match=r"a\.zip: val/x\.jpg: expected"):
+            read(path, "val/x.jpg")
+
+
+@pytest.mark.parametrize("packed", ["caf\u00e9.jpg", "cafe\u0301.jpg"])
+def test_a_name_with_accents_is_found_as_macos_packs_it(tmp_path, packed):
+    """In UTF-8 without saying so, and with the accents apart."""
+    path = tmp_path / "a.zip"
+    zipped(path, [("x" * len(packed.encode()), CONTENT)])
+    plain = path.read_bytes()
+    path.write_bytes(plain.replace(b"x" * len(packed.encode()), packed.encode()))
+    assert read(path, "val/caf\u00e9.jpg") == CONTENT

@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,20 @@ def test_a_folder_becomes_an_archive(folder, tmp_path):
     take_by_hand(tmp_path / "out" / "ss1m", None, None)
     with zipfile.ZipFile(tmp_path / "out" / "ss1m") as archive:
         assert archive.namelist() == ["coco/0000.json"]
+
+
+def test_a_folder_is_packed_whatever_its_files_are_like(folder, tmp_path):
+    (old := folder / "ss1m" / "0000.json").parent.mkdir()
+    old.write_text("[]")
+    os.utime(old, (0, 0))  # before the first time of a zip
+    (folder / "ss1m" / ".DS_Store").touch()
+    take_by_hand(tmp_path / "out" / "ss1m", None, None)
+    with zipfile.ZipFile(tmp_path / "out" / "ss1m") as archive:
+        assert archive.namelist() == ["0000.json"]
+    Path(os.fsdecode(b"by_hand/ss1m/\xff.json")).touch()
+    with pytest.raises(InputError, match=r"xff\.json'|udcff\.json'"):
+        take_by_hand(tmp_path / "again" / "ss1m", None, None)
+    assert not (tmp_path / "again" / "ss1m").exists()
 
 
 @pytest.mark.parametrize("content", ["<html>sign in</html>", "[1, "])

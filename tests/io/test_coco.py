@@ -39,6 +39,15 @@ def test_an_image_lies_where_its_year_put_it(read, year):
     assert record.captions == ["1.", "2."]
 
 
+@pytest.mark.parametrize("written", ["391895", "000000391895", 391895.0])
+def test_an_id_may_be_written_in_two_ways_in_one_file(read, written):
+    """COCO numbers its images; tools write them as text, padded as in 2017."""
+    (record,) = read(
+        document(IMAGES[2014], annotations=[{"image_id": written, "caption": "A cat."}])
+    )
+    assert (record.image_id, record.captions) == (391895, ["A cat."])
+
+
 def test_an_archive_gives_the_captions_of_all_its_splits(tmp_path):
     train = {"id": 9, "file_name": "COCO_train2014_000000000009.jpg"}
     path = tmp_path / "annotations_trainval2014.zip"
@@ -63,6 +72,16 @@ def test_an_archive_gives_the_captions_of_all_its_splits(tmp_path):
         (document({"id": 1, "file_name": "1.jpg"}), "image 1: expected a split"),
         (document({"id": 1, "file_name": "../val2014/1.jpg"}), "coco format"),
         (document(IMAGES[2014], annotations=[]), "at least one caption"),
+        (
+            document(IMAGES[2014], annotations=[{"image_id": 4, "caption": "A cat."}]),
+            r"annotations\[0\]: expected the image_id of an image in the file, found 4",
+        ),
+        (
+            document(IMAGES[2014], annotations=[{"image_id": 391895}]),
+            r"annotations\[0\]: .*'caption'",
+        ),
+        (document({"id": 1.5, "file_name": "1.jpg"}), r"images\[0\]: .*not 1\.5"),
+        (document({"id": 1, "file_name": None}), r"images\[0\]: .*'None'"),
     ],
 )
 def test_another_file_is_one_line(read, content, message):

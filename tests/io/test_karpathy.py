@@ -119,8 +119,8 @@ def test_an_id_of_any_length_stays_with_its_image(read, tmp_path, long):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"filename": "../../etc/x.jpg"}, r"inside its archive.*etc/x\.jpg"),
-        ({"filepath": "/data/val2014"}, "inside its archive"),
+        ({"filename": "../../etc/x.jpg"}, r"in its archive.*etc/x\.jpg"),
+        ({"filepath": "/data/val2014"}, "in its archive"),
         ({"filename": ""}, None),
         ({"sentences": ["A man.", None]}, "caption 1: expected text, found None"),
         ({"sentences": [7]}, "caption 0: expected text, found 7"),
@@ -129,15 +129,32 @@ def test_an_id_of_any_length_stays_with_its_image(read, tmp_path, long):
         ({"cocoid": True}, "a number or a name, not True"),
         ({"split": "dev"}, "split of train, val, test"),
         ({"split": None}, "karpathy format.*split"),
+        ({"split": ["val"]}, r"images\[0\]: .*a name, not \['val'\]"),
+        ({"sentences": "Dog"}, r"images\[0\]: .*a list, not 'Dog'"),
+        ({"sentences": [{"raw": "half \ud83d"}]}, "surrogates not allowed"),
+        ({"filename": None}, r"images\[0\]: .*'filename'"),
     ],
 )
 def test_a_wrong_image_is_one_line(read, changes, message):
     if changes == {"filename": ""}:
-        changes, message = {"filename": "", "filepath": None}, "inside its archive"
+        changes, message = {"filename": "", "filepath": None}, "in its archive"
     with pytest.raises(InputError, match=message) as error:
         read({"images": [an_image(**changes)]})
     assert "annotations.raw: " in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_picture_without_a_name_is_not_its_folder(read):
+    text = json.dumps(an_image()).replace(f'"{COCO_NAME}"', "null")
+    with pytest.raises(InputError, match=r"images\[1\]: .*in its archive"):
+        read(f"[{json.dumps(an_image(cocoid=5))}, {text}]")
+
+
+def test_text_in_another_encoding_is_told_from_an_archive(tmp_path):
+    path = tmp_path / "annotations.raw"
+    path.write_bytes(json.dumps([an_image()]).encode("utf-16"))
+    with pytest.raises(InputError, match="expected JSON, found"):
+        read_raw(path, "karpathy", "coco")
 
 
 def test_a_name_that_stands_twice_is_refused(read):

@@ -55,3 +55,15 @@ def test_open_images_has_the_pictures_too(file):
     )
     (record,) = read_candidates(file(coco_url=None), "nocaps", "nocaps", None, 0)
     assert len(record.urls) == 1
+
+
+def test_ids_may_be_text_here_and_numbers_there(tmp_path):
+    path = tmp_path / "nocaps.json"
+    path.write_text(json.dumps(document(id="7")))
+    (record,) = read_raw(path, "nocaps", "nocaps")
+    assert (record.image_id, record.captions) == (7, ["A cat."])
+
+
+def test_a_caption_of_no_image_is_named(file):
+    with pytest.raises(InputError, match=r"annotations\[0\]: .*found 7"):
+        read_raw(file(id=8), "nocaps", "nocaps")

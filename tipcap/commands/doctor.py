@@ -202,7 +202,15 @@ def _locks() -> Finding:
 
 
 def _scratch() -> Finding:
-    folder = Path(tempfile.gettempdir())
+    remedy = "set TMPDIR to a folder that is there and can be written, or unset it"
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as error:  # there is none
+        return Finding("scratch", "missing", error.strerror or str(error), remedy)
+    named = os.environ.get("TMPDIR")
+    if named and not (Path(named).is_dir() and os.access(named, os.W_OK | os.X_OK)):
+        found = f"TMPDIR={named} cannot be used, temporary files go to {folder}"
+        return Finding("scratch", "warning", found, remedy)
     free = shutil.disk_usage(folder).free
     found = f"{free / _GIGA:.1f} GB free in {folder}"
     if free < _SCRATCH:

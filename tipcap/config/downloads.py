@@ -4,18 +4,23 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from tipcap.config.reading import check
 from tipcap.errors import InputError, edge
+from tipcap.specs import Count
 
 PIP_ADDRESS = re.compile(r"pip:([\w.-]+==[\w.!+-]+)")
 """Address of a package's wheel, which pip finds by name, version and checksum."""
 BY_HAND = "by hand"
 """Stands among the addresses of a file that has none left, or none that a program may ask."""
-_RANGE = re.compile(r"\{([0-9a-f]+)\.\.([0-9a-f]+)\}")
+_RANGE = re.compile(r"\{([0-9a-f]{1,4})\.\.([0-9a-f]{1,4})\}")
+_ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+FileName = Annotated[str, StringConstraints(pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$")]
+"""A name without folders, and not hidden: what is being fetched is."""
 
 
 class Download(BaseModel):
@@ -23,11 +28,11 @@ class Download(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: FileName
     urls: tuple[str, ...] = ()
     sha256: str | None = None
-    bytes: int | None = None
-    about_bytes: int | None = None
+    bytes: Count | None = None
+    about_bytes: Count | None = None
     """Its size, roughly, where that is all that is known: for what downloads cost, never a check."""
     by_hand: bool = False
     """Whether a person has to fetch it where no address has it."""
@@ -36,12 +41,20 @@ class Download(BaseModel):
 
 
 def in_range(name: str) -> Iterator[str]:
-    """Yield the names that one with a range means, `a_{08..0a}.gz` being three: hexadecimal, as wide as they stand."""
+    """Yield the names that one with a range means, `a_{08..0a}.gz` being three: hexadecimal, as wide as they stand.
+
+    Raises:
+        InputError: brackets that hold no such range, or none of any number.
+    """
     found = _RANGE.search(name)
+    first, last = (int(number, 16) for number in found.groups()) if found else (0, 0)
+    if first > last or any(mark in _RANGE.sub("", name, 1) for mark in "{}"):
+        raise InputError(
+            f"{name}: expected at most one range, as {{000..03f}}, upwards and in small letters, found another; correct it"
+        )
     if found is None:
         yield name
         return
-    first, last = (int(number, 16) for number in found.groups())
     for number in range(first, last + 1):
         part = f"{number:0{len(found[1])}x}"
         yield f"{name[: found.start()]}{part}{name[found.end() :]}"
@@ -63,9 +76,10 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
         "a list of files to download, CSV in UTF-8",
         "mend it; a world that downloads needs it",
     ):
-        reader = csv.DictReader(path.read_text("utf-8").splitlines())
+        # spreadsheets put a mark before the first name
+        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines())
         rows, names = [(reader.line_num, row) for row in reader], reader.fieldnames
-    if names != columns:
+    if [name.strip() for name in names or ()] != columns:
         raise InputError(
             f"{path}: expected the columns {','.join(columns)}, found {names}; mend the first line"
         )
@@ -75,7 +89,7 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
             raise InputError(
                 f"{where}: expected {len(columns)} values, found another number; put quotes around a value that holds a comma"
             )
-        for fields in _rows(row, where):
+        for fields in _rows({k.strip(): v.strip() for k, v in row.items()}, where):
             if fields["file"] in found:
                 raise InputError(
                     f"{where}: expected each file once, found {fields['file']!r} twice; remove one, mirrors go into urls"
@@ -87,17 +101,28 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
 def _rows(row: Mapping[str, str], where: str) -> Iterator[dict[str, Any]]:
     """Yield the fields of each file that a row stands for."""
     listed = [url.strip() for url in row["urls"].split("|") if url.strip()]
-    urls = [url for url in listed if url != BY_HAND]
-    sha256 = row["sha256"] or None  # empty: not known
+    urls = [url for url in listed if url.lower() != BY_HAND]
+    sha256 = row["sha256"].lower() or None  # empty: not known
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise InputError(
+            f"{where}: expected a sha256 of 64 hexadecimal digits or none, found {row['sha256']!r}; correct it"
+        )
     for url in urls:
+        if not url.startswith("pip:") and not _ADDRESS.fullmatch(url):
+            raise InputError(
+                f"{where}: expected addresses of http or https, parted by a bar, found {url!r}; correct it, with %20 for a space"
+            )
         if url.startswith("pip:") and not (PIP_ADDRESS.fullmatch(url) and sha256):
             raise InputError(
                 f"{where}: expected pip:NAME==VERSION and a sha256, found {url!r} and {sha256}; pip fetches by all three"
             )
-    size = row["bytes"].strip()
+    size = row["bytes"]
     is_about = size.startswith("~")
-    names = list(in_range(row["file"]))
-    addresses = [list(in_range(url)) for url in urls]
+    try:
+        names = list(in_range(row["file"]))
+        addresses = [list(in_range(url)) for url in urls]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     fits = all(len(one) == len(names) for one in addresses)
     if not fits or (sha256 and len(names) > 1):
         raise InputError(
@@ -110,7 +135,7 @@ def _rows(row: Mapping[str, str], where: str) -> Iterator[dict[str, Any]]:
             "sha256": sha256,
             "bytes": None if is_about else size or None,
             "about_bytes": size[1:] if is_about else None,
-            "by_hand": BY_HAND in listed,
+            "by_hand": len(urls) < len(listed),
             "licence": row["licence"],
             "note": row["note"],
         }

@@ -11,16 +11,20 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tipcap.errors import InputError, edge, reason_of, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
-_FLOAT = "tag:yaml.org,2002:float"
+_FLOAT, _INT, _MERGE = (
+    f"tag:yaml.org,2002:{name}" for name in ("float", "int", "merge")
+)
+_DECIMAL = re.compile(r"[-+]?[0-9]+")
 _EXACT = 2**53
 """Below this every whole number is a float."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with two differences.
+    """PyYAML's safe loader, with three differences.
 
-    A name that stands twice is an error and not overwritten. `1e-3`, `-.5` and `1E3` are numbers, as in YAML 1.2
-    and everywhere else; those that are whole are integers, since `1e3` may be how often something is done.
+    A name that stands twice is an error and not overwritten; what `<<` merges may be. `1e-3`, `-.5` and `1E3` are
+    numbers, as in YAML 1.2 and everywhere else; those that are whole are integers, since `1e3` may be how often
+    something is done. `010` is ten and `1:30` a text, as there: in YAML 1.1 they are 8 and 90.
     """
 
     def construct_mapping(
@@ -28,7 +32,8 @@ class _Loader(yaml.SafeLoader):
     ) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            is_merge = key_node.tag == _MERGE
+            key = "<<" if is_merge else self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 raise InputError(
                     f"{self.name}: line {key_node.start_mark.line + 1}: expected each name once, found {key!r} twice; rename or remove one"
@@ -37,13 +42,25 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> int | float:
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
+        """Return a number; a leading zero says nothing."""
+        if ":" in node.value:
+            return str(node.value)
+        if _DECIMAL.fullmatch(node.value):
+            return int(node.value)
+        number: int = super().construct_yaml_int(node)
+        return number
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> int | float | str:
         """Return a number; a whole one written with an exponent is an integer."""
+        if ":" in node.value:
+            return str(node.value)
         number: float = super().construct_yaml_float(node)
         is_whole = "e" in node.value.lower() and abs(number) < _EXACT
         return int(number) if is_whole and number.is_integer() else number
 
 
+_Loader.add_constructor(_INT, _Loader.construct_yaml_int)
 _Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
 _Loader.add_implicit_resolver(
     _FLOAT,

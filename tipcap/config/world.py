@@ -14,7 +14,8 @@ from tipcap.config.tables import MetricName
 from tipcap.errors import InputError
 from tipcap.specs import Betas, Count, Name, Precision, Rate, Reader, Seed
 
-_NAMED = 5  # of the pictures left out of a dataset, in the tables' notes
+NUM_NAMED = 5
+"""So many pictures that a dataset lacks are named in the tables' notes."""
 
 
 class _Declared(BaseModel):
@@ -69,7 +70,7 @@ class Dataset(_Declared):
 
 
 def _more(dataset: Dataset) -> str:
-    others = len(dataset.leave_out) - _NAMED
+    others = len(dataset.leave_out) - NUM_NAMED
     return f" and {others} more pictures" if others > 0 else ""
 
 
@@ -264,7 +265,7 @@ class World(_Declared):
         """Return what a reader has to know of numbers of these metrics that were computed here."""
         of_spice = self.spice.remark if "spice" in {*metrics} - {*self.absent} else ""
         left_out = [
-            f"Left out of {name}: {', '.join(one.leave_out[:_NAMED])}{_more(one)}."
+            f"Left out of {name}: {', '.join(one.leave_out[:NUM_NAMED])}{_more(one)}."
             for name, one in self.datasets.items()
             if one.leave_out
         ]

@@ -6,15 +6,12 @@ A record is one image: `image_id`, `archive` and `member` (where its picture lie
 
 import hashlib
 import heapq
-import tarfile
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tipcap.errors import InputError, reason_of, unknown_name
+from tipcap.errors import InputError, edge, unknown_name
 from tipcap.io.coco import read_coco
 from tipcap.io.image_records import MAX_CAPTION_CHARACTERS as MAX_CAPTION_CHARACTERS
 from tipcap.io.image_records import ImageRecord as ImageRecord
@@ -166,32 +163,9 @@ def _read_file(
     path: Path, reader: str, dataset: str
 ) -> Iterator[ImageRecord | LeftOut]:
     """Yield what a reader finds in a file; whatever it stumbles over is bad input."""
-    try:
-        # readers may yield while they read
-        yield from READERS[reader](path, dataset)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected a file, found none; run the step that makes it"
-        ) from error
-    except InputError:
-        raise
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        OSError,
-        OverflowError,
-        RuntimeError,  # a password, or brackets in brackets
-        TypeError,
-        ValueError,  # no JSON, no UTF-8, no number
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(
-            f"{path}: expected annotations in the {reader} format, found something else "
-            f"({type(error).__name__}: {reason_of(error)}); fetch the file again"
-        ) from error
+    expected = f"annotations in the {reader} format"
+    with edge(path, expected, "fetch the file again", "run the step that makes it"):
+        yield from READERS[reader](path, dataset)  # which may read while they yield
 
 
 def _check(records: list[ImageRecord], path: str) -> None:

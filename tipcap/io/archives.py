@@ -7,6 +7,7 @@ with `_` for `-`. What systems put beside the files (`__MACOSX`, `._a.jpg`, `.DS
 import bz2
 import gzip
 import lzma
+import posixpath
 import re
 import shutil
 import stat
@@ -26,7 +27,7 @@ from tipcap.io.store import locked, replace_file
 _SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 _SPLIT = re.compile(r"(train|val|test)(20\d\d)?")
 _COCO = re.compile(r"coco_(?:train|val|test)20\d\d_(\d{12}\.)")
-_ENCRYPTED, _DEFLATE64 = 0x1, 9  # a bit of the flags and a method, by PKWARE's APPNOTE
+_ENCRYPTED, _UTF8, _DEFLATE64 = 0x1, 0x800, 9  # flags, a method: PKWARE's APPNOTE
 _PACKED: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
@@ -124,11 +125,19 @@ def most_alike(
 class _Zip(Archive):
     def __init__(self, path: Path) -> None:
         self._file = zipfile.ZipFile(path)
-        # as written: zipfile cuts a name at a null byte
-        super().__init__(path, self._file.namelist())
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        for info in self._file.infolist():
+            if tidy_name(name := _name_of(info)) is None:
+                continue
+            first = self._infos.setdefault(name, info)
+            if (first.CRC, first.file_size) != (info.CRC, info.file_size):
+                raise InputError(
+                    f"{path}: {name}: expected each file once, found two of this name, which differ; unpack it, keep one and pack it again"
+                )
+        super().__init__(path, self._infos)
 
     def _content(self, name: str) -> bytes:
-        info = self._file.getinfo(name)
+        info = self._infos[name]
         found = None
         if info.flag_bits & _ENCRYPTED:
             found = "one with a password"
@@ -138,19 +147,43 @@ class _Zip(Archive):
             raise InputError(
                 f"{self.path}: {name}: expected a zip archive without password, stored or deflated, found {found}; {_REPACK}"
             )
-        return self._file.read(info)
+        content = self._file.read(info)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return self._content(_target(name, content.decode()))
+        return content
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; macOS writes UTF-8 and does not say so, and zipfile takes it for a code page."""
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _target(link: str, leads_to: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(link), leads_to))
 
 
 class _Tar(Archive):
     def __init__(self, path: Path, plain: Path) -> None:
         self._plain = plain
         self._places: dict[str, tuple[int, int]] = {}
+        links: dict[str, str] = {}
         with tarfile.open(plain, "r:") as file:
             for member in file:
+                name = posixpath.normpath(member.name)
                 if member.isreg():
-                    self._places[member.name] = (member.offset_data, member.size)
-                elif member.islnk() and member.linkname in self._places:
-                    self._places[member.name] = self._places[member.linkname]
+                    self._places[name] = (member.offset_data, member.size)
+                elif member.islnk():
+                    links[name] = posixpath.normpath(member.linkname)
+                elif member.issym():
+                    links[name] = _target(name, member.linkname)
+        for name, target in links.items():
+            if target in self._places:
+                self._places[name] = self._places[target]
         super().__init__(path, self._places)
 
     def _content(self, name: str) -> bytes:

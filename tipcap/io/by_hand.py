@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tipcap.config.downloads import Download
 from tipcap.errors import InputError
+from tipcap.io.folders import files_in
 from tipcap.io.store import replace_file
 from tipcap.paths import BY_HAND
 
@@ -74,6 +75,12 @@ def take_by_hand(target: Path, sha256: str | None, num_bytes: int | None) -> Non
 
 
 def _pack(folder: Path, target: Path) -> None:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.write(file, str(file.relative_to(folder)))
+    # a zip knows no time before 1980
+    with zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
+        for file in files_in(folder):
+            try:
+                archive.write(file, str(file.relative_to(folder)))
+            except UnicodeError as error:
+                raise InputError(
+                    f"{str(file)!a}: expected a name in UTF-8, found another; rename or remove the file"
+                ) from error

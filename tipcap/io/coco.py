@@ -1,13 +1,13 @@
 """COCO's own caption annotations with its own splits, of 2014 and of 2017: `captions_val2017.json`, or their archive."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.archives import open_archives
-from tipcap.io.image_names import image_id, picture_path
+from tipcap.io.image_names import ImageId, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
 from tipcap.io.karpathy import is_document, read_document
 
@@ -43,29 +43,58 @@ def _documents(path: Path) -> Iterator[Any]:
         )
 
 
+def captions_by_image(path: Path, document: Any) -> dict[ImageId, list[Any]]:
+    """Return the captions of each image of a document in COCO's form; ids may be numbers here and text there.
+
+    Raises:
+        InputError: annotations of objects, or one of an image that is not listed.
+    """
+    captions: dict[ImageId, list[Any]] = {}
+    for number, image in enumerate(document["images"]):
+        where = f"{path}: images[{number}]"
+        with edge(where, "an image in the coco format", "correct or remove it"):
+            captions[image_id(image["id"])] = []
+    for number, annotation in enumerate(document["annotations"]):
+        where = f"{path}: annotations[{number}]"
+        with edge(where, "a caption in the coco format", "correct or remove it"):
+            if "caption" not in annotation and "category_id" in annotation:
+                raise InputError(
+                    f"{path}: expected captions, found annotations of objects; fetch the file whose name begins with captions_"
+                )
+            of = captions.get(image_id(annotation["image_id"]))
+            if of is None:
+                raise InputError(
+                    f"{where}: expected the image_id of an image in the file, found {annotation['image_id']!r:.60}; correct or remove it"
+                )
+            of.append(annotation["caption"])
+    return captions
+
+
 def _records(path: Path, document: Any) -> Iterator[ImageRecord]:
-    captions: dict[Any, list[Any]] = {one["id"]: [] for one in document["images"]}
-    for annotation in document["annotations"]:
-        if "caption" not in annotation and "category_id" in annotation:
-            raise InputError(
-                f"{path}: expected captions, found annotations of objects; fetch the file whose name begins with captions_"
-            )
-        captions[annotation["image_id"]].append(annotation["caption"])
-    for image in document["images"]:
-        name = picture_path(image["file_name"])[-1]
-        told = [image.get("coco_url") or "", str(image["file_name"])]
-        places = [found for text in told if (found := _FOLDER.search(text))]
-        if not places:
-            raise InputError(
-                f"{path}: image {image['id']}: expected a split in its coco_url or file_name (val2014), found {told}; fetch the file as published"
-            )
-        identity = image_id(image["id"])
-        yield ImageRecord(
-            identity.number,
-            f"{places[0][0]}.zip",
-            f"{places[0][0]}/{name}",
-            places[0][1],
-            None,
-            captions[image["id"]],
-            published_id=identity.published,
+    captions = captions_by_image(path, document)
+    for number, image in enumerate(document["images"]):
+        where = f"{path}: images[{number}]"
+        with edge(where, "an image in the coco format", "correct or remove it"):
+            yield _record(path, image, captions)
+
+
+def _record(
+    path: Path, image: Mapping[str, Any], captions: Mapping[ImageId, list[Any]]
+) -> ImageRecord:
+    name = picture_path(image["file_name"])[-1]
+    told = [str(image.get("coco_url") or ""), str(image["file_name"])]
+    places = [found for text in told if (found := _FOLDER.search(text))]
+    if not places:
+        raise InputError(
+            f"{path}: image {image['id']}: expected a split in its coco_url or file_name (val2014), found {told}; fetch the file as published"
         )
+    identity = image_id(image["id"])
+    return ImageRecord(
+        identity.number,
+        f"{places[0][0]}.zip",
+        f"{places[0][0]}/{name}",
+        places[0][1],
+        None,
+        captions[identity],
+        published_id=identity.published,
+    )

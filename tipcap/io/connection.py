@@ -45,14 +45,15 @@ def set_up_connection() -> None:
 
 def _proxy(name: str, address: str) -> str:
     """Return a proxy's address in the form that all libraries read."""
-    scheme, mark, rest = address.strip().rpartition("://")
-    scheme = scheme.lower() if mark else "http"
+    scheme, mark, rest = address.strip().partition("://")
+    scheme, rest = (scheme.lower(), rest) if mark else ("http", scheme)
     if scheme == "socks":  # what desktops write
         scheme = "socks5"
     shown = f"{name}={shown_address(address)}"
     if scheme not in ("http", "https", *_SOCKS):
+        kind = f"one of kind {scheme}" if scheme.isalnum() else "another"
         raise InputError(
-            f"{shown}: expected a proxy of the form {_FORMS}, found one of kind {scheme}; name another proxy or unset it"
+            f"{shown}: expected a proxy of the form {_FORMS}, found {kind}; name another proxy or unset it"
         )
     try:
         found = httpx.Proxy(f"{scheme}://{rest}").url
@@ -62,7 +63,7 @@ def _proxy(name: str, address: str) -> str:
         found is None
         or not found.host.strip("*")
         or " " in rest
-        or not 0 < (found.port or 1) < 1 << 16
+        or not 0 < (1 if found.port is None else found.port) < 1 << 16
         or found.path.strip("/")
         or found.query
         or found.fragment

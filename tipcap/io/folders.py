@@ -1,6 +1,7 @@
 """Files that people keep in folders and archives, without what their systems put beside them. Light: parsing walks too."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ _NOT_OURS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 def tidy_name(name: str) -> str | None:
     """Return a member's path as every system would write it; None for what is no file that somebody put there."""
-    slashed = name.replace("\\", "/")
+    # macOS takes a letter and its accent apart
+    slashed = unicodedata.normalize("NFC", name).replace("\\", "/")
     parts = [part for part in slashed.split("/") if part not in ("", ".")]
     hidden = any(part.startswith(".") or part.lower() in _NOT_OURS for part in parts)
     return None if hidden or not parts or slashed.endswith("/") else "/".join(parts)

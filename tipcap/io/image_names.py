@@ -46,14 +46,24 @@ def coco_name(stem: str) -> tuple[str, int] | None:
     return (f"{found[1]}{found[2]}", int(found[3])) if found else None
 
 
-def picture_path(*parts: str | None) -> list[str]:
-    """Return where a picture lies in its archive: folders and name.
+def picture_path(*parts: Any) -> list[str]:
+    """Return where a picture lies in its archive: folders, which may be None, and last its name.
 
     Raises:
         ValueError: the path leads out of the archive, or there is no name.
     """
-    path = "/".join(part for part in parts if part).replace("\\", "/")
+    folders = [part for part in parts[:-1] if part is not None]
+    path = "/".join(map(str, [*folders, parts[-1]])).replace("\\", "/").lstrip()
     found = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in found or path.startswith("/") or ":" in path or not found:
-        raise ValueError(f"the name of a picture in its archive is none like {path!r}")
+    is_text = all(isinstance(part, str) for part in [*folders, parts[-1]])
+    if (
+        not is_text
+        or not parts[-1].strip()
+        or ".." in found
+        or path.startswith("/")
+        or ":" in path
+    ):
+        raise ValueError(
+            f"the name of a picture in its archive is none like {path!r:.200}"
+        )
     return found

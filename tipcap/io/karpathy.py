@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, edge, reason_of
 from tipcap.io.archives import open_archives
 from tipcap.io.image_names import ImageId, coco_name, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
+from tipcap.io.store import parse_json
 
 _IDS = ("cocoid", "imgid")
+_BLANK, _UTF_16 = b"\xef\xbb\xbf \t\r\n", (b"\xff\xfe", b"\xfe\xff")
 _PUBLISHED = ("flickr30k-images.zip", "flickr30k-images")
 _PLACES = {"flickr8k": ("Flickr8k_Dataset.zip", "Flicker8k_Dataset")}
 """Archive and folder of pictures whose folder the file does not name, by dataset; its authors' spelling."""
@@ -28,31 +30,40 @@ def read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
     """
     images = _images(_document(path, dataset), path)
     known = [name for name in _IDS if all(one.get(name) is not None for one in images)]
-    return [_record(path, dataset, image, known[:1]) for image in images]
+    records = []
+    for number, image in enumerate(images):
+        where = f"{path}: images[{number}]"
+        with edge(where, "an image in the karpathy format", "correct or remove it"):
+            records.append(_record(dataset, image, known[:1]))
+    return records
 
 
 def read_document(content: bytes, where: str) -> Any:
     """Return the content of a JSON file, or of one that has a document in each line.
 
     Raises:
-        InputError: it is no JSON, no UTF-8, or a name stands twice in one object.
+        InputError: it is no JSON, no UTF-8, holds half a character, or a name stands twice in one object.
     """
     try:
-        text = content.decode("utf-8-sig")
         try:
-            return json.loads(text, object_pairs_hook=_once)
+            return parse_json(content, object_pairs_hook=once)
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Extra data"):
                 raise
-            lines = filter(str.strip, text.splitlines())
-            return [json.loads(line, object_pairs_hook=_once) for line in lines]
+            lines = filter(bytes.strip, content.split(b"\n"))
+            return [parse_json(line, object_pairs_hook=once) for line in lines]
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{where}: expected JSON, found something else ({reason_of(error)}); make or fetch the file again"
         ) from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, in which every name stands once.
+
+    Raises:
+        ValueError: one stands twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):  # the last would silently replace the first
         names = [name for name, _ in pairs]
@@ -62,9 +73,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def is_document(path: Path) -> bool:
-    """Whether a file is JSON, not an archive of it."""
+    """Whether a file is JSON, of whatever encoding, and no archive of it."""
     with path.open("rb") as file:
-        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+        start = file.read(1024).lstrip(_BLANK)
+    return start.startswith((b"{", b"[", *_UTF_16))
 
 
 def _document(path: Path, dataset: str) -> Any:
@@ -92,15 +104,8 @@ def _images(document: Any, path: Path) -> Sequence[Mapping[str, Any]]:
     return images
 
 
-def _record(
-    path: Path, dataset: str, image: Mapping[str, Any], ids: Sequence[str]
-) -> ImageRecord:
-    try:
-        place = picture_path(image.get("filepath"), image["filename"])
-    except ValueError as error:
-        raise InputError(
-            f"{path}: expected the name of a picture inside its archive, found another ({error}); correct it or remove the image"
-        ) from error
+def _record(dataset: str, image: Mapping[str, Any], ids: Sequence[str]) -> ImageRecord:
+    place = picture_path(image.get("filepath"), image["filename"])
     of_coco = coco_name(Path(place[-1]).stem)
     if len(place) > 1:
         archive, folder = f"{place[-2]}.zip", "/".join(place[:-1])
@@ -114,14 +119,18 @@ def _record(
         identity = ImageId(of_coco[1], "")
     else:
         identity = image_id(Path(place[-1]).stem)
-    split = image["split"]
+    split, sentences = image["split"], image["sentences"]
+    if not isinstance(split, str):
+        raise TypeError(f"a split is a name, not {split!r:.60}")
+    if not isinstance(sentences, list):  # a text is no list of its letters
+        raise TypeError(f"sentences are a list, not {sentences!r:.60}")
     return ImageRecord(
         identity.number,
         archive,
         f"{folder}/{place[-1]}",
         "train" if split == "restval" else split,
         None,
-        [_text(sentence) for sentence in image["sentences"]],
+        [_text(sentence) for sentence in sentences],
         published_split=split,
         published_id=identity.published,
     )

@@ -10,16 +10,18 @@ The files lie in a zip, a tar or a folder, or are a single one.
 
 import json
 import re
-import tarfile
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+from tipcap.errors import edge
+from tipcap.io.archives import open_archives
 from tipcap.io.image_records import MAX_CAPTION_CHARACTERS, ImageRecord, LeftOut
+from tipcap.io.karpathy import is_document, once
 
 _MIN_TOKENS = 10  # of which two are the start and the end
+_NO_DESCRIPTION = LeftOut("no description")
 _TOKEN = re.compile(r"'\w+|\.{2,}|-{2,}|\w+(?:[-./&]\w+)*|[^\w\s]")
 """As NLTK parts words, up to rare cases: marks stand alone, and so does what follows an apostrophe."""
 
@@ -28,56 +30,47 @@ def read_ss1m(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
     """Yield each distinct text once, in the order of the files.
 
     Raises:
-        TypeError: a file holds neither pages of records nor a list of texts.
+        InputError: a file holds neither pages of records nor a list of texts.
     """
     seen: set[str] = set()
-    for content in _files(path):
-        for found in _texts(json.loads(content)):
-            if isinstance(found, LeftOut):
-                yield found
-            elif len(found) > MAX_CAPTION_CHARACTERS:
-                yield LeftOut(f"longer than {MAX_CAPTION_CHARACTERS} characters")
-            elif found in seen:
-                yield LeftOut("the same text again")
-            elif found:
-                yield ImageRecord(len(seen), None, None, "train", None, [found])
-                seen.add(found)
+    for where, content in _files(path):
+        with edge(where, "texts in the ss1m format", "fetch the file again"):
+            for found in _texts(json.loads(content, object_pairs_hook=once)):
+                if isinstance(found, LeftOut):
+                    yield found
+                elif len(found) > MAX_CAPTION_CHARACTERS:
+                    yield LeftOut(f"longer than {MAX_CAPTION_CHARACTERS} characters")
+                elif found in seen:
+                    yield LeftOut("the same text again")
+                elif found:
+                    yield ImageRecord(len(seen), None, None, "train", None, [found])
+                    seen.add(found)
 
 
-def _files(path: Path) -> Iterator[bytes]:
-    """Yield the contents of the JSON files, ordered by name."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*.json")):
-            yield file.read_bytes()
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in _wanted(archive.namelist()):
-                yield archive.read(name)
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as tape:
-            for name in _wanted(tape.getnames()):
-                if (member := tape.extractfile(name)) is not None:
-                    yield member.read()
-    else:
-        yield path.read_bytes()
-
-
-def _wanted(names: Iterable[str]) -> list[str]:
-    """Return the names of JSON files; macOS adds others beside them that begin with `._`."""
-    found = [name for name in names if name.endswith(".json")]
-    return sorted(name for name in found if not Path(name).name.startswith("._"))
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield where the JSON files are and their contents, ordered by name."""
+    if not path.is_dir() and is_document(path):
+        yield str(path), path.read_bytes()
+        return
+    for archive in open_archives(path):
+        for name in sorted(archive):
+            if name.lower().endswith(".json"):
+                yield f"{archive.path}: {name}", archive.read(name)
 
 
 def _texts(document: Any) -> Iterator[str | LeftOut]:
     if isinstance(document, dict):
-        for records in document.values():
-            for record in _listed(records):
-                yield from _as_crawled(record)
+        for page, records in document.items():
+            for number, record in enumerate(_listed(records)):
+                yield from _as_crawled(record, f"{page}[{number}]")
     else:
-        for item in _listed(document):
-            yield " ".join(
-                (item if isinstance(item, str) else item["description"]).split()
-            )
+        for number, item in enumerate(_listed(document)):
+            text = item if isinstance(item, str) else _description(item, f"[{number}]")
+            if text is None:
+                yield _NO_DESCRIPTION
+            else:
+                # half a character, as of an emoji cut in two, could not be written
+                yield " ".join(text.encode("utf-8", "ignore").decode().split())
 
 
 def _listed(value: Any) -> list[Any]:
@@ -88,10 +81,18 @@ def _listed(value: Any) -> list[Any]:
     return value
 
 
-def _as_crawled(record: dict[str, Any]) -> Iterator[str | LeftOut]:
-    description = record.get("description")
+def _description(record: Any, place: str) -> str | None:
+    """Return what a record says of its picture, if anything."""
+    found = record.get("description") if isinstance(record, dict) else record
+    if (isinstance(record, dict) and isinstance(found, str)) or found is None:
+        return found
+    raise TypeError(f"{place}: a record has a text, not {found!r:.60}")
+
+
+def _as_crawled(record: Any, place: str) -> Iterator[str | LeftOut]:
+    description = _description(record, place)
     if description is None:
-        yield LeftOut("no description")
+        yield _NO_DESCRIPTION
         return
     for line in description.splitlines():
         text = " ".join(

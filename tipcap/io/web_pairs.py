@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote_plus
 
+from tipcap.errors import edge
+from tipcap.io.image_names import image_id, picture_path
 from tipcap.io.image_records import ImageRecord, LeftOut
 from tipcap.io.progress import Progress
 
@@ -21,6 +23,7 @@ _MAX_CHARACTERS = 300  # CLIP reads 77 tokens of it at most
 # Multimedia Commons keeps YFCC100M's pictures by the hash that the metadata call `key`.
 _COMMONS = "https://multimedia-commons.s3-us-west-2.amazonaws.com/data/images"
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_REMEDY = "fetch the file again, or correct the line"
 _BREAKS = frozenset({"br", "div", "hr", "li", "p", "td", "tr", "ul"})
 _NAMES = frozenset(
     {"dsc", "dscf", "dscn", "dsci", "img", "imgp", "imag", "image", "pic", "pict"}
@@ -76,53 +79,65 @@ def _says_something(token: str) -> bool:
 
 def _text_of(line: dict[str, Any], field: str) -> str:
     """Return a field's text, as published without quotes and HTML or else cleaned here."""
-    clean = line.get(f"{field}_clean")
-    if clean is not None:
-        return " ".join(str(clean).split())
-    return clean_text(str(line.get(field) or ""))
-
-
-def _lines(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
-        opener = _OPENERS.get(file.read(2))
-        file.seek(0)
-        progress = Progress(f"reading {path.name}", path.stat().st_size)
-        content: IO[bytes] = opener(file) if opener else file  # type: ignore[operator]
-        before = 0
-        for line in content:
-            if line.strip():
-                yield json.loads(line)
-            if moved := file.tell() - before:  # a packed file moves by blocks of lines
-                progress.advance(moved)
-                before += moved
-        progress.close()
+    clean, published = line.get(f"{field}_clean"), line.get(field)
+    if isinstance(clean, str):
+        text = clean
+    else:  # what is missing is null, or not a number where a table wrote it
+        text = clean_text(published) if isinstance(published, str) else ""
+    # half a character, as of an emoji cut in two, could not be written
+    return " ".join(text.encode("utf-8", "ignore").decode().split())
 
 
 def read_yfcc(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
     """Yield the pairs of a file, plain or compressed: the title, or the description where the title says nothing.
 
     Lines without a field for descriptions, as the project draws them, have their title whatever it is.
+
+    Raises:
+        InputError: a line that is no pair.
     """
-    for line in _lines(path):
-        text = _text_of(line, "title")
-        if not text or ("description" in line and not is_natural(text)):
-            text = _text_of(line, "description")
-            text = text if is_natural(text) else ""
-        if not text:
-            yield LeftOut("no title or description in words")
-            continue
-        key = str(line["key"])
-        urls = (
-            # first: Flickr answers three questions a second, and then refuses
-            f"{_COMMONS}/{key[:3]}/{key[3:6]}/{key}.jpg",
-            line.get("downloadurl"),
-        )
-        yield ImageRecord(
-            int(line["photoid"]),
-            "yfcc15m-pictures.zip",
-            f"yfcc15m-pictures/{key}.{line.get('ext', 'jpg')}",
-            "train",
-            None,
-            [text[:_MAX_CHARACTERS]],
-            tuple(url for url in urls if url),
-        )
+    with path.open("rb") as file:
+        opener = _OPENERS.get(file.read(2))
+        file.seek(0)
+        progress = Progress(f"reading {path.name}", path.stat().st_size)
+        content: IO[bytes] = opener(file) if opener else file  # type: ignore[operator]
+        before = 0
+        for number, line in enumerate(content, 1):
+            if line.strip():
+                where = f"{path}: line {number}"
+                with edge(where, "a pair in the yfcc format", _REMEDY):
+                    found = _pair(json.loads(line))
+                yield found
+            if moved := file.tell() - before:  # a packed file moves by blocks of lines
+                progress.advance(moved)
+                before += moved
+        progress.close()
+
+
+def _pair(line: dict[str, Any]) -> ImageRecord | LeftOut:
+    text = _text_of(line, "title")
+    if not text or ("description" in line and not is_natural(text)):
+        text = _text_of(line, "description")
+        text = text if is_natural(text) else ""
+    if not text:
+        return LeftOut("no title or description in words")
+    key = line["key"]
+    if not isinstance(key, str):
+        raise TypeError(f"a key is a text, not {key!r:.60}")
+    urls = (
+        # first: Flickr answers three questions a second, and then refuses
+        f"{_COMMONS}/{key[:3]}/{key[3:6]}/{key}.jpg",
+        line.get("downloadurl"),
+    )
+    number, name = image_id(line["photoid"])
+    if name:
+        raise ValueError(f"a photo's id is a number of 64 bits, not {name!r:.60}")
+    return ImageRecord(
+        number,
+        "yfcc15m-pictures.zip",
+        "/".join(picture_path("yfcc15m-pictures", f"{key}.{line.get('ext', 'jpg')}")),
+        "train",
+        None,
+        [text[:_MAX_CHARACTERS]],
+        tuple(url for url in urls if isinstance(url, str) and url),
+    )

@@ -25,6 +25,7 @@ from tipcap.io.cells import by_name, read_cells
 from tipcap.io.verdicts import write_claims, write_readings
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import claim_files
+from tipcap.reports.notes import note_below
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ def make_claims(world: Path, cells: Path, out: Path) -> None:
     judgements = judged(evidence)
     tested = with_readings(evidence, judgements)
     title = f"What the paper says of its tables, tested in world {plan.name}"
-    note = plan.world.note_on(plan.world.metrics)
+    note = note_below(plan, plan.world.metrics)
     write_claims(judgements, out, title, note, tested)
     if "readings" in claim_files(plan):
         write_readings(tested, out)

@@ -27,6 +27,7 @@ from tipcap.plan import Plan, load
 from tipcap.plan.reports import figure_file, shown
 from tipcap.reports.claims import Evidence, judged, with_readings
 from tipcap.reports.figures import captioned
+from tipcap.reports.notes import note_below
 
 
 def make_report(world: Path, out: Path) -> None:
@@ -39,7 +40,7 @@ def write_report(plan: Plan, out: Path) -> None:
     page = Page(
         title=f"TIPCap, reproduced: world {plan.name}",
         world=plan.name,
-        note=plan.world.note_on(plan.world.metrics),
+        note=note_below(plan, plan.world.metrics),
         gallery_table=plan.gallery.table,
     )
     cells = Path(paths.cells(plan.name, "parquet"))

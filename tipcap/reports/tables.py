@@ -14,6 +14,7 @@ from tipcap.io.latex import render_document
 from tipcap.io.render import render_table
 from tipcap.io.store import read_json, replace_file, write_json
 from tipcap.plan import Plan, load, part
+from tipcap.reports.notes import note_below
 from tipcap.steps import STEPS
 
 Scored = list[tuple[str, float]]
@@ -59,7 +60,7 @@ def make_table(
         table, found = _one_row(table, found, name, row)
         remarks = {0: remarks[row]} if row in remarks else {}
     made = cells(table, found, absent)
-    note = plan.world.note_on(m for g in table.groups for m in table.metrics_of(g))
+    note = note_below(plan, (m for g in table.groups for m in table.metrics_of(g)))
     render_table(table, made, out, drawn, note, remarks)
 
 
