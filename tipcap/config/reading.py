@@ -3,7 +3,7 @@
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -69,19 +69,30 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parsed(path: Path) -> Any:
-    with path.open("rb") as file:
-        loader = _Loader(file)
-        try:
-            node = loader.get_single_node()
-            # deep: what holds itself is refused
-            return None if node is None else loader.construct_object(node, deep=True)
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"{path}: expected YAML, found something else ({reason_of(error, 1000)}); mend that line"
-            ) from error
-        finally:
-            loader.dispose()
+def _parsed(content: IO[bytes] | str, where: str, expected: str) -> Any:
+    loader = _Loader(content)
+    loader.name = where
+    try:
+        node = loader.get_single_node()
+        # deep: what holds itself is refused
+        return None if node is None else loader.construct_object(node, deep=True)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"{where}: expected {expected}, found something else ({reason_of(error, 1000)}); mend that line"
+        ) from error
+    finally:
+        loader.dispose()
+
+
+def read_value(text: str, where: str) -> Any:
+    """Return what a value means that is written as in a YAML file.
+
+    Raises:
+        InputError: it is none.
+    """
+    expected = "a value as in a YAML file"
+    with edge(where, expected, "correct it"):
+        return _parsed(text, where, expected)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -90,8 +101,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, not YAML, a name that stands twice, or no mapping at the top.
     """
-    with edge(path, "YAML", "mend it", "check the name or the folder you run in"):
-        document = _parsed(path)
+    absent = "check the name or the folder you run in"
+    with edge(path, "YAML", "mend it", absent), path.open("rb") as file:
+        document = _parsed(file, str(path), "YAML")
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: expected names with values at the top, found {type(document).__name__}; see the other files beside it"
