@@ -42,17 +42,16 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
-        """Return a number; a leading zero says nothing."""
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Return a whole number, in which a leading zero says nothing; or the text of a time."""
         if ":" in node.value:
             return str(node.value)
         if _DECIMAL.fullmatch(node.value):
             return int(node.value)
-        number: int = super().construct_yaml_int(node)
-        return number
+        return super().construct_yaml_int(node)
 
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> int | float | str:
-        """Return a number; a whole one written with an exponent is an integer."""
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        """Return a number, which is an integer where it is whole and has an exponent; or the text of a time."""
         if ":" in node.value:
             return str(node.value)
         number: float = super().construct_yaml_float(node)
