@@ -19,11 +19,12 @@ onstart:
 localrules:
     all,
     all_tables,
+    captioners,
     pretrained,
 
 
 rule all_tables:
-    """All tables of the world, one LaTeX document and one frame of them, and their records in the tracking database."""
+    """All tables of the world, one LaTeX document and one frame of them, their records in the tracking database, and the captioners that its file names."""
     default_target: True
     input:
         tables=[
@@ -31,8 +32,9 @@ rule all_tables:
             for table in plan.wanted
             for suffix in ("csv", "tex")
         ],
-        cells=cells(plan.name, "parquet"),
-        document=document(plan.name),
+        cells=[cells(plan.name, "parquet")] if plan.wanted else [],
+        document=[document(plan.name)] if plan.wanted else [],
+        captioners=[plan.main_file(key) for key in plan.captioners.values()],
         tracked=[tracked(plan.name, table) for table in plan.wanted],
 
 
@@ -41,6 +43,12 @@ rule all:
     input:
         rules.all_tables.input,
         page(plan.name),
+
+
+rule captioners:
+    """The captioners that the world's file names, whether a table scores them or not."""
+    input:
+        rules.all_tables.input.captioners,
 
 
 rule pretrained:

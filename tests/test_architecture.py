@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "__main__.py": "steps/test_several_devices.py",
     "cli/reports.py": "reports/test_reports_claims.py",
     "core/metrics.py": "core/test_metric_facts.py",
+    "commands/own_world_file.py": "commands/test_own_world.py",
     "core/types.py": "core/test_decoding.py",
     "io/guidance.py": "steps/test_guided.py",
     "io/captioning.py": "steps/test_prompt.py",
@@ -53,6 +54,7 @@ TESTED_ELSEWHERE = {
     "io/training_run.py": "steps/test_train.py",
     "launch.py": "test_warm.py",
     "plan/checks.py": "plan/test_loading.py",
+    "plan/choosing.py": "plan/test_loading.py",
     "reports/tables.py": "test_chain.py",
     "steps/collect.py": "io/test_collect.py",
     "steps/download.py": "io/test_download.py",
@@ -72,7 +74,10 @@ MADE_FIRST = {"rehearsal"}
 """Worlds whose list of downloads is written when they are run (tests/rehearsal)."""
 SUFFIXES = {".py", ".yaml", ".yml", ".smk", ".md", ".toml", ".csv", ".cff", ".sh", ""}
 SUFFIXES |= {".lock", ".json", ".j2", ".slurm"}
-NOT_OURS = {".git", ".venv", ".snakemake", "results", "__pycache__", ".hypothesis"}
+NOT_OURS = {
+    *(".git", ".venv", ".snakemake", ".hypothesis", "__pycache__"),
+    *("results", ".rehearsal", "by_hand"),
+}
 
 REGISTRIES = (
     *("pypi" + end for end in "./"),

@@ -35,9 +35,9 @@ def test_options_can_be_left_out_only_where_the_function_says_so(step):
         assert (name in step.needed) == is_needed
 
 
-def test_only_trainings_go_on_from_checkpoints():
+def test_what_takes_hours_goes_on_from_checkpoints():
     resuming = {name for name, step in STEPS.items() if step.resumes}
-    assert resuming == {"train", "prompt", "tune"}
+    assert resuming == {"train", "prompt", "tune", "magic", "zerocap"}
     spreading = {name for name, step in STEPS.items() if step.spreads}
     assert spreading == {"train", "prompt"}
 

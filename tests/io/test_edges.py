@@ -46,6 +46,7 @@ from tipcap.io import (
     store,
     tracking_database,
 )
+from tipcap.io.hosts import Hosts
 
 _REQUEST = httpx.Request("GET", "http://u:s3cret@h/?sign=s3cret")
 _CODES = (
@@ -350,7 +351,7 @@ def test_whatever_is_raised_while_a_picture_or_an_address_is_asked_for_is_an_ans
         monkeypatch.setattr(httpx.Client, name, raising(error))
     with httpx.Client() as client:
         with pytest.raises((collect._Gone, collect._Unreached)) as caught:
-            collect._fetch(client, ["http://h/a"])
+            collect._fetch(client, Hosts(), ["http://h/a"])
         answer = asking.ask(client, "http://h/a", None, None)
     assert answer.state == "none"
     assert "s3cret" not in f"{caught.value}{answer}"

@@ -148,6 +148,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):  # whoever asked has gone
             super().handle()
 
+    def finish(self):
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.connection.close()  # of TLS, which the server does not know of
+
     def log_message(self, *words):
         pass
 

@@ -31,9 +31,11 @@ for command in (
     people.compare,
     people.doctor,
     people.sheet,
+    people.example,
     people.version,
 ):
     app.command()(command)
+app.command("new")(people.own_world)
 app.add_typer(steps, name="step")
 
 

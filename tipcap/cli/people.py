@@ -169,6 +169,54 @@ def compare(
     return int(strict and comparison.differs)
 
 
+def own_world(
+    name: Annotated[str, typer.Argument(help="Of the world: a to z, 0 to 9 and -.")],
+    captions: Annotated[
+        Path,
+        typer.Option(
+            help="CSV, TSV, JSON, JSON lines, Karpathy, COCO, or one on each line."
+        ),
+    ],
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of pictures, or of archives of them.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Some pictures with their captions.")
+    ] = None,
+    web_pairs: Annotated[
+        Path | None, typer.Option(help="Pictures with texts of another kind.")
+    ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="mini, clip, rn50x4, vit-l-14, vit-b-32, or any of open_clip."
+        ),
+    ] = "mini",
+    weights: Annotated[
+        Path | None, typer.Option(help="File of the weights of one of open_clip.")
+    ] = None,
+    language_model: Annotated[
+        str | None, typer.Option(help="A folder, or a name on the Hugging Face hub.")
+    ] = None,
+) -> None:
+    """Make a world of your own files: say which of the paper's settings they allow, and write config/NAME.yaml."""
+    from tipcap.commands.own_world import OwnFiles, make_world
+
+    files = OwnFiles(captions, pictures, pairs, web_pairs)
+    for line in make_world(name, files, encoder, weights, language_model):
+        typer.echo(line)
+
+
+def example(folder: Annotated[Path, typer.Argument(help="New.")]) -> None:
+    """Draw files to try `tipcap new` with: captions, pictures, pairs and web pairs of the mini world."""
+    from tipcap.mini.example import draw_example
+
+    draw_example(folder)
+    typer.echo(
+        f"tipcap new example --captions {folder}/captions.txt --pictures {folder}/pictures --pairs {folder}/pairs.csv --web-pairs {folder}/web.tsv"
+    )
+
+
 def sheet(out: Annotated[Path, typer.Option()], seed: int = 0) -> None:
     """Draw a sheet of the mini world's pictures with their captions, as PNG."""
     from tipcap.io.store import replace_file

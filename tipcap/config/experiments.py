@@ -96,6 +96,16 @@ class Experiments:
         self.rows = rows
         self.where = where
 
+    def over(self, base: Fields, where: str) -> "Experiments":
+        """Return the same rows over a standard configuration with some fields changed.
+
+        Raises:
+            InputError: a field that no experiment has.
+        """
+        if stray := set(base) - set(Experiment.model_fields):
+            raise unknown_name("field", min(stray), Experiment.model_fields, where)
+        return Experiments(overlay(self.base, base), self.rows, self.where)
+
     def resolve(
         self,
         name: str,

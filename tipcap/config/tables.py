@@ -288,13 +288,23 @@ def load_table(path: Path) -> Table:
     Raises:
         InputError: as `load_tables`.
     """
-    table = check(Table, read_yaml(path), str(path))
+    table = checked_table(read_yaml(path), str(path))
     if table.id != (expected := path.stem.removeprefix("table_")):
         raise InputError(
             f"{path}: expected id {expected!r} as the file's name says, found {table.id!r}; change one"
         )
-    _check_kind(table, str(path))
-    _check_groups(table, str(path))
+    return table
+
+
+def checked_table(fields: Mapping[str, Any], path: str) -> Table:
+    """Return the table that some fields declare.
+
+    Raises:
+        InputError: as `load_tables`; `path` says where they stand.
+    """
+    table = check(Table, fields, path)
+    _check_kind(table, path)
+    _check_groups(table, path)
     if table.readings and not (table.rows and table.rows[0].is_section):
         raise InputError(
             f"{path}: expected sections of readings, found a first row without one; put a section above the rows that are compared"

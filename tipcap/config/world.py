@@ -30,12 +30,14 @@ class PictureFolder(_Declared):
 
 
 class Raw(_Declared):
-    """Where the raw files of a dataset come from: drawn, or downloaded."""
+    """Where the raw files of a dataset come from: drawn, downloaded, or a person's own."""
 
     draw: dict[str, Any] | None = None
     """Fields of `DrawSpec`."""
     download: tuple[str, ...] = ()
     """Annotation files, as named in downloads.csv."""
+    file: str | None = None
+    """An annotation file that is there: its path, from where Snakemake is started. Its content identifies it."""
     pictures: tuple[str, ...] | Literal["collect"] | PictureFolder = ()
     """Archives of pictures, as named in downloads.csv; `collect`: fetched one by one from a list of addresses; or
     `{folder: PATH}`: one that is there, with pictures at any depth or archives of them."""
@@ -46,8 +48,12 @@ class Raw(_Declared):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Raw":
-        if (self.draw is None) == (not self.download):
-            raise ValueError("either draw or download")
+        given = (self.draw is not None, bool(self.download), self.file is not None)
+        is_folder = isinstance(self.pictures, PictureFolder)
+        if sum(given) > 1 or not (any(given) or is_folder):
+            raise ValueError(
+                "one of draw, download and file, or a folder of pictures alone"
+            )
         if self.draw is not None and self.pictures:
             raise ValueError("no pictures beside draw, which makes its own")
         if self.pictures != "collect" and (self.missing or self.picture_bytes):
@@ -68,6 +74,16 @@ class Dataset(_Declared):
     leave_out: tuple[str, ...] = ()
     """Pictures that are not used, nor their captions, as their archive names them: damaged ones, say."""
 
+    @model_validator(mode="after")
+    def _reader_fits(self) -> "Dataset":
+        raw = self.raw
+        is_bare = raw.draw is None and not raw.download and raw.file is None
+        if is_bare != (self.reader in ("pictures", "unpaired")):
+            raise ValueError(
+                "a folder of pictures alone for readers `pictures` and `unpaired`, annotations for others"
+            )
+        return self
+
 
 def _more(dataset: Dataset) -> str:
     others = len(dataset.leave_out) - NUM_NAMED
@@ -77,12 +93,15 @@ def _more(dataset: Dataset) -> str:
 class EncoderSource(_Declared):
     """A CLIP model of this world."""
 
-    source: Literal["trained", "openai"]
+    source: Literal["trained", "openai", "file"]
     model: str
+    """Published, or in a file: the name of its architecture in open_clip."""
     pairs: Name | None = None
     """Trained: the dataset it learns from."""
     weights: tuple[str, ...] = ()
     """Published: files in downloads.csv."""
+    file: str | None = None
+    """In a file: the path of its weights, from where Snakemake is started."""
     parameters: dict[str, Any] = {}
     noise_scale: Rate = 1.0
     """Factor on the standard deviation of a fixed noise: experiments give it per dimension of the encoder
@@ -92,7 +111,9 @@ class EncoderSource(_Declared):
     def _one_source(self) -> "EncoderSource":
         if (self.source == "trained") != bool(self.pairs and not self.weights):
             raise ValueError("`pairs` for a trained encoder, `weights` for others")
-        if self.parameters and self.source == "openai":
+        if (self.source == "file") != bool(self.file and not self.weights):
+            raise ValueError("`file` for weights in a file, `weights` for a download")
+        if self.parameters and self.source != "trained":
             raise ValueError("no `parameters` beside a published model")
         return self
 
@@ -230,6 +251,12 @@ class World(_Declared):
     stand_ins: dict[Name, Name] = {}
     """Encoder that experiments name -> the one of this world that takes its place."""
     sizes: Sizes = Sizes()
+    base: dict[str, Any] = {}
+    """Fields laid over the standard configuration of the experiments, below their rows: of a person's own data."""
+    own_tables: tuple[dict[str, Any], ...] = ()
+    """Tables of this world alone, as the files of `tables/` have them."""
+    captioners: tuple[str, ...] = ()
+    """Experiments whose captioners target `captioners` trains, whether a table scores them or not."""
     published: dict[str, dict[str, Any]] = {}
     """Block -> fields that replace those of rows with their authors' schedule, beside the sizes of training;
     `{at_most: NUMBER}` leaves a smaller one."""

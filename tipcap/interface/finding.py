@@ -24,7 +24,7 @@ from tipcap.plan.captioners import (
     parse_name,
     plan_captioner,
     plan_captioners,
-    tables_with,
+    target_with,
 )
 
 DEFAULT = "mini:s1-prompt"
@@ -105,10 +105,10 @@ def _of_world(name: CaptionerName) -> Parts:
     for folder in shipped.values():
         if _key_of(read_about(folder)) == planned.model:
             return read_exported(folder)
-    tables = tables_with(name, world_file)
+    target = target_with(name, world_file)
     remedy = (
-        f"make it: snakemake --configfile {world_file} --cores all -- table_{tables[0]}"
-        if tables
+        f"make it: snakemake --configfile {world_file} --cores all -- {target}"
+        if target
         else f"make a table with this experiment, which no table of {world_file} has"
     )
     raise InputError(

@@ -18,6 +18,7 @@ from tipcap.io.image_records import ImageRecord as ImageRecord
 from tipcap.io.image_records import LeftOut
 from tipcap.io.karpathy import read_karpathy
 from tipcap.io.nocaps import read_nocaps
+from tipcap.io.own_data import OWN_READERS, WITHOUT_CAPTIONS
 from tipcap.io.sentences import read_ss1m
 from tipcap.io.store import read_json
 from tipcap.io.web_pairs import read_yfcc
@@ -29,6 +30,7 @@ READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord | LeftOut]]] = {
     "nocaps": read_nocaps,
     "yfcc": read_yfcc,
     "ss1m": read_ss1m,
+    **OWN_READERS,
 }
 """Format -> what yields the records of a file; only files of several datasets ask which one is wanted."""
 
@@ -155,7 +157,7 @@ def _read(
             raise InputError(
                 f"{_named(paths)}: expected {published[0]} images and {published[1]} captions of {dataset} {split}, found {there[0]} and {there[1]}; fetch the file as published, or correct datasets.{dataset}.sizes in the world's file"
             )
-    _check(records, _named(paths))
+    _check(records, _named(paths), reader in WITHOUT_CAPTIONS)
     return records
 
 
@@ -168,7 +170,9 @@ def _read_file(
         yield from READERS[reader](path, dataset)  # which may read while they yield
 
 
-def _check(records: list[ImageRecord], path: str) -> None:
+def _check(
+    records: list[ImageRecord], path: str, may_lack_captions: bool = False
+) -> None:
     if not records:
         raise InputError(
             f"{path}: expected at least one image or text, found none; fetch the file again"
@@ -185,7 +189,7 @@ def _check(records: list[ImageRecord], path: str) -> None:
             raise InputError(
                 f"{path}: image {record.image_id}: expected a split of {', '.join(_SPLITS)}, found {record.split!r}; correct it"
             )
-        if not record.captions:
+        if not record.captions and not may_lack_captions:
             raise InputError(
                 f"{path}: image {record.image_id}: expected at least one caption, found none; remove the image"
             )

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tipcap.config.experiments import Experiments, at, load_experiments, overlay
+from tipcap.config.experiments import Experiments, at, overlay
 from tipcap.config.figures import Gallery
 from tipcap.config.reading import read_value
-from tipcap.config.tables import load_tables
 from tipcap.config.world import World, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.chains import Chains
 from tipcap.plan.graph import Plan
+from tipcap.plan.loading import declarations
 
 _UNPROMPTED = {"generate": {"prompts": "none"}}
 
@@ -72,17 +72,21 @@ def plan_captioner(name: CaptionerName, world_file: Path) -> PlannedCaptioner:
             anything wrong in the declarations.
     """
     world = load_world(world_file)
-    experiments = load_experiments(world_file.parent / "experiments.yaml")
+    experiments, _ = declarations(world, world_file)
     return _planned(name, world, experiments, world_file)
 
 
 def plan_captioners(world_file: Path) -> Iterator[tuple[str, PlannedCaptioner]]:
-    """Yield the captioners of a world's experiments by name."""
+    """Yield the captioners of a world's experiments by name, without those that its data do not allow."""
     world = load_world(world_file)
-    experiments = load_experiments(world_file.parent / "experiments.yaml")
+    experiments, _ = declarations(world, world_file)
     for experiment in _captioners(experiments):
         name = CaptionerName(world_file.stem, experiment)
-        yield str(name), _planned(name, world, experiments, world_file)
+        try:
+            planned = _planned(name, world, experiments, world_file)
+        except InputError:
+            continue
+        yield str(name), planned
 
 
 def _planned(
@@ -115,9 +119,18 @@ def _captioners(experiments: Experiments) -> list[str]:
     ]
 
 
+def target_with(name: CaptionerName, world_file: Path) -> str | None:
+    """Return the target of the workflow that trains an experiment's captioner; None where none does."""
+    if name.experiment in load_world(world_file).captioners and not name.fields:
+        return "captioners"
+    tables = tables_with(name, world_file)
+    return f"table_{tables[0]}" if tables else None
+
+
 def tables_with(name: CaptionerName, world_file: Path) -> list[str]:
     """Return the tables of a world that run an experiment."""
-    world, tables = load_world(world_file), load_tables(world_file.parent / "tables")
+    world = load_world(world_file)
+    _, tables = declarations(world, world_file)
     wanted = [*(tables if world.tables == "all" else world.tables), *world.extra_tables]
     return [
         table

@@ -10,6 +10,7 @@ from tipcap.config.tables import Run, Table
 from tipcap.errors import InputError, unknown_name
 from tipcap.paths import SPICE_WHEEL
 from tipcap.plan.checks import check_compounds, check_projection, check_training
+from tipcap.plan.choosing import CHOOSING, choose
 from tipcap.plan.graph import Cell, Plan
 from tipcap.plan.likelihoods import reason_without
 from tipcap.plan.sources import Sources
@@ -29,21 +30,6 @@ from tipcap.steps.zerocap import ZerocapSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
-_CHOOSING = {
-    "estimate": ("pairs", "web"),
-    "train": ("images", "images_split"),
-    "generate": ("method", "dataset", "domain", "seed"),
-}
-_BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
-    "estimate": (EstimateSpec, ("setting", "covariance")),
-    "train": (TrainSpec, ("setting", "covariance")),
-    "prompt": (PromptSpec, ()),
-    "generate": (GenerateSpec, ("padding", "end")),
-    "tune": (TuneSpec, ("seed",)),
-    "magic": (MagicSpec, ("split",)),
-    "zerocap": (ZerocapSpec, ("split",)),
-}
-"""Per block: the spec whose fields it gives, and those that stand outside of it."""
 _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words", "prompt_pool")
 """Fields of generation that concern prompts only."""
 
@@ -89,7 +75,15 @@ class Chains:
     ) -> str:
         """Plan the captions of an experiment, with fields laid over it, and return their key."""
         experiment = self._resolve(name, layers)
-        return self._generate(experiment, self._choose(experiment, where), where)
+        return self._generate(experiment, choose(experiment, self._spot(where)), where)
+
+    def add_captioner(self, name: str, where: str) -> None:
+        """Plan the training of an experiment's captioner, which nothing need score."""
+        if name not in self.experiments.rows:
+            raise unknown_name("experiment", name, self.experiments.rows, where)
+        experiment = self._resolve(name, ())
+        chosen = choose(experiment, self._spot(where))
+        self.plan.captioners[name], _ = self._model(experiment, chosen, where)
 
     def _check_metric(self, metric: str, where: str) -> None:
         known = (*self.world.metrics, *self.world.absent)
@@ -137,7 +131,7 @@ class Chains:
 
     def _score(self, experiment: Experiment, where: str, first: str | None) -> str:
         """The scores of an experiment's captions; `first` are those of the first run of its cell."""
-        chosen = self._choose(experiment, where)
+        chosen = choose(experiment, self._spot(where))
         captions = self._generate(experiment, chosen, where)
         parents = {
             "captions": captions,
@@ -179,18 +173,6 @@ class Chains:
         spot = f"{self.experiments.where}: {where}: train"
         return self.plan.add(check(LikelihoodSpec, shared, spot), dict(step.parents))
 
-    def _choose(self, experiment: Experiment, where: str) -> Chosen:
-        fields: dict[str, Any] = {}
-        for block, (spec, outside) in _BLOCKS.items():
-            values = getattr(experiment, block) or {}
-            names = _CHOOSING.get(block, ())
-            known = {*spec.model_fields, *names} - set(outside)
-            if stray := sorted(set(values) - known):
-                spot = f"{self.experiments.where}: {where}: {block}"
-                raise unknown_name("field", stray[0], known, spot)
-            fields |= {name: values[name] for name in names if name in values}
-        return check(Chosen, fields, f"{self.experiments.where}: {where}")
-
     def _spec(
         self,
         spec: type[AnySpec],
@@ -201,27 +183,22 @@ class Chains:
     ) -> AnySpec:
         """A spec from a block of the experiment: unknown fields fail, absent ones keep defaults."""
         own = getattr(experiment, block) or {}
-        kept = {k: v for k, v in own.items() if k not in _CHOOSING.get(block, ())}
+        kept = {k: v for k, v in own.items() if k not in CHOOSING.get(block, ())}
         spot = f"{self.experiments.where}: {where}: {block}"
         return check(spec, {**kept, **fields}, spot)
 
     def _value(
-        self,
-        spec: type[Spec],
-        block: str,
-        name: str,
-        experiment: Experiment,
-        where: str,
+        self, spec: type[Spec], name: str, experiment: Experiment, where: str
     ) -> Any:
         """A value of a block as its spec has it, None where it is not set: it is reckoned with before the spec is made."""
-        value = getattr(experiment, block).get(name)
-        spot = f"{self.experiments.where}: {where}: {block}"
+        value = getattr(experiment, spec.step).get(name)
+        spot = f"{self.experiments.where}: {where}: {spec.step}"
         return None if value is None else checked_field(spec, name, value, spot)
 
     def _generate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         wanted = self._spec(GenerateSpec, "generate", experiment, where)
         dataset, split = chosen.dataset, wanted.split
-        check_projection(wanted, chosen, f"{self.experiments.where}: {where}")
+        check_projection(wanted, chosen, self._spot(where))
         parents = {"dataset": self.sources.prepare(dataset, where)}
         self.sources.check_split(dataset, split, where)
         if chosen.method == "random":
@@ -236,17 +213,14 @@ class Chains:
             return self.plan.add(RetrieveSpec(method="nearest", split=split), parents)
         if chosen.method in ("magic", "zerocap"):
             return self._guided(experiment, chosen, parents, where)
-        model = self._train(experiment, chosen, where)
+        model, prompting = self._model(experiment, chosen, where)
+        parents["model"] = model
         trained = self.plan.steps[model].spec
+        if prompting is not None:
+            wanted = wanted.model_copy(update={"padding": prompting.padding})
+            trained = self.plan.steps[self.plan.steps[model].parents["model"]].spec
         assert isinstance(trained, TrainSpec)
         wanted = wanted.model_copy(update={"end": trained.end})
-        prompting = None
-        if experiment.prompt is not None:
-            prompting = self._spec(PromptSpec, "prompt", experiment, where)
-            check_compounds(prompting, f"{self.experiments.where}: {where}")
-            model = self._prompt(prompting, model)
-            wanted = wanted.model_copy(update={"padding": prompting.padding})
-        parents["model"] = model
         parents["language_model"] = self.sources.language_model(
             experiment.language_model, where
         )
@@ -295,6 +269,17 @@ class Chains:
         magic = self._spec(MagicSpec, "magic", experiment, where, **split)
         return self.plan.add(magic, parents)
 
+    def _model(
+        self, experiment: Experiment, chosen: Chosen, where: str
+    ) -> tuple[str, PromptSpec | None]:
+        """The captioner of an experiment, and how stage 2 trained it where it did."""
+        model = self._train(experiment, chosen, where)
+        if experiment.prompt is None:
+            return model, None
+        prompting = self._spec(PromptSpec, "prompt", experiment, where)
+        check_compounds(prompting, self._spot(where))
+        return self._prompt(prompting, model), prompting
+
     def _prompt(self, spec: PromptSpec, model: str) -> str:
         before = self.plan.steps[model]
         shared = ["corpus", "texts", "language_model"]
@@ -330,9 +315,7 @@ class Chains:
                 parents["images"] = self.sources.embed(
                     source, "image", split, experiment.encoder, where
                 )
-                wanted = self._value(
-                    TrainSpec, "train", "num_images", experiment, where
-                )
+                wanted = self._value(TrainSpec, "num_images", experiment, where)
                 num_images = self._scaled(wanted)
                 self.sources.check_count(num_images, source, split, where)
             case "paired":
@@ -341,7 +324,7 @@ class Chains:
                 )
         learnt = gap in ("estimated", "trained")
         changed = {}
-        std = self._value(TrainSpec, "train", "noise_std", experiment, where)
+        std = self._value(TrainSpec, "noise_std", experiment, where)
         if std is not None:
             encoder = self.world.encoder_for(experiment.encoder)
             scale = self.world.encoders[encoder].noise_scale
@@ -357,7 +340,7 @@ class Chains:
             num_images=num_images,
             **changed,
         )
-        spot = f"{self.experiments.where}: {where}"
+        spot = self._spot(where)
         check_training(spec, experiment, self.world, spot)
         return self.plan.add(spec, parents)
 
@@ -369,7 +352,7 @@ class Chains:
             "texts": self.sources.embed(source, "text", "train", encoder, where),
         }
         fraction, num_pairs = (
-            self._value(EstimateSpec, "estimate", name, experiment, where)
+            self._value(EstimateSpec, name, experiment, where)
             for name in ("fraction", "num_pairs")
         )
         if web:
@@ -399,6 +382,9 @@ class Chains:
         if count is None:
             return None
         return max(1, round(count * self.world.count_scale))
+
+    def _spot(self, where: str) -> str:
+        return f"{self.experiments.where}: {where}"
 
     def _texts(self, corpus: str, experiment: Experiment, where: str) -> str:
         return self.sources.embed(corpus, "text", "train", experiment.encoder, where)

@@ -63,6 +63,8 @@ class Plan:
     """What the paper says of its tables, those too that this world does not make."""
     figures: dict[str, Figure] = field(default_factory=dict)
     """The figures of this world: those whose tables `all_tables` makes."""
+    captioners: dict[str, str] = field(default_factory=dict)
+    """Experiment -> key of the training that makes its captioner, of those that the world names."""
     embedded: dict[str, dict[str, str]] = field(default_factory=dict)
     """Figure -> role -> key of the embeddings it shows."""
 

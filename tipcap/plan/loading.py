@@ -7,7 +7,7 @@ from pathlib import Path
 from tipcap.config.claims import load_claims
 from tipcap.config.experiments import Experiments, load_experiments
 from tipcap.config.figures import load_figures, tables_of
-from tipcap.config.tables import Table, load_tables
+from tipcap.config.tables import Table, checked_table, load_tables
 from tipcap.config.world import World, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.chains import Chains
@@ -28,8 +28,7 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     """
     path = Path(world_file)
     world = load_world(path)
-    experiments = load_experiments(path.parent / "experiments.yaml")
-    declared = load_tables(path.parent / "tables")
+    experiments, declared = declarations(world, path)
     _check_use(experiments, declared)
     if "nll" in world.metrics:
         declared = {
@@ -38,7 +37,7 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
         }
     numbered = [name for name in declared if re.fullmatch("[IVX]+", name)]
     wanted = numbered if world.tables == "all" else list(world.tables)
-    if not wanted:
+    if not wanted and not world.captioners:
         raise InputError(
             f"{path}: tables: expected at least one table, found none; name one, or `all` where some are numbered as the paper's"
         )
@@ -63,10 +62,37 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     for name in plan.tables:
         builder.add_table(plan.tables[name])
     if tables is None:
+        for name in world.captioners:
+            builder.add_captioner(name, f"{path}: captioners")
+    # the figures show the paper's data, which a world of other data does not need
+    if tables is None and not world.base:
         for figure in figures.values():
             if tables_of(figure) <= set(wanted):
                 builder.add_figure(figure)
     return plan
+
+
+def declarations(world: World, path: Path) -> tuple[Experiments, dict[str, Table]]:
+    """Return the experiments and tables of a world: those of all worlds, with what it says itself.
+
+    Args:
+        world: the world.
+        path: its file, beside which the others lie.
+
+    Raises:
+        InputError: anything wrong in them, or a table of the world's own with the id of another.
+    """
+    experiments = load_experiments(path.parent / "experiments.yaml")
+    experiments = experiments.over(world.base, f"{path}: base")
+    tables = load_tables(path.parent / "tables")
+    for number, fields in enumerate(world.own_tables):
+        table = checked_table(fields, f"{path}: own_tables.{number}")
+        if table.id in tables:
+            raise InputError(
+                f"{path}: own_tables.{number}: expected an id of its own, found {table.id!r}, which another table has; change it"
+            )
+        tables[table.id] = table
+    return experiments, tables
 
 
 def _check_use(experiments: Experiments, tables: Mapping[str, Table]) -> None:

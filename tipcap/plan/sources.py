@@ -1,6 +1,7 @@
 """What a world is made of, as steps: datasets, pictures, models and embeddings."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,18 +29,24 @@ from tipcap.steps.encoder import EncoderSpec
 from tipcap.steps.fetch import FetchSpec
 from tipcap.steps.language_model import LanguageModelSpec
 from tipcap.steps.prepare import PrepareSpec
+from tipcap.steps.take import TakeSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 _PARAMETERS: Mapping[str, type[ScratchParameters]] = {
     "trained": LanguageModelParameters,
     "scratch": ScratchParameters,
 }
-_SPLITS = {
+_SPLITS: Mapping[str, tuple[str, ...]] = {
     "karpathy": ("train", "val", "test"),
     "coco": ("train", "val"),
     "nocaps": ("val",),
     "yfcc": ("train",),
     "ss1m": ("train",),
+    "texts": ("train",),
+    "pairs": ("train", "val", "test"),
+    "web": ("train",),
+    "pictures": ("train",),
+    "unpaired": ("train",),
 }
 
 
@@ -49,7 +56,11 @@ def downloads_file(plan: Plan) -> Path:
 
 
 def named_folder(plan: Plan, spec: Spec) -> str | None:
-    """Return the folder that a world's file names for a language model or for pictures, if it names one."""
+    """Return the folder or file that a world's file names in the place of a step's artefact, if it names one."""
+    if isinstance(spec, TakeSpec):
+        of_encoder = spec.kind == "weights"
+        encoders, datasets = plan.world.encoders, plan.world.datasets
+        return encoders[spec.name].file if of_encoder else datasets[spec.name].raw.file
     if isinstance(spec, AdoptSpec):
         pictures = plan.world.datasets[spec.dataset].raw.pictures
         return pictures.folder if isinstance(pictures, PictureFolder) else None
@@ -127,6 +138,9 @@ class Sources:
             parameters=parameters,
         )
         parents = self._weights(declared.weights)
+        if declared.file is not None:
+            place = f"encoders.{name}.file"
+            parents["weights"] = self._take("weights", name, declared.file, place)
         if declared.pairs is not None:
             parents |= {"pairs": self.prepare(declared.pairs, f"encoder {name!r}")}
             parents |= self._pictures(declared.pairs, f"encoder {name!r}")
@@ -213,8 +227,26 @@ class Sources:
         drawn = self._draw_spec(name, where)
         if drawn is not None:
             return {"raw": self.plan.add(drawn, {})}
-        files = self._dataset(name, where).raw.download
-        return _numbered("raw", self._all(files))
+        raw = self._dataset(name, where).raw
+        if raw.file is not None:
+            place = f"datasets.{name}.raw.file"
+            return {"raw": self._take("annotations", name, raw.file, place)}
+        if isinstance(raw.pictures, PictureFolder) and not raw.download:
+            return {"raw": self._adopt(name, Path(raw.pictures.folder))}
+        return _numbered("raw", self._all(raw.download))
+
+    def _take(self, kind: str, name: str, file: str, where: str) -> str:
+        path, memory = Path(file), Path(paths.model_digests(self.world.name))
+        if not path.is_file():
+            raise InputError(
+                f"{self.plan.world_file}: {where}: expected a file, found none at {path}; correct the path, which starts where Snakemake does"
+            )
+        content = remembered_digest(path, memory)[:16]
+        suffix = path.suffix.lower() if re.fullmatch(r"\.\w+", path.suffix) else ""
+        fields = {"kind": kind, "name": name, "file": f"{kind}{suffix}"}
+        return self.plan.add(
+            TakeSpec.model_validate({**fields, "content": content}), {}
+        )
 
     def _draw_spec(self, name: str, where: str) -> DrawSpec | None:
         declared = self._dataset(name, where)

@@ -17,7 +17,7 @@ class EncoderSpec(Spec):
     unread: ClassVar[frozenset[str]] = frozenset({"source", "model"})
 
     name: Name
-    source: Literal["trained", "openai"]
+    source: Literal["trained", "openai", "file"]
     model: str
     parameters: dict[str, Any] = {}  # noqa: RUF012 - a model copies its defaults
 
@@ -44,7 +44,7 @@ def make_encoder(
             "parameters": spec.parameters,
         }
         write_json(draft.folder / "config.json", config)
-        if spec.source == "openai":
+        if spec.source != "trained":
             if weights is None:
                 raise InputError(
                     f"encoder {spec.name}: expected --weights, found none; name the downloaded file"

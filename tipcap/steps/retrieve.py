@@ -69,7 +69,7 @@ def retrieve(
 
 
 def nearest_texts(images: "Tensor", texts: "Tensor") -> "Tensor":
-    """Return the row of the nearest text of each image, the first where several are; reads all texts once.
+    """Return the row of the nearest text of each image, any of equal ones; reads all texts once.
 
     Args:
         images: unit-norm embeddings, (image, embed_dim).

@@ -96,7 +96,7 @@ def group_of(step):
 def check_files_by_hand():
     """Before anything begins: what nobody but a person can fetch."""
     due = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "download"]
-    listed = load_downloads(downloads_file(plan.world_file)) if due else {}
+    listed = load_downloads(downloads_file(plan)) if due else {}
     try:
         require_by_hand(listed[job.wildcards.file] for job in due)
     except InputError as error:

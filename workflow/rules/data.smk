@@ -2,7 +2,7 @@
 
 reads: downloads.csv of the world's folder, the network
 gives: target downloads; download/KEY/FILE, draw/KEY/{annotations.raw,pictures}, collect/KEY/pictures,
-       adopt/KEY/pictures,
+       adopt/KEY/pictures, take/KEY/FILE,
        prepare/KEY/annotations.json
 """
 
@@ -12,6 +12,7 @@ localrules:
     downloads,
     collect,
     adopt,
+    take,
 
 
 rule download:
@@ -100,6 +101,26 @@ rule adopt:
         "adopt {wildcards.key}"
     shell:
         "tipcap step adopt {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
+
+
+rule take:
+    """Copy in a file that lies somewhere else."""
+    output:
+        file=artefact(plan.name, "take", "{key}", "{file}"),
+        meta=artefact(plan.name, "take", "{key}", "meta.json"),
+    log:
+        f"{LOGS}/take/{{key}}.log",
+    wildcard_constraints:
+        file="[^/]+",
+    conda:
+        "../../environment.yml"
+    threads: threads(plan, "take")
+    params:
+        arguments=arguments_of("take"),
+    message:
+        "take {wildcards.key}"
+    shell:
+        "tipcap step take {params.arguments:q}" " --threads {threads} > {log:q} 2>&1"
 
 
 rule prepare:
