@@ -165,6 +165,7 @@ def test_a_cluster_as_the_profile_says_is_ok(here, capsys):
     [
         ({"default-resources": {"slurm_partition": "big"}}, "partitions", "no big"),
         ({"default-resources": ["slurm_partition=big"]}, "partitions", "no big"),
+        ({"default-resources": "slurm_partition=big"}, "partitions", "no big"),
         ({"set-resources": ["train:slurm_partition=big"]}, "partitions", "no big"),
         ({"set-resources": {"train": {"gpu_model": "h100"}}}, "GPU models", "no h100"),
     ],

@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tipcap.config.reading import check, checked_field, read_yaml
+from tipcap.config.reading import check, checked_field, read_value, read_yaml
 from tipcap.errors import InputError
 
 
@@ -98,6 +98,13 @@ def test_a_file_without_names_at_the_top_is_refused(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.yaml: expected a file"):
         read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("a", "a"), ("", None)])
+def test_a_value_alone_is_read_as_in_a_file(text, value):
+    assert read_value(text, "here") == value
+    with pytest.raises(InputError, match=r"^here: line 1: expected each name once"):
+        read_value("{a: 1, a: 2}", "here")
 
 
 def test_what_is_merged_may_be_said_otherwise_but_not_twice(tmp_path):

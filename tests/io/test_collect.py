@@ -151,6 +151,17 @@ def test_only_web_addresses_are_asked(collection, url):
         collect_pictures([record], 1, collection, "pictures")
 
 
+def test_a_damaged_collection_is_one_line(tmp_path, server, collection):
+    collect_pictures(candidates(server, ["good"] * 3), 3, collection, "x")
+    collection.close()
+    file = tmp_path / "fetched"
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * len(content[4096:])
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="fetched: expected pictures fetched earlier"):
+        Collection(file).fetched()
+
+
 def test_another_file_is_left_alone(tmp_path):
     (tmp_path / "fetched").write_bytes(b"something else entirely" * 100)
     with pytest.raises(InputError, match="remove the file"):

@@ -92,7 +92,13 @@ def test_hosts_without_a_proxy_may_be_written_in_any_form(
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [("[::1]", "::1"), ("*.a.b", ".a.b"), ("a.b:80", "a.b:80"), ("*", "*")],
+    [
+        ("[::1]", "::1"),
+        ("*.a.b", ".a.b"),
+        ("a.b:80", "a.b:80"),
+        ("*", "*"),
+        ("a.b c; d,", "a.b,c,d"),
+    ],
 )
 def test_a_host_without_a_proxy_is_what_httpx_reads(environment, given, read):
     environment.setenv("NO_PROXY", given)
@@ -167,3 +173,11 @@ def test_certificates_that_cannot_be_read_are_one_line(environment, tmp_path, co
     environment.setenv("SSL_CERT_FILE", str(file))
     with pytest.raises(InputError, match=r"SSL_CERT_FILE=.*: expected certificates"):
         set_up_connection()
+
+
+def test_folders_of_certificates_that_are_none_are_one_line(environment, tmp_path):
+    environment.setenv("SSL_CERT_DIR", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    with pytest.raises(InputError, match=r"SSL_CERT_DIR=.*: expected certificates"):
+        set_up_connection()
+    (tmp_path / "b").mkdir()
+    set_up_connection()

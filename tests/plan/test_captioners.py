@@ -47,6 +47,7 @@ def test_fields_are_laid_over_an_experiment():
         ("tiny:retrieval", "found retrieve"),
         ("tiny:s1,encoder=vit", "did you mean 'vit-l-14'"),
         ("tiny:s1,train.seed=[", "expected a value as in a YAML file"),
+        ("tiny:s1,train.seed=2024-13-45", "expected a value as in a YAML file"),
         ("tiny", "expected WORLD:EXPERIMENT"),
         ("tiny:s1,seed", "expected WORLD:EXPERIMENT"),
     ],

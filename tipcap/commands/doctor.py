@@ -314,8 +314,9 @@ def named_resources(settings: Mapping[str, Any], name: str) -> set[str]:
     found = set()
     for block in ("default-resources", "set-resources"):
         given = settings.get(block) or {}
+        listed = given if isinstance(given, list) else str(given).split()
         entries = (
-            given.items() if isinstance(given, dict) else [_pair(e) for e in given]
+            given.items() if isinstance(given, dict) else [_pair(e) for e in listed]
         )
         for key, value in entries:
             if isinstance(value, dict):

@@ -17,6 +17,7 @@ from tipcap.errors import reason_of
 from tipcap.io.addresses import shown_address
 from tipcap.io.annotations import READERS, ImageRecord
 from tipcap.io.asking import Answer, ask, ask_side_by_side
+from tipcap.io.collect import PLACEHOLDER
 from tipcap.io.connection import set_up_connection
 from tipcap.io.wheels import find_wheel
 from tipcap.plan import Plan
@@ -34,8 +35,6 @@ NUM_PICTURES = 12
 """Pictures of each dataset that are asked for."""
 _NUM_READ = 1000
 """Records at the beginning of a file among which these are chosen."""
-_PLACEHOLDER = "photo_unavailable"
-"""Where Flickr leads for a picture that it no longer has."""
 _HUB = "https://huggingface.co"
 
 
@@ -183,7 +182,7 @@ def _ask_picture(client: httpx.Client, record: ImageRecord) -> Answer:
     answers = []
     for url in record.urls:
         answer = ask(client, url, None, None)
-        if _PLACEHOLDER in answer.moved:
+        if PLACEHOLDER in answer.moved:
             answer = Answer("none", "removed by its owner")
         host = shown_address(url).partition("://")[2].partition("/")[0]
         answers.append(answer._replace(found=f"{host}: {answer.found.split(',')[0]}"))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -42,17 +42,16 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
-        """Return a number; a leading zero says nothing."""
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Return a whole number, in which a leading zero says nothing; or the text of a time."""
         if ":" in node.value:
             return str(node.value)
         if _DECIMAL.fullmatch(node.value):
             return int(node.value)
-        number: int = super().construct_yaml_int(node)
-        return number
+        return super().construct_yaml_int(node)
 
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> int | float | str:
-        """Return a number; a whole one written with an exponent is an integer."""
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        """Return a number, which is an integer where it is whole and has an exponent; or the text of a time."""
         if ":" in node.value:
             return str(node.value)
         number: float = super().construct_yaml_float(node)
@@ -69,19 +68,30 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parsed(path: Path) -> Any:
-    with path.open("rb") as file:
-        loader = _Loader(file)
-        try:
-            node = loader.get_single_node()
-            # deep: what holds itself is refused
-            return None if node is None else loader.construct_object(node, deep=True)
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"{path}: expected YAML, found something else ({reason_of(error, 1000)}); mend that line"
-            ) from error
-        finally:
-            loader.dispose()
+def _parsed(content: IO[bytes] | str, where: str, expected: str) -> Any:
+    loader = _Loader(content)
+    loader.name = where
+    try:
+        node = loader.get_single_node()
+        # deep: what holds itself is refused
+        return None if node is None else loader.construct_object(node, deep=True)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"{where}: expected {expected}, found something else ({reason_of(error, 1000)}); mend that line"
+        ) from error
+    finally:
+        loader.dispose()
+
+
+def read_value(text: str, where: str) -> Any:
+    """Return what a value means that is written as in a YAML file.
+
+    Raises:
+        InputError: it is none.
+    """
+    expected = "a value as in a YAML file"
+    with edge(where, expected, "correct it"):
+        return _parsed(text, where, expected)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -90,8 +100,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, not YAML, a name that stands twice, or no mapping at the top.
     """
-    with edge(path, "YAML", "mend it", "check the name or the folder you run in"):
-        document = _parsed(path)
+    absent = "check the name or the folder you run in"
+    with edge(path, "YAML", "mend it", absent), path.open("rb") as file:
+        document = _parsed(file, str(path), "YAML")
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: expected names with values at the top, found {type(document).__name__}; see the other files beside it"

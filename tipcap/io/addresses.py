@@ -26,7 +26,8 @@ def shown_address(address: str) -> str:
         if not rest or rest[0] in "?#":
             return "".join(part or "" for part in found.groups())
     scheme, mark, _ = address.partition("://")
-    return f"{scheme}{mark}..." if mark else re.sub(r"\S*@|[?#].*", "", address)
+    beginning = re.sub(r"\S*@|[?#].*", "", scheme)
+    return f"{beginning}{mark}..." if mark else beginning
 
 
 def shown_reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, TypeVar
 import httpx
 
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.web_forms import is_page
 
 Result = TypeVar("Result")
 _FIRST_BYTES = 1024
@@ -136,8 +137,7 @@ def _judged(said: _Said, sha256: str | None, num_bytes: int | None) -> Answer:
 
 
 def _is_page(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in ("text/html", "application/xhtml+xml")
+    return is_page(response.headers.get("content-type", ""))
 
 
 def _sizes(response: httpx.Response) -> list[int]:

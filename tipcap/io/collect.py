@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -37,7 +37,8 @@ _MAX_CALLS = 3
 _SHOWN = 5  # images that a message names
 _UNREACHED_IN_A_ROW = 20
 """So many pictures in a row that cannot be reached mean that the network is down."""
-_PLACEHOLDER = "photo_unavailable"  # where Flickr leads for a picture it no longer has
+PLACEHOLDER = "photo_unavailable"
+"""Where Flickr leads for a picture that it no longer has."""
 _SCHEMA = """
 create table if not exists fetched (image_id integer primary key, content blob not null);
 create table if not exists gone_from (image_id integer primary key, reason text not null, addresses text not null);
@@ -88,13 +89,12 @@ class Collection:
 
     def fetched(self) -> set[int]:
         """Return the ids of pictures that are there."""
-        ask = "select image_id from fetched"
-        return {image_id for (image_id,) in self._connection.execute(ask)}
+        return {image_id for (image_id,) in self._read("select image_id from fetched")}
 
     def gone(self, candidates: Iterable[ImageRecord]) -> dict[int, str]:
         """Return why pictures cannot be had, by id; those that have other addresses now may be there."""
-        ask = "select image_id, reason, addresses from gone_from"
-        known = {i: (reason, at) for i, reason, at in self._connection.execute(ask)}
+        rows = self._read("select image_id, reason, addresses from gone_from")
+        known = {image_id: (reason, at) for image_id, reason, at in rows}
         return {
             record.image_id: known[record.image_id][0]
             for record in candidates
@@ -104,7 +104,7 @@ class Collection:
     def content(self, image_id: int) -> bytes:
         """Return a picture as it was published."""
         ask = "select content from fetched where image_id = ?"
-        (content,) = self._connection.execute(ask, (image_id,)).fetchone()
+        ((content,),) = self._read(ask, image_id)
         return bytes(content)
 
     def add(self, image_id: int, content: bytes) -> None:
@@ -127,6 +127,10 @@ class Collection:
         ((calls,),) = answer
         if calls >= _MAX_CALLS:
             self.mark_gone(record, reason)
+
+    def _read(self, question: str, *values: object) -> list[Any]:
+        with self._edge():
+            return self._connection.execute(question, values).fetchall()
 
     def _write(self, statement: str, *values: object) -> None:
         with self._edge(), self._connection:
@@ -317,7 +321,7 @@ def _answer(client: httpx.Client, url: str) -> bytes:
         httpx.HTTPError: another attempt may succeed.
     """
     with client.stream("GET", url) as response:
-        if _PLACEHOLDER in response.url.path:
+        if PLACEHOLDER in response.url.path:
             raise _Gone("removed by its owner")
         if response.status_code in _BUSY:
             has_asked = "retry-after" in response.headers

@@ -7,9 +7,11 @@ it starts have too; what nobody here can use is refused before anything is fetch
 
 import importlib.util
 import os
+import re
 import ssl
 import urllib.request
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 
@@ -19,6 +21,7 @@ from tipcap.io.addresses import shown_address
 _ASKED = ("http", "https", "all")
 """The proxies that are asked for by what is fetched here; `ftp_proxy` is none of them."""
 _SOCKS = ("socks5", "socks5h")
+_BETWEEN = re.compile(r"[,;\s]+")  # hosts, as curl and others take them
 _FORMS = "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
 
 
@@ -35,12 +38,20 @@ def set_up_connection() -> None:
         if scheme in _ASKED:
             os.environ[name] = _proxy(name, address)
         elif scheme == "no":
-            os.environ[name] = ",".join(filter(None, map(_host, address.split(","))))
+            hosts = map(_host, _BETWEEN.split(address))
+            os.environ[name] = ",".join(filter(None, hosts))
     for name, option in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
         if place := os.environ.get(name):
             with edge(f"{name}={place}", "certificates", "correct or unset it"):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 context.load_verify_locations(**{option: place})
+    folders = [f for f in os.environ.get("SSL_CERT_DIR", "").split(os.pathsep) if f]
+    is_asked = not os.environ.get("SSL_CERT_FILE")
+    # OpenSSL takes folders that are none, and trusts nobody then
+    if is_asked and folders and not any(Path(folder).is_dir() for folder in folders):
+        raise InputError(
+            f"SSL_CERT_DIR={os.environ['SSL_CERT_DIR']}: expected certificates, found no such folder; correct or unset it"
+        )
 
 
 def _proxy(name: str, address: str) -> str:

@@ -16,7 +16,7 @@ from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.connection import set_up_connection
 from tipcap.io.file_kinds import problem_of
 from tipcap.io.progress import Progress
-from tipcap.io.web_forms import address_behind
+from tipcap.io.web_forms import address_behind, is_page
 from tipcap.io.wheels import transfer_wheel
 
 _TIMEOUT_S = 60.0
@@ -272,8 +272,7 @@ def asked_pause(response: httpx.Response) -> float:
 
 
 def _is_page(response: httpx.Response, name: str) -> bool:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_html = kind in ("text/html", "application/xhtml+xml")
+    is_html = is_page(response.headers.get("content-type", ""))
     return is_html and not name.endswith((".html", ".htm"))
 
 

@@ -1,4 +1,4 @@
-"""The form on a page that stands before a file: Google Drive asks so where a file is too large for its virus scan."""
+"""Pages that hosts send for a file, and the form on one that stands before it: Google Drive asks so where a file is too large for its virus scan."""
 
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -25,6 +25,12 @@ class _Forms(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._is_inside = False
+
+
+def is_page(content_type: str) -> bool:
+    """Whether a host calls its answer a page."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml")
 
 
 def address_behind(page: bytes, address: str) -> str | None:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from tipcap.config.experiments import Experiments, at, overlay
 from tipcap.config.figures import Gallery
+from tipcap.config.reading import read_value
 from tipcap.config.world import World, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.chains import Chains
@@ -100,12 +99,7 @@ def _planned(
     layers = [_UNPROMPTED]
     for field in name.fields:
         place, _, value = field.partition("=")
-        try:
-            layers.append(at(place, yaml.safe_load(value)))
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"{where}: {place}: expected a value as in a YAML file, found {value!r}; correct it"
-            ) from error
+        layers.append(at(place, read_value(value, f"{where}: {place}")))
     plan = Plan(world, str(world_file), {}, (), Gallery(table="", num=1))
     key = Chains(plan, experiments).add_captions(name.experiment, layers, where)
     if "model" not in plan.steps[key].parents or "encoder" in plan.steps[key].parents:
