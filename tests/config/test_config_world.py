@@ -123,7 +123,7 @@ def test_misspelt_metric_is_refused(refused):
 def test_a_dataset_is_drawn_or_downloaded(refused):
     said = refused("raw: {draw:", "raw: {download: [a.zip], draw:")
     assert "datasets.coco.raw" in said
-    assert "either draw or download" in said
+    assert "one of draw, download and file" in said
 
 
 def test_a_trained_encoder_names_its_pairs(refused):
