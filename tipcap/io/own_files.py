@@ -15,10 +15,14 @@ from tipcap.errors import InputError, edge
 from tipcap.io.image_names import image_id
 from tipcap.io.karpathy import read_document
 
-_CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description")
-_CAPTION += ("comment", "title", "raw")
-_IMAGE = ("image", "image_name", "file_name", "filename", "file", "picture", "path")
-_IMAGE += ("image_path", "url", "image_url", "image_id", "id")
+_CAPTION = (
+    *("caption", "captions", "text", "sentence", "sentences", "description"),
+    *("comment", "title", "raw"),
+)
+_IMAGE = (
+    *("image", "image_name", "file_name", "filename", "file", "picture", "path"),
+    *("image_path", "url", "image_url", "image_id", "id"),
+)
 _SPLIT = ("split", "set")
 """What people call a column, the likeliest first; capitals and spaces do not count."""
 _SPLITS = {
