@@ -15,8 +15,17 @@ Split = Literal["train", "val", "test"]
 Covariance = Literal["full", "diagonal", "univariate"]
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
 Reader = Literal[
-    *("karpathy", "coco", "nocaps", "yfcc", "ss1m"),
-    *("texts", "pairs", "web", "pictures", "unpaired"),
+    # one by one: type checkers read no tuple here
+    "karpathy",
+    "coco",
+    "nocaps",
+    "yfcc",
+    "ss1m",
+    "texts",
+    "pairs",
+    "web",
+    "pictures",
+    "unpaired",
 ]
 """The published formats; then a person's own files, by what they are used for."""
 Count = Annotated[int, Field(ge=1)]

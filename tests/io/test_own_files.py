@@ -45,6 +45,13 @@ def entries(tmp_path):
         ("a.json", RECORDS),
         ("a.json", {"a.jpg": [DOG], "b.jpg": CAT}),
         ("captions_val.json", COCO),
+        (
+            "captions_val.json",
+            {
+                **COCO,
+                "images": [{**one, "id": f"00{one['id']}"} for one in COCO["images"]],
+            },
+        ),
     ],
 )
 def test_pictures_and_captions_are_read_from_every_form(entries, name, content):
@@ -94,6 +101,9 @@ def test_quotation_marks_of_a_table_without_quotes_stay(entries):
 def test_empty_captions_are_left_out(entries):
     assert entries("a.csv", f"image,caption\na.jpg,\nb.jpg,{CAT}\n") == PAIRS[1:]
     assert entries("a.txt", "") == []
+    missing = {"image": float("nan"), "caption": float("nan"), "split": float("nan")}
+    assert entries("a.json", [missing, RECORDS[1]]) == PAIRS[1:]
+    assert entries("b.json", [{**missing, "caption": CAT}]) == [Entry((CAT,))]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +114,13 @@ def test_empty_captions_are_left_out(entries):
         ("a.csv", "image,caption,split\na.jpg,A dog,b\n", "expected a split"),
         ("a.json", [{"image": "a.jpg"}], "entry 0: expected a caption"),
         ("a.json", [{"caption": 7}], "captions that are texts, found 7"),
+        ("a.json", [CAT, {"caption": [DOG, 7]}], "entry 1: expected captions that"),
+        ("a.json", [{"image": ["a"], "caption": CAT}], "name or number of a picture"),
+        (
+            "a.json",
+            {**COCO, "images": COCO["images"][:1]},
+            r"annotations\[1\]: .*found 8",
+        ),
         ("a.json", {"images": [], "annotations": [{"bbox": []}]}, "captions_"),
         ("a.json", "{", "expected JSON"),
         ("a.json", "7", "expected captions, found 7"),

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tipcap.errors import InputError, edge
+from tipcap.io.image_names import image_id
 from tipcap.io.karpathy import read_document
 
-_CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description")
-_CAPTION += ("comment", "title", "raw")
-_IMAGE = ("image", "image_name", "file_name", "filename", "file", "picture", "path")
-_IMAGE += ("image_path", "url", "image_url", "image_id", "id")
+_CAPTION = (
+    *("caption", "captions", "text", "sentence", "sentences", "description"),
+    *("comment", "title", "raw"),
+)
+_IMAGE = (
+    *("image", "image_name", "file_name", "filename", "file", "picture", "path"),
+    *("image_path", "url", "image_url", "image_id", "id"),
+)
 _SPLIT = ("split", "set")
 """What people call a column, the likeliest first; capitals and spaces do not count."""
 _SPLITS = {
@@ -58,7 +63,10 @@ def read_entries(path: Path) -> list[Entry]:
     else:
         text = _decoded(content, where)
         found = list(_of_text(text, suffix, where))
-    entries = [one._replace(captions=_tidy(one.captions, where)) for one in found]
+    entries = [
+        one._replace(captions=_tidy(one.captions, f"{where}: entry {number}"))
+        for number, one in enumerate(found)
+    ]
     return [one for one in entries if one.captions]
 
 
@@ -152,10 +160,25 @@ def _entry(record: Mapping[str, Any], where: str) -> Entry:
     image = next((fields[name] for name in _IMAGE if name in fields), None)
     split = next((fields[name] for name in _SPLIT if name in fields), None)
     return Entry(
-        tuple(_raw(one) for one in captions if one is not None),
-        None if image is None or not str(image).strip() else str(image).strip(),
-        _split(split, where),
+        tuple(_raw(one) for one in captions if not _is_missing(one)),
+        _image(image, where),
+        _split(None if _is_missing(split) else split, where),
     )
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for none: tables that become JSON have NaN there."""
+    return value is None or value != value
+
+
+def _image(found: Any, where: str) -> str | None:
+    if _is_missing(found) or not str(found).strip():
+        return None
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise InputError(
+            f"{where}: expected the name or number of a picture, found {found!r:.60}; correct it"
+        )
+    return str(found).strip()
 
 
 def _raw(sentence: Any) -> Any:
@@ -209,11 +232,17 @@ def _of_coco(
     annotations: Sequence[Any], images: Sequence[Any], where: str
 ) -> Iterator[Entry]:
     with edge(where, "COCO's caption annotations", "write them as COCO does"):
-        names = {image["id"]: str(image["file_name"]) for image in images}
-        for annotation in annotations:
+        # ids may be numbers here and text there
+        names = {image_id(one["id"]): _image(one["file_name"], where) for one in images}
+        for number, annotation in enumerate(annotations):
             if "caption" not in annotation:
                 raise InputError(
                     f"{where}: expected captions, found annotations of something else; name the file whose name begins with captions_"
                 )
             image = annotation["image_id"]
-            yield Entry((annotation["caption"],), names.get(image, str(image)))
+            name = names.get(image_id(image))
+            if names and not name:
+                raise InputError(
+                    f"{where}: annotations[{number}]: expected the image_id of an image in the file, found {image!r:.60}; correct or remove it"
+                )
+            yield Entry((annotation["caption"],), name or str(image))
