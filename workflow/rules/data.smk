@@ -107,9 +107,8 @@ rule take:
     """Copy in a file that lies somewhere else."""
     output:
         file=artefact(plan.name, "take", "{key}", "{file}"),
-        meta=artefact(plan.name, "take", "{key}", "meta.json"),
     log:
-        f"{LOGS}/take/{{key}}.log",
+        f"{LOGS}/take/{{key}}.{{file}}.log",
     wildcard_constraints:
         file="[^/]+",
     conda:
