@@ -14,9 +14,24 @@ from typing import Any, Literal, NamedTuple
 from tipcap.errors import InputError, edge
 from tipcap.io.karpathy import read_document
 
-_CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description")
+_CAPTION: tuple[str, ...] = (
+    "caption",
+    "captions",
+    "text",
+    "sentence",
+    "sentences",
+    "description",
+)
 _CAPTION += ("comment", "title", "raw")
-_IMAGE = ("image", "image_name", "file_name", "filename", "file", "picture", "path")
+_IMAGE: tuple[str, ...] = (
+    "image",
+    "image_name",
+    "file_name",
+    "filename",
+    "file",
+    "picture",
+    "path",
+)
 _IMAGE += ("image_path", "url", "image_url", "image_id", "id")
 _SPLIT = ("split", "set")
 """What people call a column, the likeliest first; capitals and spaces do not count."""
