@@ -14,19 +14,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=24)]
 Split = Literal["train", "val", "test"]
 Covariance = Literal["full", "diagonal", "univariate"]
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
-Reader = Literal[
-    # one by one: type checkers read no tuple here
-    "karpathy",
-    "coco",
-    "nocaps",
-    "yfcc",
-    "ss1m",
-    "texts",
-    "pairs",
-    "web",
-    "pictures",
-    "unpaired",
-]
+_Published = Literal["karpathy", "coco", "nocaps", "yfcc", "ss1m"]
+_Own = Literal["texts", "pairs", "web", "pictures", "unpaired"]
+Reader = Literal[_Published, _Own]
 """The published formats; then a person's own files, by what they are used for."""
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
