@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tipcap.errors import InputError, reason_of
+from tipcap.io.file_kinds import INSTEAD
 from tipcap.io.folders import files_in, tidy_name
 from tipcap.io.store import locked, replace_file
 
@@ -37,8 +38,7 @@ _KINDS = {
     b"PK\x03\x04": "one cut short",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
-    b"<": "a page",
-    b"version https://git-lfs": "a Git LFS pointer",
+    **INSTEAD,
 }
 _REPACK = "unpack it (7z x, unzip) and name the folder in the world's file, or pack it again (zip -r -0)"
 _FETCH = "fetch the archive again"

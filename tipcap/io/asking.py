@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, TypeVar
 import httpx
 
 from tipcap.io.addresses import shown_address, shown_reason
+from tipcap.io.file_kinds import LFS_POINTER, PAGE
 from tipcap.io.web_forms import is_page
 
 Result = TypeVar("Result")
@@ -24,7 +25,6 @@ _SHA256 = re.compile(r'(?:W/)?"?([0-9a-f]{64})"?', re.IGNORECASE)
 _DIGEST = re.compile(r"sha-?256=:?([A-Za-z0-9+/]{43}=)", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 _PERMANENT = (httpx.codes.MOVED_PERMANENTLY, httpx.codes.PERMANENT_REDIRECT)
-_POINTER = b"version https://git-lfs"
 
 
 class Answer(NamedTuple):
@@ -113,9 +113,9 @@ def _judged(said: _Said, sha256: str | None, num_bytes: int | None) -> Answer:
         case _ if not response.is_success:
             return Answer("none", f"refused (status {status})")
     start = said.start or b""
-    if _is_page(response) or start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
+    if _is_page(response) or start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == PAGE:
         return Answer("other", "a page instead of the file")
-    if start.startswith(_POINTER):
+    if start.startswith(LFS_POINTER):
         return Answer("other", "a Git LFS pointer instead of the file")
     sizes = _sizes(response)
     size = next(iter(sizes), None)

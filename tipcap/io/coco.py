@@ -7,9 +7,9 @@ from typing import Any
 
 from tipcap.errors import InputError, edge
 from tipcap.io.archives import open_archives
+from tipcap.io.documents import is_document, read_document
 from tipcap.io.image_names import ImageId, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
-from tipcap.io.karpathy import is_document, read_document
 
 _MEMBER = re.compile(r"captions_(train|val)20\d\d\.json", re.IGNORECASE)
 _FOLDER = re.compile(r"(train|val)20\d\d(?=[/_])")

@@ -15,6 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a file's first sign: a byte order mark of UTF-8 and white space."""
+PAGE, LFS_POINTER = b"<", b"version https://git-lfs"
+INSTEAD = {PAGE: "a page", LFS_POINTER: "a Git LFS pointer"}
+"""How files begin that lie where another should be, and what they are."""
 _HEAD = 1024  # bytes
 _BLOCK = 1 << 20
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml")
@@ -58,7 +63,7 @@ def problem_of(file: Path, name: str) -> str:
     for ending, (magic, is_whole, kind) in _KINDS.items():
         if name.lower().endswith(ending):
             if not start.startswith(magic) and not head.startswith(magic):
-                is_page = start.startswith(b"<")
+                is_page = start.startswith(PAGE)
                 return (
                     "a page instead of the file"
                     if is_page

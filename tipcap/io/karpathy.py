@@ -4,19 +4,17 @@ Known variants: no `imgid`, no `filepath`, no `sentids`; sentences that are plai
 line, for the whole document; one JSON file for the archive of three; ids as text.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tipcap.errors import InputError, edge, reason_of
+from tipcap.errors import InputError, edge
 from tipcap.io.archives import open_archives
+from tipcap.io.documents import is_document, read_document
 from tipcap.io.image_names import ImageId, coco_name, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
-from tipcap.io.store import parse_json
 
 _IDS = ("cocoid", "imgid")
-_BLANK, _UTF_16 = b"\xef\xbb\xbf \t\r\n", (b"\xff\xfe", b"\xfe\xff")
 _PUBLISHED = ("flickr30k-images.zip", "flickr30k-images")
 _PLACES = {"flickr8k": ("Flickr8k_Dataset.zip", "Flicker8k_Dataset")}
 """Archive and folder of pictures whose folder the file does not name, by dataset; its authors' spelling."""
@@ -36,47 +34,6 @@ def read_karpathy(path: Path, dataset: str) -> list[ImageRecord]:
         with edge(where, "an image in the karpathy format", "correct or remove it"):
             records.append(_record(dataset, image, known[:1]))
     return records
-
-
-def read_document(content: bytes, where: str) -> Any:
-    """Return the content of a JSON file, or of one that has a document in each line.
-
-    Raises:
-        InputError: it is no JSON, no UTF-8, holds half a character, or a name stands twice in one object.
-    """
-    try:
-        try:
-            return parse_json(content, object_pairs_hook=once)
-        except json.JSONDecodeError as error:
-            if not error.msg.startswith("Extra data"):
-                raise
-            lines = filter(bytes.strip, content.split(b"\n"))
-            return [parse_json(line, object_pairs_hook=once) for line in lines]
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{where}: expected JSON, found something else ({reason_of(error)}); make or fetch the file again"
-        ) from error
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, in which every name stands once.
-
-    Raises:
-        ValueError: one stands twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):  # the last would silently replace the first
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return found
-
-
-def is_document(path: Path) -> bool:
-    """Whether a file is JSON, of whatever encoding, and no archive of it."""
-    with path.open("rb") as file:
-        start = file.read(1024).lstrip(_BLANK)
-    return start.startswith((b"{", b"[", *_UTF_16))
 
 
 def _document(path: Path, dataset: str) -> Any:

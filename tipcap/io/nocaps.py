@@ -6,9 +6,9 @@ from typing import Any
 
 from tipcap.errors import InputError, edge
 from tipcap.io.coco import captions_by_image
+from tipcap.io.documents import read_document
 from tipcap.io.image_names import ImageId, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
-from tipcap.io.karpathy import read_document
 
 _DOMAINS = ("in", "near", "out")
 # Open Images keeps the same pictures: those of NoCaps' validation set are of its own.

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tipcap.errors import InputError, edge
+from tipcap.io.documents import read_document
+from tipcap.io.file_kinds import BLANK
 from tipcap.io.image_names import image_id
-from tipcap.io.karpathy import read_document
 
 _CAPTION = (
     *("caption", "captions", "text", "sentence", "sentences", "description"),
@@ -55,7 +56,7 @@ def read_entries(path: Path) -> list[Entry]:
         content = path.read_bytes()
     where = str(path)
     suffix = path.suffix.lower()
-    start = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    start = content[:64].lstrip(BLANK)[:1]
     if suffix in (".json", ".jsonl", ".ndjson") or (
         start in (b"{", b"[") and suffix not in _TABLES
     ):

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from tipcap.io.file_kinds import BLANK, INSTEAD
+
 MAX_PIXELS = 178_956_970
 """Pillow's own bound: what claims more is a bomb, or no photograph."""
 _MAX_RATIO = 32
@@ -20,7 +22,6 @@ _MAX_RATIO = 32
 _MAX_TEXT_BYTES = 1 << 26  # of a PNG's metadata: editors leave more than Pillow's 1 MB
 _ORIENTATION = 0x0112
 _FULL_SCALES = (1.0, 255.0, 65535.0)
-_KINDS = {b"<": "a page", b"version https://git-lfs": "a Git LFS pointer"}
 
 # Own bounds hold instead: Pillow's first one is a warning, which reaches nobody who could act on it.
 Image.MAX_IMAGE_PIXELS = None
@@ -64,8 +65,8 @@ def decode_picture(content: bytes) -> Image.Image:
 
 
 def _kind_of(content: bytes) -> str:
-    start = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for sign, kind in _KINDS.items():
+    start = content[:64].lstrip(BLANK)
+    for sign, kind in INSTEAD.items():
         if start.startswith(sign):
             return kind
     return "no known kind of picture" if content else "an empty file"

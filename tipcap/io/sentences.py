@@ -17,8 +17,8 @@ from unicodedata import normalize
 
 from tipcap.errors import edge
 from tipcap.io.archives import open_archives
+from tipcap.io.documents import is_document, once
 from tipcap.io.image_records import MAX_CAPTION_CHARACTERS, ImageRecord, LeftOut
-from tipcap.io.karpathy import is_document, once
 
 _MIN_TOKENS = 10  # of which two are the start and the end
 _NO_DESCRIPTION = LeftOut("no description")
