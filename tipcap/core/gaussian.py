@@ -16,6 +16,7 @@ from tipcap.errors import InputError
 
 Covariance = Literal["full", "diagonal", "univariate"]
 Correction = Literal["full", "mean", "none"]
+WebCorrection = Literal[Correction, "shared"]
 
 _ROWS_AT_ONCE = 16384
 _ROWS_OF_SUM = 131_072
@@ -195,6 +196,41 @@ def independent_gap(
         spread = (variance + (mean - scalar).square()).mean()
         mean, variance = scalar, spread.expand_as(variance)
     return Gaussian(mean, _cholesky(variance.diag(), None))
+
+
+def web_gap(
+    web: Gaussian | None,
+    images: Float[Tensor, "pair embed_dim"],
+    texts: Float[Tensor, "pair embed_dim"],
+    corpus_texts: Float[Tensor, "text embed_dim"],
+    covariance: Covariance,
+    correction: WebCorrection,
+    *,
+    generator: torch.Generator,
+) -> Gaussian:
+    """Return the modality gap of a corpus from pairs of the web.
+
+    Paper: Eq. 7 (Sec. III-B), setting 2.
+
+    Args:
+        web: estimate of image minus text over the pairs; `shared` does without.
+        images: image embeddings of the pairs.
+        texts: their text embeddings.
+        corpus_texts: text embeddings of the corpus.
+        covariance: as in `estimate_gaussian`.
+        correction: as in `correct_web`; `shared` takes the web texts of both terms of Eq. 7 to be the same.
+        generator: of the random pairs of corpus and web texts.
+
+    Raises:
+        InputError: as `estimate_gaussian`.
+    """
+    if correction == "shared":
+        independent = independent_gap(images, corpus_texts, covariance)
+        return Gaussian(*(part.to(images.dtype) for part in independent))
+    assert web is not None
+    shift = pair_at_random(corpus_texts, texts, len(texts), generator=generator)
+    to_corpus = estimate_gaussian(shift, covariance).gaussian
+    return correct_web(web, to_corpus, correction)
 
 
 def sample_gap(

@@ -14,13 +14,7 @@ from torch import Tensor
 
 from tipcap import paths
 from tipcap.core.captioner import check_context
-from tipcap.core.gaussian import (
-    Correction,
-    correct_web,
-    estimate_gaussian,
-    independent_gap,
-    pair_at_random,
-)
+from tipcap.core.gaussian import WebCorrection, estimate_gaussian, web_gap
 from tipcap.core.nearest import Corpus
 from tipcap.core.training import Record, train
 from tipcap.core.training_settings import TrainingArrays, TrainingSettings, num_steps
@@ -46,7 +40,7 @@ def fit(
     images: Any = None,
     language_model: str | Path | None = None,
     encoder: str | Path | None = None,
-    correction: Literal["full", "mean", "none", "shared"] = "full",
+    correction: WebCorrection = "full",
     max_caption_tokens: int = 40,
     seed: int = 0,
     device: str = "auto",
@@ -131,7 +125,7 @@ def _gap(
     setting: int,
     pairs: tuple[Any, Any] | None,
     images: Any,
-    correction: Literal["full", "mean", "none", "shared"],
+    correction: WebCorrection,
     seed: int,
     settings: dict[str, Any],
 ) -> Gaussian | None:
@@ -158,17 +152,16 @@ def _gap(
             f"pairs: expected as many texts as images, found {len(pictures)} images and {len(described)} texts; repeat an image for each of its texts"
         )
     covariance = settings.get("covariance", "full")
-    if setting == 2 and correction == "shared":
-        gap = independent_gap(pictures, texts, covariance)
-        return Gaussian(*(part.to(texts.dtype) for part in gap))
-    distinct = len(pictures.unique(dim=0))
-    gap = estimate_gaussian(pictures - described, covariance, distinct).gaussian
+    gap = None
+    if setting == 1 or correction != "shared":
+        distinct = len(pictures.unique(dim=0))
+        gap = estimate_gaussian(pictures - described, covariance, distinct).gaussian
     if setting == 1:
         return gap
-    kind: Correction = correction  # type: ignore[assignment]
     generator = torch.Generator().manual_seed(seed)
-    shift = pair_at_random(texts, described, len(pictures), generator=generator)
-    return correct_web(gap, estimate_gaussian(shift, covariance).gaussian, kind)
+    return web_gap(
+        gap, pictures, described, texts, covariance, correction, generator=generator
+    )
 
 
 def _settings(

@@ -49,15 +49,8 @@ def estimate(
     """Publish `gap.safetensors` (mean, factor) and print what the modality gap looks like."""
     import torch
 
-    from tipcap.core.gaussian import (
-        correct_web,
-        estimate_gaussian,
-        independent_gap,
-        log_likelihood,
-        pair_at_random,
-    )
+    from tipcap.core.gaussian import estimate_gaussian, log_likelihood, web_gap
     from tipcap.core.selection import pair_up, rows_of_images, sample_images
-    from tipcap.core.types import Gaussian
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
     from tipcap.io.store import scratch_tensor, write_tensors
@@ -88,16 +81,15 @@ def estimate(
                 )
             corpus_texts = read_embeddings(corpus, width).vectors
             used = pair_up(image_embeddings, text_embeddings, rows)
-            if spec.correction == "shared":
-                shared = independent_gap(used.images, corpus_texts, spec.covariance)
-                gaussian = Gaussian(*(part.to(differences.dtype) for part in shared))
-            else:
-                generator = torch.Generator().manual_seed(spec.sample)
-                shift = pair_at_random(
-                    corpus_texts, used.texts, len(differences), generator=generator
-                )
-                to_corpus = estimate_gaussian(shift, spec.covariance)
-                gaussian = correct_web(gaussian, to_corpus.gaussian, spec.correction)
+            gaussian = web_gap(
+                gaussian,
+                used.images,
+                used.texts,
+                corpus_texts,
+                spec.covariance,
+                spec.correction,
+                generator=torch.Generator().manual_seed(spec.sample),
+            )
         write_tensors(draft.folder / GAP, gaussian._asdict())
         draft.counts |= {
             "images": len(chosen),
