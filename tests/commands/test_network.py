@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from pathlib import Path
 
 import finished_world
@@ -10,8 +9,7 @@ import pytest
 import yaml
 from picture_server import picture_server
 
-from tests.io.test_asking import FILE, SHA256, Host
-from tests.serving import serving
+from tests.io.test_asking import FILE, SHA256, asked_host
 from tipcap import paths
 from tipcap.cli import main
 from tipcap.commands import doctor, network
@@ -23,10 +21,8 @@ COLUMNS = "file,urls,sha256,bytes,licence,note"
 
 @pytest.fixture(scope="module")
 def host():
-    with serving(Host, asked=[], ended=threading.Event()) as server:
-        server.url = lambda path: f"http://127.0.0.1:{server.server_port}/{path}"
+    with asked_host() as server:
         yield server
-        server.ended.set()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import base64
+import contextlib
 import hashlib
 import http.server
+import threading
 import time
 
 import httpx
@@ -80,14 +82,19 @@ class Host(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def host():
-    import threading
-
+@contextlib.contextmanager
+def asked_host():
+    """Yield the host; `url(path)` is an address of it, `asked` what it was asked for."""
     with serving(Host, asked=[], ended=threading.Event()) as server:
         server.url = lambda path: f"http://127.0.0.1:{server.server_port}/{path}"
         yield server
         server.ended.set()
+
+
+@pytest.fixture(scope="module")
+def host():
+    with asked_host() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

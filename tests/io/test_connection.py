@@ -8,6 +8,7 @@ import httpx
 import pytest
 from picture_server import picture_of, picture_server
 
+from tests.serving import running
 from tipcap.errors import InputError
 from tipcap.io import connection
 from tipcap.io.connection import set_up_connection
@@ -54,16 +55,11 @@ def _copy(source, target):
 
 @contextlib.contextmanager
 def socks_proxy():
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Socks5) as server:
-        server.ports = []
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Socks5)
+    server.ports = []
+    server.daemon_threads = True
+    with running(server):
+        yield server
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks", "SOCKS5"])
