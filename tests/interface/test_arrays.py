@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tipcap.errors import InputError
-from tipcap.interface.arrays import device_named, unit_rows
+from tipcap.interface.arrays import unit_rows
+from tipcap.io.processes import device_named
 
 UNIT = np.eye(3, dtype=np.float32)
 

@@ -45,8 +45,7 @@ def caption_pictures(
         for source, found in zip(batch, pictures, strict=True):
             if isinstance(found, InputError):
                 failed += 1
-                warn(" ".join(str(found).split()))
-                output.refuse(source.name, str(found))
+                _refuse(source, found, output, warn)
             else:
                 output.write(source.name, next(captions))
     return failed
@@ -78,12 +77,16 @@ def refine_pictures(
         found = _opened(source)
         if isinstance(found, InputError):
             failed += 1
-            warn(" ".join(str(found).split()))
-            output.refuse(source.name, str(found))
+            _refuse(source, found, output, warn)
             continue
         warn(source.name)
         output.write(source.name, _refined(found, captioner, warn, ask, prompt, beam))
     return failed
+
+
+def _refuse(source: Source, error: InputError, output: Output, warn: Say) -> None:
+    warn(" ".join(str(error).split()))
+    output.refuse(source.name, str(error))
 
 
 def _refined(

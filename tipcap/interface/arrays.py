@@ -1,6 +1,6 @@
 """Arrays that people hand over: numpy, torch or lists, checked before anything is computed with them."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 from tipcap.errors import InputError, reason_of
 
 _UNIT_NORM_TOLERANCE = 1e-2  # half precision of 768 entries is far below
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def unit_rows(vectors: Any, name: str, width: int | None = None) -> Tensor:
@@ -47,20 +46,3 @@ def unit_rows(vectors: Any, name: str, width: int | None = None) -> Tensor:
 
 def _on_cpu(vectors: Any) -> Any:
     return vectors.detach().float().cpu() if isinstance(vectors, Tensor) else vectors
-
-
-def device_named(name: str) -> str:
-    """Return PyTorch's device: `auto` is a GPU where there is one.
-
-    Raises:
-        InputError: another name, or a GPU that is not there.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(
-            f"device: expected auto, cpu or cuda, found {name!r}; choose one of them"
-        )
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: expected a GPU for 'cuda', found none; choose cpu")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name

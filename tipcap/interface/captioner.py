@@ -21,13 +21,14 @@ from tipcap.core.nearest import Corpus, Near, nearest_captions
 from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
 from tipcap.core.refining import Caption, suggested_words, words_of
 from tipcap.errors import InputError
-from tipcap.interface.arrays import device_named, unit_rows
+from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
 from tipcap.io.captioning import candidates_of_embeddings, captioner_of, prompt_room
 from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.exported import Parts
 from tipcap.io.picture_files import decode_picture
 from tipcap.io.picture_sources import open_picture
+from tipcap.io.processes import device_named
 from tipcap.io.tokens import encode_prompts, load_tokenizer
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]

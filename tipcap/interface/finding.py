@@ -151,7 +151,7 @@ def _parts(
         )
     behind = {
         plan.steps[key].spec.step: key
-        for key in _ancestors(planned)
+        for key in plan.ancestors(planned.generate)
         if plan.steps[key].spec.step in _TOLD
     }
     texts = plan.steps[behind["train"]].parents["texts"]
@@ -200,16 +200,6 @@ def _parts(
 
     language_model, encoder = folder("language_model"), folder("encoder")
     return Parts(about, weights, language_model, encoder, corpus, str(trained))
-
-
-def _ancestors(planned: PlannedCaptioner) -> Iterator[str]:
-    """Yield a captioner's steps: from its captions back through its model and what that read."""
-    steps, waiting = planned.plan.steps, [planned.generate]
-    while waiting:
-        key = waiting.pop()
-        yield key
-        parents = steps[key].parents
-        waiting += [parents[role] for role in ("model", "gap") if role in parents]
 
 
 def _artefact(planned: PlannedCaptioner, root: Path, key: str) -> Path | None:

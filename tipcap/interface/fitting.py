@@ -20,10 +20,11 @@ from tipcap.core.training import Record, train
 from tipcap.core.training_settings import TrainingArrays, TrainingSettings, num_steps
 from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, unknown_name
-from tipcap.interface.arrays import device_named, unit_rows
+from tipcap.interface.arrays import unit_rows
 from tipcap.interface.captioner import Captioner
 from tipcap.io.exported import About, Parts
 from tipcap.io.language_model import load_language_model
+from tipcap.io.processes import device_named
 from tipcap.io.tokens import encode_captions, load_tokenizer
 
 _GIVEN = ("gap", "setting", "stage", "seed", "noise_std")

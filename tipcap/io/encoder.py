@@ -172,14 +172,16 @@ def load_encoder(folder: Path) -> Encoder:
     source, name, parameters = _read_config(folder)
     weights = read_tensors(folder / "model.safetensors")
     if source == "trained":
-        vocabulary_size = _own_tokenizer(folder).get_vocab_size()
-        model = build_small_model(parameters, vocabulary_size)
+        tokenizer = _own_tokenizer(folder)
+        model = build_small_model(parameters, tokenizer.get_vocab_size())
+        tokenize = small_tokenize(tokenizer, parameters["context_length"])
         prepare = Preparation(int(parameters["vision"]["image_size"]))
         embed_dim = int(parameters["embed_dim"])
     else:
         with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
             model = open_clip_module().create_model(name)
             side = model.visual.image_size
+        tokenize = _published_tokenize(folder, name)
         prepare = Preparation(side if isinstance(side, int) else side[0])
         embed_dim = int(model.visual.output_dim)
     try:
@@ -189,7 +191,7 @@ def load_encoder(folder: Path) -> Encoder:
             f"{folder}/model.safetensors: expected the weights of {json.dumps(name)}, "
             f"found others ({reason_of(error)}); delete the folder and run the encoder step again"
         ) from error
-    return Encoder(model, load_tokenize(folder), prepare, embed_dim)
+    return Encoder(model, tokenize, prepare, embed_dim)
 
 
 def load_tokenize(folder: Path) -> Tokenize:
@@ -201,6 +203,10 @@ def load_tokenize(folder: Path) -> Tokenize:
     source, name, parameters = _read_config(folder)
     if source == "trained":
         return small_tokenize(_own_tokenizer(folder), parameters["context_length"])
+    return _published_tokenize(folder, name)
+
+
+def _published_tokenize(folder: Path, name: str) -> Tokenize:
     with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
         tokenize: Tokenize = open_clip_module().get_tokenizer(name)
     return tokenize

@@ -35,17 +35,31 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
     """
     torch.set_num_threads(threads_of_this_process(threads))
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(
-            f"--device: expected auto, cpu or cuda, found {device!r}; choose one of them"
-        )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            f"--device: expected a GPU for {device!r}, found none; use --device cpu"
-        )
+    device = device_named(device, "--device", "use --device cpu")
     return gpu_of_this_process() if device == "cuda" else device
+
+
+def device_named(name: str, option: str = "device", remedy: str = "choose cpu") -> str:
+    """Return PyTorch's device: `auto` is a GPU where there is one.
+
+    Args:
+        name: `auto`, `cpu` or `cuda`.
+        option: that it was given as, for errors.
+        remedy: what to do without a GPU.
+
+    Raises:
+        InputError: another name, or a GPU that is not there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"{option}: expected auto, cpu or cuda, found {name!r}; choose one of them"
+        )
+    is_there = torch.cuda.is_available()
+    if name == "cuda" and not is_there:
+        raise InputError(f"{option}: expected a GPU for {name!r}, found none; {remedy}")
+    if name == "auto":
+        return "cuda" if is_there else "cpu"
+    return name
 
 
 def threads_of_this_process(threads: int) -> int:
