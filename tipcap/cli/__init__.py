@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from tipcap.cli import captions, people
+from tipcap.cli import captions, people, scores
 from tipcap.cli.step import steps
 from tipcap.errors import InputError, Stopped, refused
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 for command in (
     captions.caption,
     captions.export,
-    people.score,
+    scores.score,
     people.plan,
     people.trace,
     people.compare,

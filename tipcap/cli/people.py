@@ -25,53 +25,6 @@ World = Annotated[
 ]
 
 
-def score(
-    captions: Annotated[
-        Path, typer.Argument(help="COCO result file, or a mapping image: caption.")
-    ],
-    references: Annotated[
-        Path,
-        typer.Option(
-            help="COCO annotations, Karpathy file, or a mapping image: captions."
-        ),
-    ],
-    against: Annotated[
-        Path | None,
-        typer.Option(help="Second result file, compared image by image."),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write corpus and image scores here."),
-    ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Every image with references needs a caption."),
-    ] = False,
-    spice: Annotated[
-        bool,
-        typer.Option("--spice", help="Fetch SPICE's jars (520 MB) if missing."),
-    ] = False,
-    jars: Annotated[
-        Path | None, typer.Option(help="Folder of SPICE's jars to use instead.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="For SPICE's parser.")] = 2,
-) -> None:
-    """Score a file of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals."""
-    from tipcap.commands.score_file import score_file, user_spice
-
-    tools = user_spice(spice, jars, threads)
-    score_file(
-        captions,
-        references,
-        against,
-        json_file=json_file,
-        strict=strict,
-        spice=tools,
-        seed=seed,
-    )
-
-
 def plan(
     world: World = Path("config/mini.yaml"),
     table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
