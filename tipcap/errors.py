@@ -9,9 +9,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+INTERRUPTED = 130
+"""Exit status of a command that was ended from the keyboard."""
+
 
 class InputError(ValueError):
     """Bad input: the message says what was expected, what was found, where, and what to do."""
+
+
+_MOST_NAMES, _MOST_CHARACTERS = 20, 400
 
 
 class Stopped(Exception):
@@ -88,6 +94,15 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> Inpu
     hint = (
         f"did you mean {' or '.join(map(repr, close))}?"
         if close
-        else f"known: {', '.join(names[:20])}"
+        else f"known: {_listed(names)}"
     )
     return InputError(f"{where}: unknown {kind} {name!r}; {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    """Return names in words, so many as a line holds."""
+    shown = names[:_MOST_NAMES]
+    while len(shown) > 1 and len(", ".join(shown)) > _MOST_CHARACTERS:
+        shown.pop()
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from tipcap.cli import captions, people
 from tipcap.cli.step import steps
-from tipcap.errors import InputError, Stopped, refused
+from tipcap.errors import INTERRUPTED, InputError, Stopped, refused
 
 STOPPED = 75
 """Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
@@ -56,9 +56,11 @@ def main(words: list[str] | None = None) -> None:
         sys.exit(STOPPED)
     except TyperException as error:
         _fail(f"{error.format_message()} (see --help)")
-    except typer.Abort:
-        sys.exit(130)  # interrupted from the keyboard
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except OSError as error:
         _fail(str(refused(error)))
+    if status == INTERRUPTED:
+        print("tipcap: interrupted", file=sys.stderr, flush=True)
     if status:
         sys.exit(status)
