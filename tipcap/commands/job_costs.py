@@ -84,7 +84,7 @@ class JobCosts:
             return 0.0
         asked = self._asked(keys)
         there = [self._captions(run, number) for run, number in asked.items()]
-        new = {text for texts in there if texts is not None for text in texts}
+        fresh = {text for texts in there if texts is not None for text in texts}
         unread = sum(
             number
             for number, texts in zip(asked.values(), there, strict=True)
@@ -93,7 +93,7 @@ class JobCosts:
         share = (self._num_new + _SHARE_AT_FIRST * _NUM_AT_FIRST) / (
             self._num_read + _NUM_AT_FIRST
         )
-        expected = len(new - self._known()) + share * unread
+        expected = len(fresh - self._known()) + share * unread
         return limit.seconds * min(1.0, expected / limit.captions)
 
     def finished(self, job: Job) -> None:
