@@ -90,13 +90,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> Inpu
         where: file or option the name stands in.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(map(repr, close))}?"
-        if close
-        else f"known: {_listed(names)}"
-    )
+    hint = meant(name, names) or f"known: {_listed(names)}"
     return InputError(f"{where}: unknown {kind} {name!r}; {hint}")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question whether one of the names near to it was meant; nothing where none is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _listed(names: list[str]) -> str:

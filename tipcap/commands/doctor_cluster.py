@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tipcap.commands.findings import Finding, answer
 from tipcap.config.reading import read_yaml
-from tipcap.errors import InputError
+from tipcap.errors import InputError, meant
 from tipcap.io.store import user_folder
 
 _LEAST_JOB_AGE = 120
@@ -50,8 +50,10 @@ def read_profile(name: str) -> dict[str, Any]:
         for file in files:
             if file.is_file():
                 return read_yaml(file)
+    there = [file.parent.name for file in Path().glob("*/profile.yaml")]
+    remedy = meant(name, there) or "run this in the repository's folder"
     raise InputError(
-        f"--profile: expected a Snakemake profile, found none at {', '.join(map(str, places))}; run this in the repository's folder"
+        f"--profile: expected a Snakemake profile, found none at {', '.join(map(str, places))}; {remedy}"
     )
 
 
