@@ -4,6 +4,14 @@ WORLD ?= mini
 TARGET ?= all_tables
 CORES ?= all
 
+# A misspelt world or target is one line, before anything is made.
+near = $(shell $(PYTHON) -c 'import difflib, sys; name, *known = sys.argv[1:]; near = difflib.get_close_matches(name, known, 3, 0.5); \
+	print(f"did you mean {chr(32).join(near)}?" if near else f"known: {chr(32).join(known)}")' '$(1)' $(2))
+WORLDS := $(filter-out claims experiments figures,$(basename $(notdir $(wildcard config/*.yaml))))
+ifeq ($(filter $(WORLD),$(WORLDS)),)
+$(error tipcap: unknown world '$(WORLD)'; $(call near,$(WORLD),$(WORLDS)))
+endif
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # greedy: the exact scheduler takes a tenth of the processor when hundreds of jobs are ready
@@ -16,12 +24,12 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui lock clean
 
 all_tables: $(INSTALLED)
-	$(SNAKEMAKE) -- $(TARGET)
+	@$(SNAKEMAKE) -- $(TARGET)
 
 # One row of a table: make row TABLE=VI ROW='L: 4'
 row: $(INSTALLED)
-	file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
-		&& $(SNAKEMAKE) -- "$$file" && cat "$$file"
+	@file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
+		&& $(SNAKEMAKE) -- "$$file"
 
 plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
@@ -109,3 +117,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+.DEFAULT:
+	$(error tipcap: unknown target '$@'; $(call near,$@,$(shell sed -n 's/^\([a-z_-]*\):.*/\1/p' Makefile)))

@@ -16,6 +16,11 @@ onstart:
         end_leftovers()
 
 
+onsuccess:
+    if CONSOLE is not None:
+        CONSOLE.finish()
+
+
 localrules:
     all,
     all_tables,
@@ -24,7 +29,7 @@ localrules:
 
 
 rule all_tables:
-    """All tables of the world, one LaTeX document and one frame of them, their records in the tracking database, and the captioners that its file names."""
+    """All tables of the world, one LaTeX document and one frame of them, the report, their records in the tracking database, and the captioners that its file names."""
     default_target: True
     input:
         tables=[
@@ -36,13 +41,13 @@ rule all_tables:
         document=[document(plan.name)] if plan.wanted else [],
         captioners=[plan.main_file(key) for key in plan.captioners.values()],
         tracked=[tracked(plan.name, table) for table in plan.wanted],
+        report=[page(plan.name)] if plan.wanted else [],
 
 
 rule all:
-    """All tables, and all that is made of them: claims, figures and the report."""
+    """All tables, and all that is made of them: what `all_tables` makes."""
     input:
         rules.all_tables.input,
-        page(plan.name),
 
 
 rule captioners:

@@ -6,12 +6,15 @@ already and forks a process per job, which gets this one's words, folder, enviro
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
+
+from tipcap.errors import INTERRUPTED
 
 SOCKET = "TIPCAP_WARM"
 """Environment variable: address of the warm process."""
@@ -38,7 +41,15 @@ def start_warm_process(address: Path) -> None:
 
 
 def main() -> None:
-    """Run a subcommand, here or in the warm process, and end with its exit status."""
+    """Run a subcommand, here or in the warm process, and end with its exit status; Ctrl-C is one line and 130."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        print("tipcap: interrupted", file=sys.stderr, flush=True)
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
     address = os.environ.get(SOCKET)
     # libraries read their number of threads when they are imported, so jobs of one thread only
     if address and os.environ.get(_THREADS[0]) == "1":
@@ -60,5 +71,11 @@ def _hand_over(connection: socket.socket) -> NoReturn:
     message = json.dumps(job).encode()
     socket.send_fds(connection, [HEADER.pack(len(message))], [0, 1, 2])
     connection.sendall(message)
-    status = connection.recv(1)  # nothing where the process was killed
+    try:
+        status = connection.recv(1)  # nothing where the process was killed
+    except KeyboardInterrupt:
+        # the job is asked to end as if this one were gone, and gets its time to
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        connection.shutdown(socket.SHUT_WR)
+        status = connection.recv(1) or bytes([INTERRUPTED])
     sys.exit(status[0] if status else KILLED)

@@ -100,7 +100,7 @@ def test_disk_of_a_model_is_the_size_of_its_file(in_all_results):
     from tipcap.core.types import Gaussian
 
     plan = in_all_results
-    ledger = costs._Ledger(plan, [], {})
+    ledger = costs.Ledger(plan, [], {})
     seen = 0
     for step in plan.steps.values():
         if step.spec.step != "train" or step.spec.language_model_trainable:
@@ -208,22 +208,6 @@ def test_references_that_are_not_drawn_are_parsed_too_and_once(paper, rates):
     ]
     references = sum(size.captions for size in dict.fromkeys(of_run))
     assert captions == sum(size.images for size in of_run) + references
-
-
-def test_the_forecast_is_told_what_scoring_a_table_will_parse(
-    rates, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(CONFIG, "config")
-    rates(SPICE_ALONE)
-    assert costs.parsing_seconds(load(Path("config/mini.yaml"))) == 0
-    plan = load(Path("config/mini-full.yaml"))
-    seconds = costs.parsing_seconds(plan)
-    assert seconds > 0
-    for key, step in plan.steps.items():
-        if step.spec.step == "score":
-            write_json_of(plan, key)
-    assert costs.parsing_seconds(plan) == 0
 
 
 def test_the_command_prints_it_without_torch():

@@ -158,6 +158,7 @@ class Run:
     def __init__(self, world, *words, targets=None):
         self.world = world
         self.log = world.folder / "snakemake.log"
+        self._earlier = set(self._own_logs())
         command = [sys.executable, str(HERE / "often.py"), "--configfile", WORLD]
         self.command = [*command, *words, "--", *(targets or [world.model])]
         with self.log.open("a") as log:
@@ -186,7 +187,12 @@ class Run:
     @property
     def submitted(self):
         """Ids of the jobs that it has submitted so far."""
-        return re.findall(r"with SLURM jobid (\d+)", self.text)
+        logs = sorted(set(self._own_logs()) - self._earlier)
+        said = "".join(log.read_text(errors="replace") for log in logs)
+        return re.findall(r"with SLURM jobid (\d+)", said)
+
+    def _own_logs(self):
+        return self.world.folder.glob(".snakemake/log/*.snakemake.log")
 
     def succeeds(self):
         status = self.wait()

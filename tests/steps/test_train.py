@@ -282,7 +282,7 @@ def curves(out):
     return [{**json.loads(line), "time": None} for line in lines]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_training_that_is_asked_to_end_goes_on_to_the_same_bytes(
     folder, tmp_path, monkeypatch, number
 ):

@@ -103,6 +103,7 @@ def caption(
         name_width=max((len(source.name) for source in sources), default=0),
     )
     words = list(prompt or [])
+    captioner.check_words(words)
     if interactive:
         failed = refine_pictures(
             sources,

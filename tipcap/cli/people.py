@@ -66,7 +66,8 @@ def doctor(
     ] = False,
 ) -> int:
     """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
-    from tipcap.commands.doctor import examine, line_of
+    from tipcap.commands.doctor import examine
+    from tipcap.commands.findings import line_of
     from tipcap.plan import load
 
     findings, planned = [], load(world)

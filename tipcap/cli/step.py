@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from tipcap.cli.manners import epilog
 from tipcap.cli.reports import REPORTS
 from tipcap.config.reading import check
 from tipcap.errors import InputError
@@ -20,6 +21,12 @@ from tipcap.steps import STEPS
 
 steps = typer.Typer(
     help="The steps of the workflow, as its rules call them.",
+    epilog=epilog(
+        [
+            "tipcap step train --help",
+            "snakemake --configfile config/mini.yaml --dry-run --printshellcmds -- table_II",
+        ]
+    ),
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -29,6 +36,17 @@ _EVERY_STEP = {
     "parents": Annotated[str, typer.Option(help="Keys of the inputs by role, JSON.")],
     "out": Annotated[Path, typer.Option(help="Folder of the artefact.")],
 }
+_VALUES = {
+    "spec": "'{...}'",
+    "key": "KEY",
+    "parents": "'{...}'",
+    "out": "FOLDER",
+    "runs": "'[...]'",
+    "world": "config/mini.yaml",
+    "table": "II",
+    "figure": "fig5",
+}
+"""What stands for an option's value in examples; a file for others."""
 _THREADS = Annotated[
     int, typer.Option(min=1, help="CPU threads; more change the last digits.")
 ]
@@ -137,7 +155,9 @@ def _name_of(step: Step) -> str:
     return step.name.replace("_", "-")
 
 
-@steps.command()
+@steps.command(
+    epilog=epilog(["tipcap step spread --devices 4 -- train --spec '{...}' ..."])
+)
 def spread(
     words: Annotated[
         list[str], typer.Argument(help="The command: train or prompt, with options.")
@@ -163,7 +183,16 @@ def spread(
     return run(words, devices, nodes, threads)
 
 
+def _add(name: str, command: Callable[..., None]) -> None:
+    """Add a command, with the words that a rule calls it by as its example."""
+    words = ["tipcap step", name]
+    for option, one in inspect.signature(command).parameters.items():
+        if one.default is inspect.Parameter.empty:
+            words.append(f"--{option.replace('_', '-')} {_VALUES.get(option, 'FILE')}")
+    steps.command(name, epilog=epilog([" ".join(words)]))(command)
+
+
 for one in STEPS.values():
-    steps.command(_name_of(one))(_command_of(one))
+    _add(_name_of(one), _command_of(one))
 for report in REPORTS:
-    steps.command(report.__name__)(_report_of(report))
+    _add(report.__name__, _report_of(report))

@@ -69,7 +69,7 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
         InputError: the world makes no such table, or the files in benchmarks/ are wrong.
     """
     names = list(plan.tables) if table is None else [plan.part_name(table, None)]
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
+    ledger = ledger_of(plan)
     needed = {name: ledger.left(needed_by(plan, name)) for name in names}
     yield f"what is left of world {plan.name!r}"
     yield _line("table", "GPU h", "CPU h", "disk GB", "download GB")
@@ -81,18 +81,15 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
     yield from ledger.notes(everything)
 
 
+def ledger_of(plan: Plan) -> "Ledger":
+    """Return the costs of a world's steps, as benchmarks/ has them."""
+    return Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
+
+
 def disk_of_what_is_left(plan: Plan) -> float:
     """Return how many bytes the steps that are not done will write, as far as it is known."""
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
+    ledger = ledger_of(plan)
     return float(ledger.cost(ledger.left(plan.steps)).disk)
-
-
-def parsing_seconds(plan: Plan) -> float:
-    """Return how long SPICE will parse for a table whose scores are not there, at most, as a mean over tables."""
-    tables = [name for name in plan.tables if plan.score_keys(name)]
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
-    scores = dict.fromkeys(key for name in tables for key in plan.score_keys(name))
-    return ledger.parsing(ledger.left(scores)).seconds / max(1, len(tables))
 
 
 class _Parsing(NamedTuple):
@@ -106,7 +103,7 @@ class _Parsing(NamedTuple):
         return self.rate.seconds_per_unit * self.captions if self.rate else 0.0
 
 
-class _Ledger:
+class Ledger:
     """Costs of single steps."""
 
     def __init__(
@@ -146,11 +143,11 @@ class _Ledger:
         for key in keys:
             step = self._plan.steps[key]
             if not isinstance(step.spec, ScoreSpec) or not (
-                images := self._images_of_spice(step)
+                images := self.images_of_spice(step)
             ):
                 continue
             run, references = step.parents["captions"], step.parents["references"]
-            candidates[run] = min(self._units(step), candidates[run] + images)
+            candidates[run] = min(self.units(step), candidates[run] + images)
             prepared = self._plan.steps[references].spec
             assert isinstance(prepared, PrepareSpec)
             if self._plan.world.datasets[prepared.dataset].raw.draw is None:
@@ -226,17 +223,17 @@ class _Ledger:
     def _work(self, step: PlannedStep) -> Iterator[tuple[Rate, int]]:
         """Yield how long a unit of a step's work takes, as far as that is known, and how many units there are."""
         if (rate := self._rate_of(step, self._case(step))) is not None:
-            yield rate, self._units(step)
+            yield rate, self.units(step)
         if isinstance(step.spec, ScoreSpec):
-            images, rate = self._images_of_spice(step), self._rate_of(step, "spice")
+            images, rate = self.images_of_spice(step), self._rate_of(step, "spice")
             if images and rate is not None:
                 yield rate, images
 
-    def _images_of_spice(self, step: PlannedStep) -> int:
+    def images_of_spice(self, step: PlannedStep) -> int:
         """Return of how many pictures a score has SPICE."""
         spec = step.spec
         assert isinstance(spec, ScoreSpec)
-        there = self._units(step) if "spice" in spec.metrics else 0
+        there = self.units(step) if "spice" in spec.metrics else 0
         return min(there, spec.spice_images or there)
 
     def _rate_of(self, step: PlannedStep, case: str) -> Rate | None:
@@ -260,7 +257,7 @@ class _Ledger:
             case _:
                 return ""
 
-    def _units(self, step: PlannedStep) -> int:
+    def units(self, step: PlannedStep) -> int:
         """Return how many units of work a step does, in the unit of its rate."""
         match step.spec:
             case DrawSpec() as spec:
@@ -290,11 +287,11 @@ class _Ledger:
             case LikelihoodSpec(split=split):
                 return self._rows(step, "dataset", split).captions
             case NounsSpec(split=None):
-                return self._units(self._parent(step, "captions"))
+                return self.units(self._parent(step, "captions"))
             case NounsSpec(split=split):
                 return self._rows(step, "dataset", str(split)).captions
             case ScoreSpec():
-                return self._units(self._parent(step, "captions"))
+                return self.units(self._parent(step, "captions"))
             case spec:
                 raise AssertionError(f"no unit for step {spec.step}")
 
@@ -302,7 +299,7 @@ class _Ledger:
         match step.spec:
             case EmbedSpec():
                 # a row's numbers, and two ids of eight bytes
-                return self._units(step) * (_BYTES * self._width(step) + 16)
+                return self.units(step) * (_BYTES * self._width(step) + 16)
             case TrainSpec() as spec:
                 return _BYTES * self._num_weights(step, spec)
             case TuneSpec():

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
-from tipcap.errors import InputError
+from tipcap.errors import InputError, unknown_name
 from tipcap.specs import Betas, Count, Name, Precision, Rate, Reader, Seed
 
+_NO_WORLDS = {"experiments", "claims", "figures"}
+"""What lies beside the files of worlds."""
 NUM_NAMED = 5
 """So many pictures that a dataset lacks are named in the tables' notes."""
 
@@ -321,8 +323,12 @@ def load_world(path: Path) -> World:
     Datasets, encoders and language models are those of both files, by name.
 
     Raises:
-        InputError: a misspelt or wrong field, with its place in the file.
+        InputError: no such file, with the names of those beside it; a misspelt or wrong field, with its place.
     """
+    if not path.exists() and path.parent.is_dir():
+        there = {file.stem for file in path.parent.glob("*.yaml")} - _NO_WORLDS
+        if there:
+            raise unknown_name("world", path.stem, there, str(path))
     fields = read_yaml(path)
     if (base := fields.pop("extends", None)) is not None:
         below = read_yaml(path.parent / str(base))

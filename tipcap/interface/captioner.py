@@ -20,6 +20,7 @@ from torch import Tensor
 from tipcap.core.nearest import Corpus, Near, nearest_captions
 from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
 from tipcap.core.refining import Caption, suggested_words, words_of
+from tipcap.core.spelling import check_spelling, words_in
 from tipcap.errors import InputError
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
@@ -232,6 +233,24 @@ class Captioner:
         )
         offered = suggested_words(caption, near, nouns, number + len(without))
         return [word for word in offered if word not in without][:number]
+
+    def check_words(self, words: Words) -> None:
+        """Refuse a word that neither its corpus nor its language model has and that is near to one of the corpus.
+
+        Raises:
+            InputError: there is one, with what may be meant.
+        """
+        if self._corpus is None:
+            return
+        known = words_in(self._corpus.captions)
+        texts = words_of([words] if isinstance(words, str) else words)
+        check_spelling(texts, known, self._is_token)
+
+    def _is_token(self, word: str) -> bool:
+        """Whether the language model has a word whole, as it has those that are common."""
+        both = ["a", f"a {word}"]
+        found, _ = encode_prompts(self._tokenizer, both, len(word) + 2)
+        return int(found.length[1] - found.length[0]) == 1
 
     def save(self, folder: str | Path, num_captions: int = 2000) -> None:
         """Write the captioner as a folder that `load` opens anywhere.

@@ -4,15 +4,17 @@ import glob
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, meant, reason_of
 from tipcap.io.picture_files import decode_picture
 
 STANDARD_INPUT = "-"
+_MOST_NAMES = 1000  # among which one is looked for that is near
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _REMEDY = "name a picture, a folder of pictures, a pattern, an address, or - for standard input"
 
@@ -117,8 +119,12 @@ def _content(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except FileNotFoundError as error:
+        folder = Path(name).parent
+        there = folder.iterdir() if folder.is_dir() else iter(())
+        beside = [one.name for one in islice(there, _MOST_NAMES)]
+        remedy = meant(Path(name).name, beside) or _REMEDY
         raise InputError(
-            f"{name}: expected a picture, found no such file; {_REMEDY}"
+            f"{name}: expected a picture, found no such file; {remedy}"
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or reason_of(error)

@@ -55,6 +55,9 @@ _OPTIONS = (
 # All identity hashes alike: nodes keep the order in which a caption names them, whatever was scored before.
 _FIXED_HASHES = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
 
+JAVA_OPTIONS = (*_OPTIONS, *_FIXED_HASHES)
+"""What the virtual machine must know of; one before Java 17 does not."""
+
 
 _Pair = tuple[str, tuple[str, ...]]
 """A caption and its references."""

@@ -142,12 +142,12 @@ def with_images(
 
 @contextmanager
 def stop_signals(is_one_of_several: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield whether this process has been asked to end; schedulers ask before they kill.
+    """Yield whether this process has been asked to end: schedulers ask before they kill, people by Ctrl-C.
 
     Where it is one of several, the end of the process that started them asks too.
     """
     arrived, parent = Event(), os.getppid()
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
     before = {n: signal.signal(n, lambda *_: arrived.set()) for n in numbers}
     try:
         yield lambda: arrived.is_set() or (is_one_of_several and os.getppid() != parent)
