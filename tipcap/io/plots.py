@@ -238,7 +238,7 @@ def draw_comparison(rows: Sequence[Compared], out: Path, *, measure: str) -> Non
             for row in rows
         ]
         axes.set_yticks(range(len(rows)), labels)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_ylim(len(rows) - 0.5, -1.5)  # room for what the numbers are
         axes.grid(visible=True, axis="both")
         axes.set_xlabel(measure)
         right = axes.secondary_yaxis("right")

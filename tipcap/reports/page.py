@@ -175,7 +175,7 @@ def _refined(plan: Plan) -> tuple[str, list[Refined]]:
             row = table.names[cell.row_index]
             of = Address(table=name, row=row, group=cell.group)
             parts = ((_BEFORE, "rough"), (_OWN_WORDS, "words"), (_AFTER, "caption"))
-            texts = tuple(Text(label=label, of=of, part=part) for label, part in parts)  # type: ignore[arg-type]
+            texts = tuple(Text(label=label, of=of, part=part) for label, part in parts)
             strip = Strip(num=_NUM_REFINED, texts=texts)
             if not words_of(plan, of):
                 continue

@@ -28,7 +28,7 @@ def records_of(plan: Plan) -> dict[str, Mapping[str, Any]]:
     Raises:
         InputError: a record is damaged.
     """
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for key, step in plan.steps.items():
         file = Path(paths.artefact(plan.name, step.spec.step, key, paths.META))
         if file.is_file() and not plan.is_shipped(key):
