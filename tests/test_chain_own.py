@@ -47,6 +47,9 @@ def test_the_tutorial_leads_from_files_to_captions_and_scores(tmp_path):
         *("tipcap", "tipcap", "snakemake", "tipcap")
     ]
     assert said[-1].strip()
+    page = (tmp_path / "results/example/report.html").read_text("utf-8")
+    assert "Table own" in page
+    assert 'id="claims"' not in page  # the paper says nothing of these files
     cells = pd.read_csv(tmp_path / "results/example/tables/table_own.cells.csv")
     numbers = cells[cells["metric"] == "cider"].set_index("row")["value"]
     assert numbers.notna().all()

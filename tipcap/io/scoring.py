@@ -58,6 +58,8 @@ class Scores(NamedTuple):
     """Numbers per image whose sums make corpus BLEU and METEOR; not kept in files."""
     counts: Mapping[str, int] = {}
     """What happened to captions on the way, for the record."""
+    took: Mapping[str, float] = {}
+    """Its share of what SPICE's parser took for all runs, as a record's figures."""
 
 
 def score_runs(
@@ -166,6 +168,7 @@ def _with_spice(
             corpus={**scores[key].corpus, "SPICE": float(np.mean([*own.values()]))},
             images=images,
             counts=counts,
+            took=scorer.parsing.share(len(runs), "parsing"),
         )
     return found
 

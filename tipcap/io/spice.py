@@ -29,6 +29,7 @@ from tipcap.io.spice_parses import (
     without_handles,
 )
 from tipcap.io.store import read_json
+from tipcap.io.timing import Took, timed
 from tipcap.io.waiting import note
 from tipcap.paths import SHIPPED_PARSES
 
@@ -110,6 +111,8 @@ class Spice:
         self._store = Parses(tools.parses)
         self.cut: set[str] = set()
         """Captions that were longer than `MAX_WORDS`."""
+        self.parsing = Took()
+        """What parsing took so far."""
 
     def score(
         self, candidates: Sequence[str], references: Sequence[Sequence[str]]
@@ -193,7 +196,9 @@ class Spice:
             for text in captions
         )
         with work_folder() as folder:
-            self._run(questions, folder, (), cpu)
+            with timed() as took:
+                self._run(questions, folder, (), cpu)
+            self.parsing += took
             with open_parses(folder, readonly=True) as env, env.begin() as reading:
                 return dict(reading.cursor())
 
