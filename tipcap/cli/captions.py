@@ -26,6 +26,13 @@ def caption(
         list[str] | None,
         typer.Option(help="A word that the caption should have; may be repeated."),
     ] = None,
+    must_name: Annotated[
+        bool,
+        typer.Option(
+            "--must-name/--may-miss",
+            help="Write captions that name the words, or leave it to the captioner as the paper does.",
+        ),
+    ] = True,
     interactive: Annotated[
         bool, typer.Option("--interactive", help="Offer words and take yours.")
     ] = False,
@@ -112,6 +119,7 @@ def caption(
             _asked,
             prompt=words,
             beam=beams,
+            must_name=must_name,
         )
     else:
         failed = caption_pictures(
@@ -121,6 +129,7 @@ def caption(
             lambda line: warn_on_standard_error(f"tipcap: error: {line}"),
             prompt=words,
             beam=beams,
+            must_name=must_name,
         )
     return 2 if failed else 0
 

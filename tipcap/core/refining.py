@@ -44,6 +44,8 @@ class Caption:
     """The caption before it was refined; None for one without a prompt."""
     words: tuple[str, ...] = ()
     """What the prompt named."""
+    insisted: bool = False
+    """Whether the captioner left a word out by itself, and the search was held to the words."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -114,6 +116,11 @@ def names(caption: str, word: str) -> bool:
         all(map(_same, said[first : first + width], wanted))
         for first in range(len(said) - width + 1)
     )
+
+
+def names_all(caption: str, words: Iterable[str]) -> bool:
+    """Return whether a caption names each of some words, as `names`."""
+    return all(names(caption, word) for word in words)
 
 
 def suggested_words(
