@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for command in (
     captions.caption,
+    captions.demo,
     captions.export,
     people.score,
     people.plan,

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from tipcap.core.prompts import Nouns, missing_words
 from tipcap.errors import InputError
 
+_PLACES = frozenset({"left", "right"})
+"""Nouns of "to the left of", which name nothing that a picture shows."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
@@ -142,7 +144,9 @@ def suggested_words(
             counts[word] = counts.get(word, 0) + 1
     # the order of arrival, which sorting keeps, is that of likeness
     ranked = sorted(counts, key=lambda word: -counts[word])
-    return [word for word in ranked if not names(caption, word)][:number]
+    return [
+        word for word in ranked if word not in _PLACES and not names(caption, word)
+    ][:number]
 
 
 def distinct_candidates(

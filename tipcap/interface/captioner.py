@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tipcap.core.likelihood import caption_losses
 from tipcap.core.nearest import Corpus, Near, nearest_captions
 from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
 from tipcap.core.refining import (
@@ -39,7 +40,7 @@ from tipcap.io.exported import Parts
 from tipcap.io.picture_files import decode_picture
 from tipcap.io.picture_sources import open_picture
 from tipcap.io.processes import device_named
-from tipcap.io.tokens import encode_prompts, load_tokenizer
+from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 """A file, an address, an encoded picture, an opened one, or colours (height, width, 3)."""
@@ -204,6 +205,32 @@ class Captioner:
             for first in range(0, len(pictures), _PICTURES_PER_BATCH)
         ]
         return torch.cat(parts) if parts else torch.empty(0, encoder.embed_dim)
+
+    def log_likelihood(
+        self, image: Tensor, caption: str, rough: str = "", words: Sequence[str] = ()
+    ) -> float:
+        """Return the log-probability of a caption of an image after a prompt, in nats, summed over its tokens.
+
+        Args:
+            image: its embedding, (embed_dim,).
+            caption: what is judged; a longer one than the captioner writes is judged as far as that.
+            rough: the caption of the prompt.
+            words: of the prompt; none are no prompt.
+        """
+        about = self.about
+        room = prompt_room(self._model, self._language_model, about.max_tokens)
+        text = prompt_text(rough, words) or PADDING[about.padding]
+        prompts, _ = encode_prompts(self._tokenizer, [text], room)
+        prompt = prompts.ids[0, : int(prompts.length[0])]
+        said = f" {caption}" if len(prompt) else caption
+        tokens, _ = encode_captions(
+            self._tokenizer, [said], about.max_tokens, about.end
+        )
+        only = torch.zeros(1, dtype=torch.int64)
+        losses = caption_losses(
+            self._model, self._language_model, image[None], tokens, only, prompt
+        )
+        return -losses.item()
 
     def nearest(self, picture: Picture, number: int = 5) -> list[Near]:
         """Return the captions of the corpus that are nearest to a picture, the nearest first.
