@@ -200,9 +200,9 @@ def demo(
     ] = None,
 ) -> None:
     """Serve a page on this machine: drop a picture, see its captions, refine them with words."""
-    from tipcap.io.demo_page import build_page, import_gradio, serve_page
+    from tipcap.io.demo_page import build_page, check_gradio, serve_page
 
-    import_gradio()  # before seconds of loading
+    check_gradio()  # before seconds of loading
     from tipcap.commands.demo import demo_of
     from tipcap.commands.demo_html import error_html
     from tipcap.io.processes import set_up_torch

@@ -12,6 +12,7 @@ import socket
 import tempfile
 import webbrowser
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -60,21 +61,16 @@ class Actions(Protocol):
         ...
 
 
-def import_gradio() -> Any:
-    """Return gradio, which then asks nobody but this machine for anything.
+def check_gradio() -> None:
+    """See whether gradio is there, without the second that importing it takes.
 
     Raises:
         InputError: it is not installed.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    try:
-        import gradio
-    except ImportError as error:
+    if find_spec("gradio") is None:
         raise InputError(
-            f'demo: expected gradio, found none ({error}); pip install "tipcap[demo]"'
-        ) from error
-    return gradio
+            'demo: expected gradio, found none; pip install "tipcap[demo]"'
+        )
 
 
 def build_page(
@@ -87,7 +83,8 @@ def build_page(
         samples: pictures that one may pick.
         error_html: a message as a piece of HTML.
     """
-    gr = import_gradio()
+    import gradio as gr
+
     page = gr.Blocks(
         title="tipcap",
         analytics_enabled=False,
@@ -171,7 +168,7 @@ def build_page(
             return look(Path(path).read_bytes(), Path(path).name)
 
         # gradio hands over what was picked where an argument has this type
-        def look_at_sample(event: gr.SelectData) -> dict[Any, Any]:  # type: ignore[name-defined]
+        def look_at_sample(event: gr.SelectData) -> dict[Any, Any]:
             sample = samples[int(event.index)]
             return look(sample.read_bytes(), sample.name)
 
@@ -193,12 +190,12 @@ def build_page(
         ) -> dict[Any, Any]:
             named = [" ".join(word.split()) for word in typed.split(",")]
             every = list(dict.fromkeys((*chosen, *filter(None, named))))
-            offered = state.offered if state else ()
-            choices = list(dict.fromkeys((*offered, *every)))
-            return refine(state, every, must) | {
-                words: gr.CheckboxGroup(choices=choices, value=every),
-                own: "",
-            }
+            outcome = refine(state, every, must)
+            if captions not in outcome:  # refused: the words that were chosen stay
+                return outcome
+            choices = list(dict.fromkeys((*state.offered, *every)))
+            chosen_too = gr.CheckboxGroup(choices=choices, value=every)
+            return outcome | {words: chosen_too, own: ""}
 
         # the captioners compute for one session after the other
         usual = {
@@ -236,19 +233,21 @@ def serve_page(
         opens_browser: where this machine has a screen.
 
     Raises:
-        InputError: gradio is not installed, or the port is taken.
+        InputError: the port is taken.
     """
-    gr = import_gradio()
-    import uvicorn
-    from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
     with (
         _listening(port) as listener,
         tempfile.TemporaryDirectory(prefix="tipcap-demo-") as folder,
     ):
-        # copies of uploads go with the folder
+        # read when gradio is imported; copies of uploads go with the folder
         os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+        import gradio as gr
+        import uvicorn
+        from fastapi import FastAPI
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
         chosen = listener.getsockname()[1]
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         gr.mount_gradio_app(
