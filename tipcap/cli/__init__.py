@@ -45,6 +45,7 @@ def _of_all(
 
 for command in (
     captions.caption,
+    captions.demo,
     captions.export,
     scores.score,
     people.plan,

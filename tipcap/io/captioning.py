@@ -1,14 +1,15 @@
 """A trained captioner at work: loaded from its files, asked for captions, which are written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner
+from tipcap.core.constrained import constrained_candidates
 from tipcap.core.decoding import beam_candidates, beam_search
-from tipcap.core.refining import Candidate, distinct_candidates
+from tipcap.core.refining import Candidate, distinct_candidates, names_all
 from tipcap.core.types import LanguageModel, TokenBatch, device_of, dtype_of
 from tipcap.errors import InputError, reason_of
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
@@ -118,24 +119,45 @@ def candidates_of_embeddings(
     beam: int,
     max_tokens: int,
     prompts: TokenBatch,
+    words: Sequence[str] = (),
     *,
     end: End = "eos",
     length_exponent: float = 1.0,
 ) -> list[list[Candidate]]:
-    """Return for each embedding what a beam search ends with, best first; the first is `caption_embeddings`'s."""
+    """Return for each embedding what a beam search ends with, best first; the first is `caption_embeddings`'s.
+
+    With words the search is held to captions that name them all; there may be none.
+    """
     found: list[list[Candidate]] = [[] for _ in vectors]
     last = end_token(tokenizer, end)
+    # as they follow another word
+    encoded = tokenizer.backend.encode_batch(
+        [f" {word}" for word in words], add_special_tokens=False
+    )
+    wanted = [encoding.ids for encoding in encoded]
+    settings = (beam, max_tokens, last, length_exponent)
     for rows, inputs in _inputs(
-        captioner, language_model, vectors, prompts, _IMAGES_PER_BATCH
+        captioner,
+        language_model,
+        vectors,
+        prompts,
+        1 if words else _IMAGES_PER_BATCH,
     ):
         with torch.inference_mode():
-            decoded = beam_candidates(
-                language_model, inputs, beam, max_tokens, last, length_exponent
-            )
+            if words:
+                decoded = constrained_candidates(
+                    language_model, inputs, wanted, *settings
+                )
+            else:
+                decoded = beam_candidates(language_model, inputs, *settings)
         for row, *of_image in zip(rows.tolist(), *decoded, strict=True):
             ids, length, score = of_image
             texts = decode(tokenizer, ids, length)
-            found[row] = list(distinct_candidates(texts, score.tolist()))
+            found[row] = [
+                each
+                for each in distinct_candidates(texts, score.tolist())
+                if names_all(each.text, words)
+            ]
     return found
 
 

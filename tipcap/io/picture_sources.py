@@ -49,7 +49,7 @@ def open_picture(name: str) -> Image.Image:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    return _decoded(_content(name), name)
+    return picture_of(_content(name), name)
 
 
 def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]:
@@ -108,7 +108,7 @@ def _of_standard_input(standard_input: Callable[[], bytes]) -> Iterator[Source]:
             for name in filter(None, map(str.strip, names)):
                 yield from _sources(name, lambda: b"")
             return
-    yield Source("standard input", lambda: _decoded(content, "standard input"))
+    yield Source("standard input", lambda: picture_of(content, "standard input"))
 
 
 def _content(name: str) -> bytes:
@@ -133,7 +133,12 @@ def _content(name: str) -> bytes:
         ) from error
 
 
-def _decoded(content: bytes, name: str) -> Image.Image:
+def picture_of(content: bytes, name: str) -> Image.Image:
+    """Return the picture that bytes hold.
+
+    Raises:
+        InputError: they are none, or damaged; names them.
+    """
     try:
         return decode_picture(content)
     except ValueError as error:
