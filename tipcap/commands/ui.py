@@ -19,6 +19,7 @@ from urllib.error import URLError
 from tipcap import paths
 from tipcap.errors import InputError, edge, unknown_name
 from tipcap.io.tracking_database import experiment_of, schema_problem
+from tipcap.io.tracking_rows import ARTIFACTS, VIEW
 from tipcap.plan import Plan, load
 from tipcap.reports.tracking import track_world, tracked_tables
 
@@ -62,7 +63,7 @@ def show_runs(world: Path, port: int | None, opens: bool) -> Iterator[str]:
     if added := track_world(plan, database).added:
         yield f"{added} runs were new to {database}"
     number = experiment_of(results, database)
-    page = f"http://127.0.0.1:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning"
+    page = f"http://127.0.0.1:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
     yield "MLflow starts ..."
     with _server(plan, database, chosen):
         if opens:
@@ -100,7 +101,7 @@ def _server(plan: Plan, database: Path, port: int) -> Iterator[None]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database.resolve()}"]
-    command += ["--artifacts-destination", str(results / "mlflow-artifacts")]
+    command += ["--artifacts-destination", str(results / ARTIFACTS)]
     with edge(log, "a log", "change its owner"):
         log.parent.mkdir(parents=True, exist_ok=True)
         said = log.open("w")

@@ -21,6 +21,8 @@ from tipcap.io.tracked_steps import TrackedStep, changed, in_paper_unit
 from tipcap.io.tracking import KEY_TAG, Curve
 from tipcap.paths import ANNOTATIONS, CAPTIONS, META, SCORES
 
+LAYOUT = "2"
+"""How runs are named and tagged; a store of another layout is set aside and written anew."""
 SOURCE_TAG = "source"
 TAGS = ("table", "row", "dataset", "encoder", "setting", "seed", "world", SOURCE_TAG)
 """What every run is tagged with, beside `key`; NONE where a run has no such thing."""
@@ -112,7 +114,7 @@ def run_id(record: RunRecord, steps: Sequence[TrackedStep]) -> str:
         raise InputError(
             f"record {record.name!r}: expected folders or files, found neither; leave it out"
         )
-    digest = hashlib.sha256(record.name.encode())
+    digest = hashlib.sha256(f"{LAYOUT}\n{record.name}".encode())
     for step in steps:
         digest.update(f"\n{step.record}".encode())
     for file in record.files:

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from tipcap.errors import InputError, edge, reason_of, refused
 from tipcap.io.store import locked, replace_file
-from tipcap.io.tracked_runs import RunRecord
+from tipcap.io.tracked_runs import LAYOUT, RunRecord
 from tipcap.io.tracked_steps import read_step
 from tipcap.io.tracking import client_class
 from tipcap.io.tracking_rows import (
     ARTIFACTS,
-    LAYOUT,
     TABLES,
     Writer,
     layout_of,
@@ -148,7 +146,7 @@ def follow_move(results: Path, database: Path) -> None:
     """Let a database that was moved or copied with its world's folder name the files that lie beside it.
 
     MLflow keeps absolute addresses and has no call to change them, so new files would appear at the old place. That is true
-    of every experiment in it, also of the one that MLflow itself begins with.
+    of every experiment in it, also of the empty one that MLflow itself begins with. A place that somebody chose stays.
 
     Raises:
         InputError: the database cannot be written, or another MLflow has laid it out.
@@ -156,21 +154,15 @@ def follow_move(results: Path, database: Path) -> None:
     if not database.exists():
         return
     location = location_of(results)
-    of_run = "experiment_id = ? and substr(artifact_uri, 1, ?) = ?"
     with _connected(database, "rw") as base:
         ask = "select experiment_id, artifact_location from experiments"
         for number, before in base.execute(ask).fetchall():
-            if not before or before.startswith(location):
+            found = re.search(f"/{ARTIFACTS}(/[^/]+)?$|/mlruns(/0)$", before or "")
+            if found is None or before.startswith(location):
                 continue
-            path = unquote(urlsplit(before).path)
-            if path.endswith(f"/{ARTIFACTS}"):
-                now = location
-            elif path.endswith(f"/mlruns/{number}"):
-                now = f"{location}/{number}"
-            else:  # a place that somebody chose
-                continue
+            now = location + (found[1] or found[2] or "")
             base.execute(
-                f"update runs set artifact_uri = ? || substr(artifact_uri, ?) where {of_run}",
+                "update runs set artifact_uri = ? || substr(artifact_uri, ?) where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
                 (now, len(before) + 1, number, len(before), before),
             )
             base.execute(

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tipcap.errors import edge
-from tipcap.io.tracked_runs import Dataset, RunRecord, TrackedRun, run_id, runs_of
+from tipcap.io.tracked_runs import (
+    LAYOUT,
+    Dataset,
+    RunRecord,
+    TrackedRun,
+    run_id,
+    runs_of,
+)
 from tipcap.io.tracked_steps import TrackedStep
 from tipcap.io.tracking import Curve, milliseconds, tracked_name
 
@@ -31,8 +38,6 @@ TABLES = (
     "input_tags",
 )
 """Those of MLflow's tables that are written here."""
-LAYOUT = "2"
-"""How runs are named and tagged; a store of another layout is set aside and written anew."""
 _LAYOUT_TAG = "tipcap.layout"
 _PARAMETER_CHARACTERS = 6000
 _GREATEST = 1.7976931348623157e308
@@ -49,6 +54,24 @@ Filter by tags and scores: `tags.table = 'II'`, `tags.setting = '1'`, `tags.sour
 `key`, the folder's name below `results/WORLD/STEP/`.
 
 Nothing is read from here: delete or change what you like, no number of a table depends on it."""
+
+VIEW = "runs"
+"""Name of the view that a browser is shown: the runs of tables and files alone, with their scores."""
+_COLUMNS = [
+    *(f"metrics.`{name}`" for name in ("CIDEr", "Bleu_4", "METEOR", "NLL")),
+    *(f"tags.`{name}`" for name in ("table", "dataset", "encoder", "setting", "seed")),
+]
+_VIEW = {
+    "searchFilter": "tags.source != 'step'",
+    "orderByKey": "tags.`mlflow.runName`",
+    "orderByAsc": True,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "modelVersionFilter": "All Runs",
+    "datasetsFilter": [],
+    "selectedColumns": _COLUMNS,
+}
+"""As MLflow's pages keep what somebody shares with "Share"."""
 
 
 class Writer:
@@ -217,6 +240,7 @@ def experiment_of(base: sqlite3.Connection, results: Path) -> int:
         _LAYOUT_TAG: LAYOUT,
         "mlflow.note.content": NOTE,
         "mlflow.experimentKind": _KIND,
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(_VIEW),
     }
     base.executemany(
         "insert into experiment_tags (key, value, experiment_id) values (?, ?, ?)",
