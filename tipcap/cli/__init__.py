@@ -49,6 +49,7 @@ for command in (
     captions.export,
     scores.score,
     people.plan,
+    people.ui,
     people.trace,
     people.compare,
     people.doctor,
