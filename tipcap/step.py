@@ -12,8 +12,12 @@ from typing import Any
 
 from tipcap.specs import Spec
 
-NO_ROLES = frozenset({"checkpoints", "downloads", "folder", "device", "threads"})
+NO_ROLES = frozenset(
+    {"checkpoints", "downloads", "folder", "device", "precision", "threads"}
+)
 """Parameters of a step's function that are no file of a parent."""
+PRECISION = "TIPCAP_PRECISION"
+"""Environment variable: the world's choice, so that the rules' commands do not change with it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Step:
     - `downloads: Path`, the world's downloads.csv;
     - `folder: Path | None`, what the world's file names in the place of a step's artefact;
     - `device: str`, the name of PyTorch's device, where it can use a GPU;
+    - `precision: str`, float32 or bfloat16, where it can compute in either;
     - `threads: int`, where it shares out its threads itself. PyTorch's are set for those that compute with it."""
     main_file: str | None
     """The file that later steps read; None: the specification's own `file`."""

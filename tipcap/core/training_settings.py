@@ -122,6 +122,16 @@ def in_precision(arrays: TrainingArrays, dtype: torch.dtype) -> TrainingArrays:
     )
 
 
+def with_lengths_on_cpu(arrays: TrainingArrays) -> TrainingArrays:
+    """Return the arrays with the captions' lengths where they decide what is computed."""
+    prompted = arrays.prompted and [
+        PromptedCaptions(TokenBatch(tokens.ids, tokens.length.cpu()), length.cpu())
+        for tokens, length in arrays.prompted
+    ]
+    tokens = TokenBatch(arrays.tokens.ids, arrays.tokens.length.cpu())
+    return arrays._replace(tokens=tokens, prompted=prompted)
+
+
 def num_steps(settings: TrainingSettings, num_captions: int) -> int:
     """Return how many updates a training makes; the last batch of an epoch may be smaller."""
     return settings.epochs * math.ceil(num_captions / settings.batch_size)

@@ -2,8 +2,9 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tipcap import __version__, paths
 from tipcap.config.figures import Strip, Text
@@ -28,6 +29,7 @@ from tipcap.plan.reports import figure_file, shown
 from tipcap.reports.claims import Evidence, judged, with_readings
 from tipcap.reports.figures import captioned
 from tipcap.reports.notes import note_below
+from tipcap.steps import STEPS
 
 
 def make_report(world: Path, out: Path) -> None:
@@ -144,8 +146,18 @@ def _versions(plan: Plan) -> list[tuple[str, str]]:
                 "git": record["git"],
                 "python": record["python"],
                 **record["versions"],
+                **_computing(record),
             }
             for name, version in versions.items():
                 if version:
                     found.setdefault(name, {})[version] = None
     return [(name, ", ".join(versions)) for name, versions in found.items()]
+
+
+def _computing(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return in what a step computed, and on what, where that is a world's choice."""
+    if "precision" not in STEPS[record["step"]].options:
+        return {}
+    kept = record["spec"].get("precision", "float32")
+    precision = record.get("counts", {}).get("precision", kept)
+    return {"computed in": f"{precision} on {record['device']}"}
