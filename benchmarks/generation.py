@@ -87,7 +87,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--end-weight", type=float, default=3.0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32"
+    )
     given = parser.parse_args()
     device = torch.device(set_up_torch(1, given.device))
     theirs = gpt2_of(given.size, given.end_weight).to(device)

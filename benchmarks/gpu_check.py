@@ -110,9 +110,17 @@ def rows_of(found: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
         rows.append(("tests", tests["said"]))
     if step := found.get("training"):
         ways = step["ours"]
-        rows.append(("training step, ms", f"{step['ms']} ({step['as the workflow runs it']})"))
-        rows += [(f"  {name}, ms", f"{one['ms']} {one.get('steps', '')}") for name, one in ways.items()]
-        rows += [(f"  ClipCap's way in {name}, ms", str(one["ms"])) for name, one in step["clipcap"].items()]
+        rows.append(
+            ("training step, ms", f"{step['ms']} ({step['as the workflow runs it']})")
+        )
+        rows += [
+            (f"  {name}, ms", f"{one['ms']} {one.get('steps', '')}")
+            for name, one in ways.items()
+        ]
+        rows += [
+            (f"  ClipCap's way in {name}, ms", str(one["ms"]))
+            for name, one in step["clipcap"].items()
+        ]
         faster = step["times as fast"]
         rows.append(("times as fast as ClipCap's step", str(faster["float32"])))
         if "bfloat16" in faster:

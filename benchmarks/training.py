@@ -31,12 +31,12 @@ LEFT_OUT = 2
 """Records at the beginning, in which things are captured and compiled."""
 
 
-def arrays_of(setting: int, num_captions: int, embed_dim: int, size: str) -> TrainingArrays:
+def arrays_of(
+    setting: int, num_captions: int, embed_dim: int, size: str
+) -> TrainingArrays:
     """Return a corpus of random embeddings and tokens."""
     stream = torch.Generator().manual_seed(0)
-    texts = F.normalize(
-        torch.randn(num_captions, embed_dim, generator=stream), dim=1
-    )
+    texts = F.normalize(torch.randn(num_captions, embed_dim, generator=stream), dim=1)
     length = caption_lengths(num_captions)
     shape = (num_captions, int(length.max()))
     ids = torch.randint(1, VOCABULARY[size], shape, generator=stream)
@@ -80,9 +80,14 @@ def ours(
     )
     times = [
         (later[1] - earlier[1]) / (later[0] - earlier[0])
-        for earlier, later in zip(stamps[LEFT_OUT - 1 :], stamps[LEFT_OUT:], strict=False)
+        for earlier, later in zip(
+            stamps[LEFT_OUT - 1 :], stamps[LEFT_OUT:], strict=False
+        )
     ]
-    found: dict[str, object] = {"ms": round(1000 * statistics.median(times), 3), **facts}
+    found: dict[str, object] = {
+        "ms": round(1000 * statistics.median(times), 3),
+        **facts,
+    }
     if device.type == "cuda":
         found["gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
         torch.cuda.reset_peak_memory_stats()
@@ -168,7 +173,9 @@ def main() -> None:
         name: clipcap(given, arrays, name == "bfloat16")
         for name in ("float32", "bfloat16")[: 1 + is_gpu]
     }
-    chosen = f"{'packed' if is_gpu else 'padded'} {precision_named('auto', given.device)}"
+    chosen = (
+        f"{'packed' if is_gpu else 'padded'} {precision_named('auto', given.device)}"
+    )
     print(
         json.dumps(
             {
@@ -183,7 +190,9 @@ def main() -> None:
                 "ours": precise,
                 "clipcap": theirs,
                 "times as fast": {
-                    name: round(float(str(one["ms"])) / float(str(precise[chosen]["ms"])), 2)
+                    name: round(
+                        float(str(one["ms"])) / float(str(precise[chosen]["ms"])), 2
+                    )
                     for name, one in theirs.items()
                 },
             }

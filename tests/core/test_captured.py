@@ -43,9 +43,7 @@ def steps_with(recorder):
         optimiser.param_groups[0]["lr"].copy_(rate)
         optimiser.step()
 
-    steps = Steps(
-        loss_of, update, optimiser, [weight], torch.device("cpu"), recorder
-    )
+    steps = Steps(loss_of, update, optimiser, [weight], torch.device("cpu"), recorder)
     return steps, weight
 
 

@@ -210,7 +210,9 @@ def test_ties_among_the_best_go_to_the_lower_token_without_waiting():
     class Tied(ToyModel):
         def step(self, inputs, cache):
             logits, cache = super().step(inputs, cache)
-            return torch.zeros_like(logits).index_fill(1, torch.tensor([3, 5]), 9.0), cache
+            return torch.zeros_like(logits).index_fill(
+                1, torch.tensor([3, 5]), 9.0
+            ), cache
 
     decoded = beam_search(Tied(8), prefix_of(3), 2, 4, END_OF_TEXT, check_every=2)
     assert captions_of(decoded) == [[3, 3, 3, 3]] * 3

@@ -58,7 +58,7 @@ def test_a_block_carries_the_state_of_the_draws_after_it():
     again = source_of(settings, arrays_of())
     for name, stream in again.streams.items():
         stream.set_state(blocks[1].streams[name])
-    resumed = list(blocks_of(again, lambda step, drawn: drawn, [6], 3))[0]
+    resumed = next(blocks_of(again, lambda step, drawn: drawn, [6], 3))
     for found, wanted in zip(resumed.batches, blocks[2].batches, strict=True):
         assert torch.equal(found.rows, wanted.rows)
         assert torch.equal(found.white, wanted.white)

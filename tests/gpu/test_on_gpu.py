@@ -63,7 +63,9 @@ def arrays_of(num_captions=203):
     ids = torch.randint(1, VOCABULARY, (num_captions, 20), generator=stream)
     ids[torch.arange(num_captions), length - 1] = END
     gaussian = Gaussian(torch.full((DIM,), 0.1), 0.1 * torch.eye(DIM))
-    return TrainingArrays(rows(num_captions), TokenBatch(ids, length), gaussian, rows(50))
+    return TrainingArrays(
+        rows(num_captions), TokenBatch(ids, length), gaussian, rows(50)
+    )
 
 
 def settings_of(name, **fields):

@@ -44,10 +44,12 @@ class CudaRecorder:
     def warm_up(self, run: Run) -> None:
         """Do it as often as libraries need before it."""
         self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
-            for _ in range(_WARM_UPS):
-                run()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                for _ in range(_WARM_UPS):
+                    run()
+        finally:
+            torch.cuda.current_stream().wait_stream(self._stream)
 
     def capture(self, run: Run) -> Run:
         """Return what does it again, without doing it."""
@@ -187,7 +189,9 @@ class Steps:
 
     def _recorded(self, packed: Packed, recorder: Recorder) -> _Played:
         floats, integers = (
-            torch.empty_like(numbers, device=self._device, pin_memory=False).copy_(numbers)
+            torch.empty_like(numbers, device=self._device, pin_memory=False).copy_(
+                numbers
+            )
             for numbers in (packed.floats, packed.integers)
         )
         like = packed._replace(floats=floats, integers=integers)

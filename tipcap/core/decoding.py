@@ -190,7 +190,9 @@ def _best_tokens(
     if not waits:
         values, tokens = log_probability.topk(number)
         tokens, order = tokens.sort(dim=1)
-        values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+        values, order = values.gather(1, order).sort(
+            dim=1, descending=True, stable=True
+        )
         return values, tokens.gather(1, order)
     # one more than asked for shows ties across the boundary
     values, tokens = log_probability.topk(min(number + 1, logits.shape[1]))

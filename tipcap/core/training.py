@@ -27,6 +27,7 @@ from tipcap.core.training_settings import (
     in_precision,
     learning_rate_at,
     num_steps,
+    on_cpu,
     random_stream,
     with_lengths_on_cpu,
 )
@@ -125,7 +126,7 @@ def train(
     elif weights is not None:
         trained.load_weights(weights)
 
-    arrays = with_lengths_on_cpu(arrays)
+    arrays = on_cpu(arrays) if is_packed else with_lengths_on_cpu(arrays)
     source = Source(settings, arrays, model.mapping, streams)
     total = num_steps(settings, len(arrays.texts))
     bfloat16 = bfloat16 and settings.precision == "float32"

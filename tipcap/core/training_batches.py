@@ -142,9 +142,7 @@ class Source:
         return self.arrays.prompted[epoch]
 
 
-def batch_of(
-    source: Source, drawn: Drawn, ranks: Ranks, device: torch.device
-) -> Batch:
+def batch_of(source: Source, drawn: Drawn, ranks: Ranks, device: torch.device) -> Batch:
     """Return a batch on the device, cut to its longest caption; lengths stay on the CPU."""
     arrays, rows = source.arrays, drawn.rows
 

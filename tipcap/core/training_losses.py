@@ -51,7 +51,8 @@ def loss_parts(
     with torch.autocast(texts.device.type, enabled=False):
         mapped = texts if batch.mapped is None else batch.mapped
         if batch.white is not None:
-            assert model.mapping is not None and gaussian is not None
+            assert model.mapping is not None
+            assert gaussian is not None
             mapped = model.mapping.with_draws(texts, batch.white, gaussian)
         reconstructed = captioner.reconstruct(mapped)
         parts: dict[str, Tensor] = {}

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tipcap.core.captured import CudaRecorder, LossOf, Steps, has_compiler
 from tipcap.core.captioner import check_context
+from tipcap.core.captured import CudaRecorder, LossOf, Steps, has_compiler
 from tipcap.core.dropout import dropping
 from tipcap.core.packing import PackedLanguageModel
 from tipcap.core.ranks import Ranks

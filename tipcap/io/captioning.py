@@ -44,7 +44,9 @@ def load_captioner(
     return captioner, computing_in(precision, lm)
 
 
-def computing_in(precision: str, language_model: CausalLanguageModel) -> CausalLanguageModel:
+def computing_in(
+    precision: str, language_model: CausalLanguageModel
+) -> CausalLanguageModel:
     """Return a frozen language model as it computes at `float32` or `bfloat16`; one of double precision stays so."""
     if precision == "bfloat16" and dtype_of(language_model) == torch.float32:
         return language_model.in_half_precision()

@@ -37,6 +37,9 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
     torch.set_num_threads(threads_of_this_process(threads))
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = device_named(device, "--device", "use --device cpu")
+    if device == "cuda":
+        # nothing reads memory before it is written; filling it is a launch for each tensor
+        torch.utils.deterministic.fill_uninitialized_memory = False
     return gpu_of_this_process() if device == "cuda" else device
 
 

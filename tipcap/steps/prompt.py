@@ -234,6 +234,8 @@ def _prompts(
         checkpoints: where the first rank keeps each epoch's prompts.
         ranks: the processes of the training.
     """
+    import torch
+
     from tipcap.core.prompts import TrainingPrompts, training_prompts
     from tipcap.core.ranks import any_rank
     from tipcap.io.nouns import extract_nouns
@@ -250,7 +252,10 @@ def _prompts(
             rough = say(epoch)
             if is_first:
                 known |= extract_nouns(
-                    set(rough) - known.keys(), spec.prompts, spec.compounds
+                    set(rough) - known.keys(),
+                    spec.prompts,
+                    spec.compounds,
+                    threads=torch.get_num_threads(),
                 )
                 found = training_prompts(
                     captions,
