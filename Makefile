@@ -21,7 +21,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui lock clean
+.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui lock clean gpu-check
 
 all_tables: $(INSTALLED)
 	@$(SNAKEMAKE) -- $(TARGET)
@@ -97,6 +97,11 @@ models: $(INSTALLED)
 # The captioners and sample pictures that ship, from a finished run: make all_tables WORLD=mini-full TARGET="all table_prompts".
 captioners: $(INSTALLED)
 	$(BIN)/python -m tests.captioners
+
+# On a machine with a GPU, in under four minutes, from a copy of the repository: needs no .venv but what
+# benchmarks/gpu_check.py names. OPTIONS=--tiny tries it on the CPU.
+gpu-check:
+	$(PYTHON) benchmarks/gpu_check.py $(OPTIONS)
 
 ui: $(INSTALLED)
 	$(BIN)/tipcap ui --world $(WORLD)

@@ -16,7 +16,7 @@ import pytest
 from tipcap import __version__
 from tipcap.cli.reports import REPORTS
 from tipcap.errors import INTERRUPTED
-from tipcap.launch import KILLED, SOCKET
+from tipcap.launch import KILLED, SOCKET, uses_gpu
 
 OWNER = "import sys; from pathlib import Path; from tipcap.launch import start_warm_process; start_warm_process(Path(sys.argv[1])); sys.stdin.read()"
 ASK = [
@@ -184,3 +184,18 @@ def test_what_a_report_imports_is_imported_once(report):
         module, _, function = name.partition(":")
         if module.startswith("tipcap."):
             assert hasattr(import_module(module), function or "__file__"), name
+
+
+def test_steps_on_a_gpu_are_handed_over_with_any_number_of_threads(tmp_path):
+    step = ["step", "generate", "--threads", "8", "--device"]
+    there, not_there = tmp_path, tmp_path / "none"
+    assert uses_gpu([*step, "cuda"], not_there)
+    assert uses_gpu([*step, "auto"], there)
+    assert not uses_gpu([*step, "auto"], not_there)
+    assert not uses_gpu([*step, "cpu"], there)
+    assert not uses_gpu(["step", "score"], there)
+    assert not uses_gpu(["report", "--device", "cuda"], there)
+    # it starts processes of its own
+    assert not uses_gpu(
+        ["step", "spread", "--devices", "4", "--", "train", "--device", "cuda"], there
+    )

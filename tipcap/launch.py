@@ -11,6 +11,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +22,7 @@ SOCKET = "TIPCAP_WARM"
 """Environment variable: address of the warm process."""
 HEADER = struct.Struct("!Q")
 KILLED = 137
+_ASKS_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -35,9 +38,18 @@ def start_warm_process(address: Path) -> None:
         [sys.executable, "-m", "tipcap.warm", str(address)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+        # asking for a GPU must not open it here: a process that was forked afterwards could not
+        env={**os.environ, **dict.fromkeys(_THREADS, "1"), _ASKS_DRIVER: "1"},
         start_new_session=True,  # Ctrl-C is for whoever asked for a job
     )
+
+
+def uses_gpu(words: Sequence[str], driver: Path = Path("/proc/driver/nvidia")) -> bool:
+    """Return whether a command is one step's on the machine's GPU, where its imports take longer than its work."""
+    if list(words[:1]) != ["step"] or "spread" in words[:2]:
+        return False
+    device = dict(pairwise(words)).get("--device", "cpu")
+    return device == "cuda" or (device == "auto" and driver.exists())
 
 
 def main() -> None:
@@ -51,8 +63,10 @@ def main() -> None:
 
 def _run() -> None:
     address = os.environ.get(SOCKET)
-    # libraries read their number of threads when they are imported, so jobs of one thread only
-    if address and os.environ.get(_THREADS[0]) == "1":
+    # libraries read their number of threads when they are imported, so jobs of one thread only, or whose work is
+    # a GPU's
+    is_alike = os.environ.get(_THREADS[0]) == "1" or uses_gpu(sys.argv[1:])
+    if address and is_alike:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(address)

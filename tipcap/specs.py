@@ -26,6 +26,7 @@ Seed = Annotated[int, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 Precision = Literal["float32", "float64"]
+"""What the numbers of a training are kept in: part of its key."""
 SIZES = frozenset(
     {
         "epochs",

@@ -122,8 +122,11 @@ def test_half_precision_is_near_and_its_norm_is_of_single(
 
 
 def test_precision_is_the_devices():
-    assert precision_on("cpu") == torch.float32
-    assert precision_on("cuda") == precision_on("cuda:1") == torch.float16
+    assert precision_on("cpu", "float32") == torch.float32
+    assert precision_on("cuda", "float32") == torch.float32
+    assert precision_on("cpu", "bfloat16") == torch.bfloat16
+    for device in ("cuda", "cuda:1"):
+        assert precision_on(device, "bfloat16") == torch.float16
 
 
 def test_an_embedding_does_not_depend_on_what_else_is_in_the_batch(encoder):

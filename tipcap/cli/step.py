@@ -16,7 +16,7 @@ from tipcap.cli.manners import epilog
 from tipcap.cli.reports import REPORTS
 from tipcap.config.reading import check
 from tipcap.errors import InputError
-from tipcap.step import Request, Step
+from tipcap.step import PRECISION, Request, Step
 from tipcap.steps import STEPS
 
 steps = typer.Typer(
@@ -51,6 +51,9 @@ _THREADS = Annotated[
     int, typer.Option(min=1, help="CPU threads; more change the last digits.")
 ]
 _DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+_PRECISION = Annotated[
+    str, typer.Option(help="auto, float32 or bfloat16.", envvar=PRECISION)
+]
 
 
 def _command_of(step: Step) -> Callable[..., None]:
@@ -67,16 +70,21 @@ def _command_of(step: Step) -> Callable[..., None]:
             request = Request(step.name, given["key"], parents, fields, given["out"])
             first = (request, spec)
         if step.torch_threads:
-            from tipcap.io.processes import set_up_torch
+            from tipcap.io.processes import precision_named, set_up_torch
 
             device = set_up_torch(given["threads"], given.get("device", "cpu"))
             own |= {"device": device} if "device" in own else {}
+            if "precision" in own:
+                given_as = precision_named(given["precision"], device, "--precision")
+                own["precision"] = given_as
         step.run(*first, **own)
 
     options = {name: _option(one) for name, one in step.options.items()}
     options |= {"threads": _parameter("threads", _THREADS, default=1)}
     if "device" in options:
         options["device"] = _parameter("device", _DEVICE, default="auto")
+    if "precision" in options:
+        options["precision"] = _parameter("precision", _PRECISION, default="auto")
     if step.is_keyed:
         options |= {name: _parameter(name, kind) for name, kind in _EVERY_STEP.items()}
     described = inspect.getmodule(step.run)

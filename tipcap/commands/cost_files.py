@@ -2,11 +2,27 @@
 
 import csv
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError, edge
 from tipcap.steps.download import DownloadSpec
+
+
+@cache
+def hardware_here(proc: Path = Path("/proc")) -> str:
+    """Return the names of this machine's processors and of NVIDIA's GPUs, one a line; empty where it does not say."""
+    files = [proc / "cpuinfo", *proc.glob("driver/nvidia/gpus/*/information")]
+    lines = [
+        line
+        for file in files
+        if file.is_file()
+        for line in file.read_text("utf-8", "replace").splitlines()
+    ]
+    named = (line.partition(":") for line in lines)
+    names = {n.strip() for key, _, n in named if key.strip() in ("model name", "Model")}
+    return "\n".join(sorted(names))
 
 
 class Rate(NamedTuple):
@@ -24,6 +40,15 @@ class Rate(NamedTuple):
     date: str
     source: str
     """`measured`, or `estimated: ` and the reason."""
+
+    @property
+    def known(self) -> str:
+        """How the figure is known, seen from this machine: measured here or elsewhere, or estimated; then its source."""
+        how, _, reason = self.source.partition(": ")
+        if how == "measured":
+            is_here = self.hardware.partition(",")[0] in hardware_here()
+            how = f"measured {'here' if is_here else 'elsewhere'}"
+        return f"{how}: {reason}" if reason else how
 
 
 def read_rates(path: Path) -> list[Rate]:

@@ -195,7 +195,7 @@ class Ledger:
             yield f"in the hours, SPICE's parser: up to {parsing.captions:,} captions, {parsing.seconds / _HOUR:.2f} CPU h; less those that ship in {SHIPPED_PARSES} or were parsed before"
         for rate in used:
             name = f"{rate.step} {rate.case}".strip()
-            yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.source}"
+            yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.known}"
         if without:
             listed = ", ".join(f"{number} {kind}" for kind, number in without.items())
             yield f"not in the hours, because no figure is known: {listed}"

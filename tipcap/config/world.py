@@ -4,11 +4,20 @@
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
+from tipcap.arithmetic import PRECISIONS
 from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
 from tipcap.errors import InputError, unknown_name
@@ -229,10 +238,23 @@ class Runtime(_Declared):
     threads: dict[str, Count] = {}
     """Per step; one where a step is not named."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: str = "auto"
+    """Of language models and captioners while they compute: `auto` (bfloat16 on GPUs that have it), `float32` or
+    `bfloat16`. What is trained is kept in float32 all the same, but for `sizes: {train: {precision: float64}}`,
+    which is computed in float64 everywhere."""
     devices: Count = 1
     """Of one training, on each of its nodes; another number changes last digits only."""
     nodes: Count = 1
     """Of one training, in a SLURM job."""
+
+    @field_validator("precision")
+    @classmethod
+    def _is_one(cls, name: str) -> str:
+        if name not in PRECISIONS:
+            close = get_close_matches(name, PRECISIONS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ValueError(f"one of {', '.join(PRECISIONS)}{hint}")
+        return name
 
 
 class World(_Declared):
@@ -276,6 +298,17 @@ class World(_Declared):
     """Metrics that are not computed here, with the reason."""
     spice: SpiceShare = SpiceShare()
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _one_precision(self) -> "World":
+        if (self.runtime.precision, self.sizes.train.precision) == (
+            "bfloat16",
+            "float64",
+        ):
+            raise ValueError(
+                "no `runtime: {precision: bfloat16}` beside `sizes: {train: {precision: float64}}`, which is computed in float64"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stand_ins_exist(self) -> "World":

@@ -27,12 +27,18 @@ _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
 
 
-def precision_on(device: str) -> torch.dtype:
+def precision_on(device: str, precision: str) -> torch.dtype:
     """Return the precision that an encoder computes in on a device, its unit norm aside.
 
     OpenAI's CLIP does the same: half precision, in which its weights are published, on a GPU, and single on a CPU.
+
+    Args:
+        device: PyTorch's name of it.
+        precision: `float32`, or `bfloat16` for half precision, which on a GPU is the weights' own, float16.
     """
-    return torch.float16 if device.startswith("cuda") else torch.float32
+    if precision == "float32":
+        return torch.float32
+    return torch.float16 if device.startswith("cuda") else torch.bfloat16
 
 
 class Encoder:

@@ -26,6 +26,9 @@ def _import_torchvision() -> None:
     global _torchvision_operators
     try:
         importlib.import_module("torchvision")
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":  # transformers alone does without it
+            raise
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise

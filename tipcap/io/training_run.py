@@ -75,8 +75,10 @@ def train_with_log(
     language_model: LanguageModel,
     checkpoints: Path,
     weights: Mapping[str, Tensor] | None = None,
+    *,
+    precision: str = "float32",
 ) -> TrainingState:
-    """Train from the last checkpoint on, and copy the curves into the draft.
+    """Train from the last checkpoint on, and copy the curves into the draft, which notes how steps were computed.
 
     Raises:
         Stopped: the process was asked to end; the state is saved.
@@ -96,6 +98,8 @@ def train_with_log(
             on_step=None if log is None else log.on_step,
             on_checkpoint=None if log is None else log.on_checkpoint,
             stop_requested=stop_requested,
+            bfloat16=precision == "bfloat16",
+            on_way=draft.counts.update,
             ranks=ranks,
         )
     if log is not None:

@@ -5,6 +5,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tipcap import __version__, paths
 from tipcap.config.figures import Strip, Text
@@ -32,6 +33,7 @@ from tipcap.reports.claims import Evidence, judged, with_readings
 from tipcap.reports.figures import captioned, compared_rows, words_of
 from tipcap.reports.notes import note_below
 from tipcap.reports.runs import Records, page_runs, records_of, state_of
+from tipcap.steps import STEPS
 from tipcap.steps.generate import GenerateSpec
 from tipcap.steps.score import ScoreSpec
 
@@ -244,8 +246,18 @@ def _versions(records: Records) -> list[tuple[str, str]]:
             "git": record["git"],
             "python": record["python"],
             **record["versions"],
+            **_computing(record),
         }
         for name, version in versions.items():
             if version:
                 found.setdefault(name, {})[version] = None
     return [(name, ", ".join(versions)) for name, versions in found.items()]
+
+
+def _computing(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return in what a step computed, and on what, where that is a world's choice."""
+    if "precision" not in STEPS[record["step"]].options:
+        return {}
+    kept = record["spec"].get("precision", "float32")
+    precision = record.get("counts", {}).get("precision", kept)
+    return {"computed in": f"{precision} on {record['device']}"}

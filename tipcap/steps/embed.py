@@ -31,12 +31,13 @@ def embed(
     pictures: Sequence[Path] = (),
     *,
     device: str,
+    precision: str = "float32",
     threads: int = 1,
 ) -> None:
     """Publish `embeddings.safetensors`: unit-norm vectors with image ids and caption numbers.
 
-    Pictures and captions are prepared by `threads` processes, this one among them, while the device computes. On
-    a GPU that is in half precision, which the record then says. What was embedded lies beside the artefact until
+    Pictures and captions are prepared by `threads` processes, this one among them, while the device computes. Where
+    `precision` is bfloat16 that is in half precision, which the record then says. What was embedded lies beside the artefact until
     that is whole, and a run that was killed goes on from there.
     """
     import torch
@@ -54,8 +55,8 @@ def embed(
     with sole_embedding(request) as (draft, kept):
         if draft is None:
             return
-        precision = precision_on(device)
-        clip = load_encoder(encoder).to(device, precision)
+        dtype = precision_on(device, precision)
+        clip = load_encoder(encoder).to(device, dtype)
         items: list[PictureFile] | list[str]
         if spec.modality == "image":
             items = [PictureFile(r.archive, r.member, r.image_id) for r in records]
@@ -80,8 +81,8 @@ def embed(
         )
         draft.device = device
         draft.counts |= {"embeddings": len(items), "embed_dim": clip.embed_dim}
-        if precision != torch.float32:
-            draft.counts["precision"] = str(precision).removeprefix("torch.")
+        if dtype != torch.float32:
+            draft.counts["precision"] = str(dtype).removeprefix("torch.")
 
 
 STEP = Step(

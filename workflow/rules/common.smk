@@ -33,6 +33,7 @@ from tipcap.paths import (
     tracked,
 )
 from tipcap.plan import PART, load
+from tipcap.step import PRECISION
 from tipcap.plan.commands import arguments, inputs, launcher, threads
 from tipcap.plan.sources import downloads_file
 from tipcap.plan.reports import (
@@ -74,6 +75,7 @@ WARM = Path(f"results/{plan.name}/.warm-{os.getpid()}")
 # job, and a training needs somebody to wait until its state is saved.
 shell.prefix(
     f"set -euo pipefail; trap : TERM; export {SOCKET}={WARM}"
+    f" {PRECISION}={plan.world.runtime.precision}"
     f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
 
