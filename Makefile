@@ -21,7 +21,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui lock clean gpu-check
+.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui docs notebook lock clean gpu-check
 
 all_tables: $(INSTALLED)
 	@$(SNAKEMAKE) -- $(TARGET)
@@ -67,15 +67,15 @@ check-types: $(INSTALLED)
 	$(BIN)/mypy
 
 check-rest: $(INSTALLED)
-	$(BIN)/ruff format --check tipcap tests benchmarks
-	$(BIN)/ruff check tipcap tests benchmarks
+	$(BIN)/ruff format --check tipcap tests benchmarks docs
+	$(BIN)/ruff check tipcap tests benchmarks docs
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 
 format: $(INSTALLED)
-	$(BIN)/ruff format tipcap tests benchmarks
-	$(BIN)/ruff check --fix tipcap tests benchmarks
+	$(BIN)/ruff format tipcap tests benchmarks docs
+	$(BIN)/ruff check --fix tipcap tests benchmarks docs
 	$(BIN)/snakefmt Snakefile workflow
 
 # Files that tests compare with, written anew: look at the difference before committing it.
@@ -175,12 +175,20 @@ ui: $(INSTALLED)
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 \
 		--backend-store-uri sqlite:///results/$(WORLD)/mlflow.db
 
+# The documentation's site, into site/: open site/index.html.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo site/index.html
+
+# The notebook's outputs, written anew: look at the difference before committing it.
+notebook: $(INSTALLED)
+	$(BIN)/python -m tests.notebook
+
 lock: $(INSTALLED)
 	$(BIN)/pip freeze --exclude-editable | sed -E 's/\+cpu$$//' \
 		| grep -viE '^(nvidia|triton|cuda)' > requirements.lock
 
 clean:
-	rm -rf results/mini results/tiny results/rehearsal .rehearsal .snakemake
+	rm -rf site results/mini results/tiny results/rehearsal .rehearsal .snakemake
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("tipcap: expected Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else 0'

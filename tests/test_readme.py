@@ -1,4 +1,4 @@
-"""The README's promises: its maps point at what exists, its commands are targets, environments agree."""
+"""The promises of README and pages: maps point at what exists, numbers are those of the kept tables, environments agree."""
 
 import ast
 import json
@@ -6,19 +6,35 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from tests.readme_tables import tables
+from tests.pages import DOCS, ROOT, pages
+from tests.readme_tables import sentences, tables
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+MAX_LINES = 119
+GENERATED = {"commands.md", "configuration.md"}
+"""Pages that are made when the site is built; `tests/test_site.py` follows links into them."""
+LOCAL = {"127.0.0.1", "localhost"}
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len(README.splitlines()) <= MAX_LINES
 
 
 def test_scores_are_those_of_the_kept_tables():
-    for table in tables():
-        assert f"\n\n{table}\n\n" in README
+    for page, made in tables().items():
+        text = page.read_text("utf-8")
+        for table in made:
+            assert f"\n\n{table}\n\n" in text, page
+
+
+def test_numbers_in_words_are_those_of_the_kept_tables():
+    for page, words in sentences():
+        assert words in " ".join(page.read_text("utf-8").split()), page
 
 
 def names_in(path):
@@ -37,7 +53,8 @@ def names_in(path):
 
 
 def test_every_equation_points_at_a_function_that_exists():
-    section = README.split("| equation | function |")[1].split("\n\n")[0]
+    method = (DOCS / "method.md").read_text("utf-8")
+    section = method.split("| equation | function |")[1].split("\n\n")[0]
     rows = [
         line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")
     ]
@@ -52,21 +69,28 @@ def test_every_equation_points_at_a_function_that_exists():
     assert covered == set(range(1, 20))
 
 
-def test_every_file_and_make_target_the_readme_names_exists():
-    for path in re.findall(
-        r"\]\(([^)#:]+)\)|`((?:config|tipcap|docs|workflow)/[\w./-]+)`", README
-    ):
-        name = path[0] or path[1]
-        assert (ROOT / name).exists(), name
-    targets = set(
-        re.findall(r"^([a-z_-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    )
-    assert set(re.findall(r"\bmake ([a-z_-]+)", README)) <= targets
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page):
+    text = page.read_text("utf-8")
+    for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        made = page.parent / path
+        assert made.exists() or path in GENERATED, path
+    for path in re.findall(r"`((?:config|tipcap|docs|workflow|tests)/[\w./-]+)`", text):
+        assert "NAME" in path or (ROOT / path).exists(), path
 
 
-def test_the_jobs_of_the_paper_are_as_many_as_the_readme_says():
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_addresses_of_other_hosts_are_whole(page):
+    text = page.read_text("utf-8")
+    for address in re.findall(r"\bhttps?:[^\s)>\"`|]*", text):
+        parts = urlsplit(address)
+        assert parts.scheme == "https" or parts.hostname in LOCAL, address
+        assert parts.hostname, address
+
+
+def test_the_jobs_of_the_paper_are_as_many_as_the_pages_say():
     jobs = json.loads((ROOT / "tests/golden/paper_jobs.json").read_text())
-    section = README.split("## The cost of the full run")[1].split("\n## ")[0]
+    section = (DOCS / "costs.md").read_text("utf-8")
     for kind, said in (
         ("total", r"(\d+) jobs"),
         ("train", r"(\d+) distinct trainings"),

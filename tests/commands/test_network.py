@@ -162,3 +162,15 @@ def test_annotations_that_cannot_be_read_are_said(here, host):
     file.write_bytes(b"\x00 no JSON")
     *_, found = examine_network(plan)
     assert (found.state, "cannot be read" in found.found) == ("warning", True)
+
+
+def test_what_lies_on_this_machine_is_looked_for(here, capsys):
+    Path("mine.zip").touch()
+    downloads([("a.zip", ["./mine.zip"], "", ""), ("b.zip", ["./gone.zip"], "", "")])
+    status, lines = asked(capsys)
+    assert status == 1
+    first, second = (line for line in lines if "zip" in line)
+    assert first.split()[0] == "ok"
+    assert "mine.zip: there" in first
+    assert second.split()[0] == "missing"
+    assert "gone.zip: nothing there" in second

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tipcap.config.downloads import in_range, load_downloads
+from tipcap.config.downloads import in_range, load_downloads, local_path
 from tipcap.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -50,6 +50,9 @@ def test_what_is_not_known_of_a_download_is_none(tmp_path):
         (HEADER + f"a,http://u,{'0' * 63},,,\n", "a sha256 of 64 hexadecimal digits"),
         (HEADER + "a,ftp://u,,,,\n", "addresses of http or https"),
         (HEADER + "a,u/a,,,,\n", "addresses of http or https"),
+        (HEADER + "a,host.org/a.zip,,,,\n", "./ before a path"),
+        (HEADER + "a,file://host/a.zip,,,,\n", "addresses of http or https"),
+        (HEADER + "a,file:,,,,\n", "addresses of http or https"),
         (HEADER + "a,http://u/a http://v/a,,,,\n", "parted by a bar"),
         (HEADER + "../a,http://u,,,,\n", "line 2: file: expected"),
         (HEADER + "..,http://u,,,,\n", "line 2: file: expected"),
@@ -67,6 +70,21 @@ def test_a_wrong_list_of_downloads_is_one_clear_line(tmp_path, text, said):
     with pytest.raises(InputError, match=r"downloads\.csv") as caught:
         load_downloads(path)
     assert said in str(caught.value)
+
+
+def test_what_lies_on_this_machine_is_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "my own").mkdir()
+    (tmp_path / "my own" / "a.zip").touch()
+    urls = "my own/a.zip | ./b.zip | /c d.zip | ~/e.zip | file:///f%20g.zip"
+    Path("downloads.csv").write_text(HEADER + f"a.zip,{urls} | FILE:h.zip,,,mine,\n")
+    found = load_downloads(Path("downloads.csv"))["a.zip"].urls
+    expected = ["my own/a.zip", "b.zip", "/c d.zip", "/home/me/e.zip", "/f g.zip"]
+    assert [*map(local_path, found)] == [*map(Path, [*expected, "h.zip"])]
+    assert local_path("file://localhost/a") == Path("/a")
+    for other in ("http://x/./a", "pip:a==1", "file://host/a"):
+        assert local_path(other) is None
 
 
 def test_a_list_may_come_from_a_spreadsheet(tmp_path):

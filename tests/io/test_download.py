@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import zipfile
 from collections import Counter
 
 import pytest
@@ -187,6 +188,59 @@ def test_another_file_under_the_final_name_is_refused_and_left(url, server, targ
 
 
 @pytest.fixture
+def mine(tmp_path):
+    file = tmp_path / "my own.zip"
+    file.write_bytes(CONTENT)
+    return file
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "file:{}"])
+def test_a_file_of_this_machine_is_checked_and_stays(mine, target, form):
+    address = form.format(mine)
+    assert fetch([address], target, SHA256, len(CONTENT)) == SHA256
+    assert target.read_bytes() == mine.read_bytes() == CONTENT
+    assert names(target) == [target.name]
+
+
+def test_another_file_of_this_machine_is_refused_and_left(mine, target, url):
+    mine.write_bytes(WRONG)
+    with pytest.raises(InputError, match=r"my own\.zip: sha256 .*; fetch the file"):
+        fetch([str(mine)], target, SHA256, None)
+    with pytest.raises(InputError, match=r"a/b\.zip: nothing there"):
+        fetch([str(target.parent / "a/b.zip")], target, SHA256, None)
+    assert mine.read_bytes() == WRONG
+    assert names(target) == []
+    assert fetch([str(mine), url("good")], target, SHA256, None) == SHA256
+    assert mine.read_bytes() == WRONG
+
+
+def test_a_broken_transfer_is_never_continued_in_somebodys_own_file(mine, target, url):
+    """The second mirror goes on where the first broke off, with a file of this machine between them."""
+    mine.write_bytes(CONTENT[:HALF])
+    urls = [str(mine), url("breaks"), str(mine), url("good")]
+    assert fetch(urls, target, SHA256, None) == SHA256
+    assert mine.read_bytes() == CONTENT[:HALF]
+
+
+def test_a_folder_of_this_machine_becomes_an_archive(tmp_path, target):
+    folder = tmp_path / "photos"
+    (folder / "a").mkdir(parents=True)
+    with pytest.raises(InputError, match="photos: an empty folder"):
+        fetch([str(folder)], target, None, None)
+    (folder / "a" / "b.png").write_bytes(b"a picture")
+    with pytest.raises(InputError, match="photos: a folder, whose archive has no"):
+        fetch([str(folder)], target, SHA256, None)
+    fetch([str(folder)], target, None, None)
+    with zipfile.ZipFile(target) as archive:
+        assert archive.namelist() == ["a/b.png"]
+
+
+def test_no_proxy_is_needed_for_what_lies_here(mine, target, monkeypatch):
+    monkeypatch.setenv("http_proxy", "nonsense://")
+    assert fetch([str(mine)], target, SHA256, None) == SHA256
+
+
+@pytest.fixture
 def run_download(tmp_path, target):
     def run(url):
         listed = tmp_path / "downloads.csv"
@@ -216,3 +270,10 @@ def test_the_download_step_keeps_a_right_file_put_there_by_hand(
     run_download(url("gone"))
     assert target.read_bytes() == CONTENT
     assert server.asked == []
+
+
+def test_the_download_step_names_a_wrong_path(run_download):
+    with pytest.raises(
+        InputError, match=r"correct its path in .*downloads\.csv, which"
+    ):
+        run_download("./mine.zip")

@@ -12,7 +12,7 @@ import httpx
 from tipcap import paths
 from tipcap.commands.findings import Finding
 from tipcap.commands.overview import is_done
-from tipcap.config.downloads import PIP_ADDRESS, Download, load_downloads
+from tipcap.config.downloads import PIP_ADDRESS, Download, load_downloads, local_path
 from tipcap.errors import reason_of
 from tipcap.io.addresses import shown_address
 from tipcap.io.annotations import READERS, ImageRecord
@@ -96,6 +96,10 @@ def _planned(plan: Plan) -> tuple[set[str], list[_Asked]]:
 def _ask(
     client: httpx.Client, url: str, sha256: str | None, num_bytes: int | None
 ) -> Answer:
+    if (place := local_path(url)) is not None:
+        return Answer(
+            *(("file", "there") if place.exists() else ("none", "nothing there"))
+        )
     if package := PIP_ADDRESS.fullmatch(url):
         problem = find_wheel(package[1], 2 * ANSWER_SECONDS)
         return Answer("none", problem) if problem else Answer("file", "found by pip")
@@ -110,7 +114,7 @@ def _in_time(answer: Answer | None) -> Answer:
 def _finding(file: _Asked, answers: Sequence[Answer]) -> Finding:
     """Return what is to be said of a file: first the address that has it, then the others."""
     shown = [
-        f"{shown_address(url)}: {', '.join(filter(None, (a.found, a.moved, a.remark)))}"
+        f"{local_path(url) or shown_address(url)}: {', '.join(filter(None, (a.found, a.moved, a.remark)))}"
         for url, a in zip(file.urls, answers, strict=True)
     ]
     states = [answer.state for answer in answers]

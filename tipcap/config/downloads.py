@@ -1,10 +1,12 @@
 """The files that worlds download: downloads.csv."""
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -18,6 +20,9 @@ BY_HAND = "by hand"
 """Stands among the addresses of a file that has none left, or none that a program may ask."""
 _RANGE = re.compile(r"\{([0-9a-f]{1,4})\.\.([0-9a-f]{1,4})\}")
 _ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?(?!//)(.+)", re.IGNORECASE)
+_HERE = ("/", "./", "../", "~/")
+"""What a path begins with, so that a host's name is none."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 FileName = Annotated[str, StringConstraints(pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$")]
 """A name without folders, and not hidden: what is being fetched is."""
@@ -38,6 +43,18 @@ class Download(BaseModel):
     """Whether a person has to fetch it where no address has it."""
     licence: str = ""
     note: str = ""
+
+
+def local_path(address: str) -> Path | None:
+    """Return the file or folder of this machine that an address means; None for a host's and a package's.
+
+    `file:///a/b%20c.zip`, `file:b.zip`, `/a/b.zip`, `./b.zip`, `../b.zip` or `~/b.zip`.
+    """
+    if found := _FILE.fullmatch(address):
+        return Path(unquote(found[1]))
+    if address.startswith(_HERE):
+        return Path(os.path.expanduser(address))  # noqa: PTH111 - as it is without a home
+    return None
 
 
 def in_range(name: str) -> Iterator[str]:
@@ -64,7 +81,8 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
     """Return the files of downloads.csv by name.
 
     Several addresses are parted by a bar, `by hand` among them is no address; `~` before a size says about; a row whose
-    name and addresses hold one range, `{000..03f}`, stands for as many files.
+    name and addresses hold one range, `{000..03f}`, stands for as many files. What lies on this machine is an address
+    too (`local_path`): its path from where Snakemake is started, which needs no `./` where it leads to something.
 
     Raises:
         InputError: no such file, other columns, two rows of one name, or a package without its checksum.
@@ -98,19 +116,26 @@ def load_downloads(path: Path) -> Mapping[str, Download]:
     return found
 
 
+def _as_path(url: str) -> str:
+    """Return a path that leads to something as one that nobody takes for a host."""
+    is_plain = ":" not in url and not url.startswith(_HERE) and Path(url).exists()
+    return f"./{url}" if is_plain else url
+
+
 def _rows(row: Mapping[str, str], where: str) -> Iterator[dict[str, Any]]:
     """Yield the fields of each file that a row stands for."""
     listed = [url.strip() for url in row["urls"].split("|") if url.strip()]
-    urls = [url for url in listed if url.lower() != BY_HAND]
+    urls = [_as_path(url) for url in listed if url.lower() != BY_HAND]
     sha256 = row["sha256"].lower() or None  # empty: not known
     if sha256 and not _SHA256.fullmatch(sha256):
         raise InputError(
             f"{where}: expected a sha256 of 64 hexadecimal digits or none, found {row['sha256']!r}; correct it"
         )
     for url in urls:
-        if not url.startswith("pip:") and not _ADDRESS.fullmatch(url):
+        is_known = url.startswith("pip:") or local_path(url) is not None
+        if not is_known and not _ADDRESS.fullmatch(url):
             raise InputError(
-                f"{where}: expected addresses of http or https, parted by a bar, found {url!r}; correct it, with %20 for a space"
+                f"{where}: expected addresses of http or https, file: or paths, parted by a bar, found {url!r}; correct it, with %20 for a space in an address and ./ before a path"
             )
         if url.startswith("pip:") and not (PIP_ADDRESS.fullmatch(url) and sha256):
             raise InputError(

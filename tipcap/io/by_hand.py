@@ -1,15 +1,11 @@
 """Files that a person fetches, in a folder from which they are taken."""
 
-import os
-import shutil
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from tipcap.config.downloads import Download
 from tipcap.errors import InputError
-from tipcap.io.folders import files_in
-from tipcap.io.store import replace_file
+from tipcap.io.local_files import take_path
 from tipcap.paths import BY_HAND
 
 
@@ -61,26 +57,8 @@ def take_by_hand(target: Path, sha256: str | None, num_bytes: int | None) -> Non
     source = None if target.exists() else find_by_hand(target.name)
     if source is None:
         return
-    with replace_file(target) as partial:
-        if source.is_dir():
-            _pack(source, partial)
-        else:
-            from tipcap.io.download import checked  # not while Snakemake parses
+    if not source.is_dir():
+        from tipcap.io.download import checked  # not while Snakemake parses
 
-            checked(source, sha256, num_bytes)
-            try:
-                os.link(source.resolve(), partial)
-            except OSError:  # another disk, or one that knows no links
-                shutil.copyfile(source, partial)
-
-
-def _pack(folder: Path, target: Path) -> None:
-    # a zip knows no time before 1980
-    with zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
-        for file in files_in(folder):
-            try:
-                archive.write(file, str(file.relative_to(folder)))
-            except UnicodeError as error:
-                raise InputError(
-                    f"{str(file)!a}: expected a name in UTF-8, found another; rename or remove the file"
-                ) from error
+        checked(source, sha256, num_bytes)
+    take_path(source, target)

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import httpx
 
-from tipcap.config.downloads import PIP_ADDRESS
+from tipcap.config.downloads import PIP_ADDRESS, local_path
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.connection import set_up_connection
 from tipcap.io.file_kinds import problem_of
+from tipcap.io.folders import files_in
+from tipcap.io.local_files import take_path
 from tipcap.io.progress import Progress
 from tipcap.io.web_forms import address_behind, is_page
 from tipcap.io.wheels import transfer_wheel
@@ -43,7 +45,8 @@ def fetch(
     """Fetch a file from the first address that has it, and return its sha256.
 
     A file that has its final name already is checked and kept. `pip:NAME==VERSION` is the wheel of a
-    package, from the index that pip is configured with.
+    package, from the index that pip is configured with. A path (`local_path`) is a file of this machine, which is
+    checked like any other, or a folder, which becomes an archive; both stay where they are.
 
     Args:
         urls: mirrors, in the order they are tried.
@@ -61,10 +64,19 @@ def fetch(
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         return checked(target, sha256, num_bytes)
-    set_up_connection()
+    places = [local_path(url) for url in urls]
+    if None in places or not places:
+        set_up_connection()
     part = _Part(target.with_name(f".{target.name}.part"))
     failures = []
-    for url in urls:
+    for url, place in zip(urls, places, strict=True):
+        if place is not None:
+            found, problem = _take(place, target, sha256, num_bytes)
+            if not problem:
+                part.drop()
+                return found
+            failures.append(f"{place}: {problem}")
+            continue
         resumed = part.path.exists()
         try:
             found, problem = _attempt(
@@ -90,6 +102,28 @@ def fetch(
     raise InputError(
         f"{target.name}: expected {_expected(sha256, num_bytes)}, found {reasons}; {remedy}"
     )
+
+
+def _take(
+    place: Path, target: Path, sha256: str | None, num_bytes: int | None
+) -> tuple[str, str]:
+    """Put what lies on this machine under its final name if it is right; return as `_check`."""
+    try:
+        if not place.is_dir():
+            found, problem = _check(place, target.name, sha256, num_bytes)
+            if not problem:
+                take_path(place, target)
+            return found, problem
+        if sha256 or num_bytes:
+            return "", "a folder, whose archive has no checksum or size of its own"
+        if next(files_in(place), None) is None:
+            return "", "an empty folder"
+        take_path(place, target)
+        return _check(target, target.name, sha256, num_bytes)
+    except FileNotFoundError:
+        return "", "nothing there"
+    except OSError as error:
+        return "", shown_reason(error)
 
 
 def checked(file: Path, sha256: str | None, num_bytes: int | None) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from tipcap.config.downloads import load_downloads
+from tipcap.config.downloads import load_downloads, local_path
 from tipcap.errors import unknown_name
 from tipcap.specs import Spec
 from tipcap.step import Request, Step
@@ -47,6 +47,8 @@ def download(request: Request, spec: DownloadSpec, downloads: Path) -> None:
     if not target.exists():
         require_by_hand([known])
     remedy = f"fetch the file by hand to {target} or add a mirror to downloads.csv"
+    if known.urls and all(local_path(url) is not None for url in known.urls):
+        remedy = f"correct its path in {downloads}, which starts where Snakemake does"
     found = fetch(known.urls, target, spec.sha256, known.bytes, remedy=remedy)
     print(f"{spec.file}: sha256 {found}")
 

@@ -1,0 +1,90 @@
+"""Every command of README and pages that is marked as one to be run, in one folder, as a person would type them."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.pages import RECIPES, ROOT, blocks, pages
+from tests.workflow_copy import copy_workflow
+from tipcap.cli import main
+
+pytestmark = pytest.mark.slow
+
+BIN = Path(sys.executable).parent
+LIMIT_S = 900
+ANSWERS = "lamp\n\n"
+"""What is typed where a command asks."""
+PAGES = [page for page in pages() if page.stem not in RECIPES]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder that has what a clone has, and no results."""
+    folder = copy_workflow(tmp_path_factory.mktemp("workspace"))
+    for name in ("docs", "benchmarks"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def run_here(words, capfd):
+    """Run a `tipcap` command in this process, which has its libraries loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ANSWERS.encode())))
+        status = None
+        try:
+            main(words[1:])
+        except SystemExit as end:
+            status = end.code
+    said = capfd.readouterr()
+    assert not status, f"{words}\n{said.err[-3000:]}"
+    return said.out
+
+
+def run_apart(words, folder):
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    logs = sorted(folder.glob("results/*/logs/**/*.log"), key=os.path.getmtime)
+    last = "".join(log.read_text()[-1500:] for log in logs[-2:])
+    assert done.returncode == 0, f"{words}\n{done.stderr[-3000:]}\n{last}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_as_they_stand(page, workspace, monkeypatch, capfd):
+    monkeypatch.chdir(workspace)
+    for block in blocks(page):
+        if block.language != "sh":
+            continue
+        for words in block.commands:
+            if words[0] == "tipcap":
+                said = run_here(words, capfd)
+            else:
+                said = run_apart(words, workspace) or "done"
+            assert said.strip(), f"{words} says nothing"
+
+
+def test_the_tutorial_leads_from_own_files_to_scores(workspace):
+    cells = pd.read_csv(workspace / "results/example/tables/table_own.cells.csv")
+    numbers = cells[cells["metric"] == "cider"].set_index("row")["value"]
+    assert numbers.notna().all()
+    assert {f"TIPCap (S{n})" for n in (1, 2, 3, 4)} < set(numbers.index)
+    report = (workspace / "results/example/report.html").read_text("utf-8")
+    assert "Table own" in report
+    assert 'id="claims"' not in report  # the paper says nothing of these files

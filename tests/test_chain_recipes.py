@@ -1,0 +1,149 @@
+"""The recipes for what people add, exactly as their pages have them, one after the other in one copy of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.pages import DOCS, RECIPES, ROOT, blocks, put
+from tests.workflow_copy import copy_workflow
+from tipcap.plan import load
+
+pytestmark = pytest.mark.slow
+
+BIN = Path(sys.executable).parent
+TABLES = Path("results/tiny/tables")
+LIMIT_S = 900
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project in which `make` and `tipcap` use the copy."""
+    folder = copy_workflow(tmp_path_factory.mktemp("project"))
+    for name in ("tipcap", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, symlinks=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(BIN.parent)
+    return folder
+
+
+def run(folder, words):
+    """Run a command of a page in a copy of the project."""
+    if words[0] == "make":  # what is installed is, whatever the time of copied files
+        words = ["make", "-o", ".venv/.installed", *words[1:], "CORES=1"]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    logs = sorted(folder.glob("results/*/logs/**/*.log"), key=os.path.getmtime)
+    last = "".join(log.read_text()[-1500:] for log in logs[-2:])
+    assert done.returncode == 0, f"{words}\n{done.stderr[-3000:]}\n{last}"
+    return done.stdout
+
+
+def follow(folder, page):
+    """Do what a page says; return what its last command printed."""
+    said = ""
+    for block in blocks(DOCS / f"{page}.md"):
+        if block.title:
+            put(block, folder)
+        elif block.language == "sh":
+            for words in block.commands:
+                said = run(folder, words)
+    return said
+
+
+@pytest.fixture(scope="module")
+def followed(project):
+    """What each page's last command said and the cells that it left, by page."""
+    found = {}
+    for page in RECIPES:
+        said = follow(project, page)
+        files = project.glob("results/*/tables/*.cells.csv")
+        found[page] = said, {file.name: pd.read_csv(file) for file in files}
+    return found
+
+
+def cells(followed, page, table):
+    return followed[page][1][f"table_{table}.cells.csv"]
+
+
+def test_an_ablation_is_one_row_and_its_table(followed):
+    made = cells(followed, "first_ablation", "layers")
+    assert set(made["row"].astype(str)) == {"3", "5"}
+    assert set(made["group"]) == {"MS-COCO", "Flickr30k"}
+    assert made["value"].notna().all()
+    keys = made[made["metric"] == "cider"].groupby("group")["key"].nunique()
+    assert (keys == 2).all()
+    assert "layers" in followed["first_ablation"][0]
+
+
+def test_a_metric_is_computed_and_shown(followed):
+    before = cells(followed, "first_ablation", "layers")
+    after = cells(followed, "metric", "layers")
+    words = after[after["metric"] == "words"]
+    assert len(words) == 4
+    assert words["value"].between(1, 13).all()
+    columns = ["row", "group", "metric", "value"]
+    pd.testing.assert_frame_equal(
+        after.loc[after["metric"] != "words", columns].reset_index(drop=True),
+        before[columns],
+    )
+
+
+def test_own_pictures_are_a_dataset(followed, project):
+    made = cells(followed, "dataset", "mine")
+    assert made["value"].notna().all()
+    assert set(made["row"]) == {"TIPCap (S1)", "TIPCap (S4)"}
+    (archive,) = project.glob("results/tiny/download/*/mine.zip")
+    assert archive.stat().st_size > 0
+
+
+def test_an_encoder_is_an_entry_of_the_worlds_file(followed, project):
+    made = cells(followed, "encoder", "layers")
+    wide = made[made["group"] == "wide encoder"]
+    assert len(wide) == 8
+    assert wide["value"].notna().all()
+    assert [*project.glob("results/tiny/encoder/*resnet-wide*")]
+
+
+def test_a_published_encoder_stands_in_for_those_that_experiments_name(
+    followed, project, monkeypatch
+):
+    monkeypatch.chdir(project)
+    (project / "weights").mkdir()
+    (project / "weights/open_clip_model.safetensors").write_bytes(b"weights")
+    plan = load("config/vit-b-16.yaml")
+    encoders = [s.spec for s in plan.steps.values() if s.spec.step == "encoder"]
+    assert {spec.name for spec in encoders} == {"vit-b-16"}
+
+
+def test_a_language_model_in_a_folder_is_used(followed, project):
+    made = followed["language_model"][1]
+    (part,) = (
+        one for name, one in made.items() if "TIPCap" in name or "tipcap" in name
+    )
+    assert part["value"].notna().any()
+    (record,) = project.glob("results/small-lm/language_model/*/config.json")
+    assert record.exists()
+
+
+def test_a_model_of_the_hub_is_planned(followed, project, monkeypatch):
+    monkeypatch.chdir(project)
+    plan = load("config/opt.yaml")
+    fetched = [s.spec for s in plan.steps.values() if s.spec.step == "fetch"]
+    assert [spec.model for spec in fetched] == ["facebook/opt-125m"]
