@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from tipcap.errors import InputError, edge
 from tipcap.steps.download import DownloadSpec
 
+_HOUR, _GIGA = 3600, 1e9
+
 
 class Rate(NamedTuple):
     """How long a unit of a step's work takes, and how that is known: a line of step_costs.csv."""
@@ -24,6 +26,26 @@ class Rate(NamedTuple):
     date: str
     source: str
     """`measured`, or `estimated: ` and the reason."""
+
+
+class Cost(NamedTuple):
+    """What steps need."""
+
+    gpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    disk: float = 0.0
+    """Bytes of downloads, embeddings and models; other artefacts are small."""
+    downloads: float = 0.0
+
+
+def line_of(name: str, cost: Cost | None = None) -> str:
+    """Return a line of the overview; its head where there is no cost."""
+    columns = ("GPU h", "CPU h", "disk GB", "download GB")
+    if cost is not None:
+        hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
+        figures = (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)
+        columns = tuple(f"{figure:.2f}" for figure in figures)
+    return f"{name:<16}" + "".join(f"{column:>13}" for column in columns)
 
 
 def read_rates(path: Path) -> list[Rate]:

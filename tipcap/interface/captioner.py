@@ -21,6 +21,7 @@ from tipcap.core.nearest import Corpus, Near, nearest_captions
 from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
 from tipcap.core.refining import Caption, suggested_words, words_of
 from tipcap.errors import InputError
+from tipcap.extras import extras_told
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
 from tipcap.io.captioning import candidates_of_embeddings, captioner_of, prompt_room
@@ -223,7 +224,8 @@ class Captioner:
         number: int = 8,
     ) -> list[str]:
         """Return as `suggest` for an image embedding, (embed_dim,)."""
-        from tipcap.io.nouns import extract_nouns  # spaCy takes a second
+        with extras_told():
+            from tipcap.io.nouns import extract_nouns  # spaCy takes a second
 
         near = [found.text for found in self.nearest_of_embedding(image, _NEAREST)]
         kind = self.about.prompts or "nouns"
