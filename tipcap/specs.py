@@ -61,6 +61,21 @@ class Spec(BaseModel):
     them says enough."""
 
 
+class SampleSpec(Spec):
+    """Base of the steps that may see but a sample of a split's images: those that setting 1, 2 or 3 draws."""
+
+    fraction: Fraction | None = None
+    """Share of the images; None, without a number too: all."""
+    num_images: Count | None = None
+    sample: Seed = 0
+    """Which of several seeded samples."""
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether it is not all of them."""
+        return self.fraction is not None or self.num_images is not None
+
+
 class SelectionSpec(Spec):
     """Base of the steps that take a dataset as published: the dataset, or a seeded sample of its images."""
 

@@ -130,7 +130,7 @@ def test_nothing_pretends(paper, capsys):
             assert rate.source.startswith("estimated: ")
     lines = list(show_costs(paper))
     (without,) = [line for line in lines if line.startswith("not in the hours")]
-    assert "30 estimate" in without
+    assert "31 estimate" in without
     assert not [line for line in lines if "sizes are not known" in line]
     (by_hand,) = [line for line in lines if line.startswith("to be fetched by hand")]
     assert "ss1m_descriptions" in by_hand
@@ -225,3 +225,20 @@ def test_an_unknown_table_is_one_line(capsys):
         main(["plan", "--world", str(CONFIG / "mini.yaml"), "--cost", "--table", "XX"])
     assert caught.value.code == 2
     assert "unknown table 'XX'" in capsys.readouterr().err
+
+
+def test_the_captioner_to_use_costs_its_few_pictures(paper):
+    lines = list(show_costs(paper, "captioner"))
+    assert list(figures_of(lines)) == ["captioner"]
+    *_, disk, downloads = figures_of(lines)["captioner"]
+    # captions 37 MB, RN50x4 402 or so, GPT-2 548, pictures 1,133 of 163 KB: not the 20 GB of archives
+    assert 1.1 < downloads < 1.3
+    assert disk > downloads
+    assert any(line.startswith("1,133 pictures of coco") for line in lines)
+
+
+def test_it_stands_beside_the_tables_and_not_in_their_sum(paper):
+    figures = figures_of(show_costs(paper))
+    assert list(figures)[-2:] == ["all, each once", "captioner"]
+    alone = figures_of(show_costs(paper, "captioner"))["captioner"]
+    assert figures["captioner"] == alone

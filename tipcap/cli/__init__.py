@@ -14,6 +14,7 @@ from tipcap.cli import captions, people, scores
 from tipcap.cli.manners import CONTEXT, add_command, epilog
 from tipcap.cli.step import steps
 from tipcap.errors import INTERRUPTED, InputError, Stopped, refused
+from tipcap.extras import extras_told
 
 STOPPED = 75
 """Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
@@ -71,7 +72,8 @@ def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
     try:
-        status = app(given or ["--help"], standalone_mode=False)
+        with extras_told():
+            status = app(given or ["--help"], standalone_mode=False)
     except InputError as error:
         _fail(str(error))
     except Stopped as error:

@@ -28,7 +28,9 @@ World = Annotated[
 
 def plan(
     world: World = Path("config/mini.yaml"),
-    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Only this table; with --cost also `captioner`.")
+    ] = None,
     row: Annotated[str | None, typer.Option(help="Only this row of it.")] = None,
     target: Annotated[
         bool, typer.Option("--target", help="Print only the file to make.")

@@ -59,6 +59,14 @@ def track(world: Path, table: str, database: Path, out: Path) -> None:
     track_table(world, table, database, out)
 
 
+def captioner(world: Path, out: Path) -> None:
+    """Write the captioner of target `captioner` as a folder, and say how to use it."""
+    from tipcap.reports.captioner import export_to_use
+
+    for line in export_to_use(world, out):
+        print(line)
+
+
 _TABLES = "tipcap.reports.tables"
 REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
     table: (_TABLES,),
@@ -72,5 +80,6 @@ REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
+    captioner: ("tipcap.interface.exporting",),
 }
 """Command of a report -> what the warm process imports for it, as a step's `libraries`."""

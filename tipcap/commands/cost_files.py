@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from tipcap.errors import InputError, edge
 from tipcap.steps.download import DownloadSpec
 
+_HOUR, _GIGA = 3600, 1e9
+
 
 @cache
 def hardware_here(proc: Path = Path("/proc")) -> str:
@@ -49,6 +51,26 @@ class Rate(NamedTuple):
             is_here = self.hardware.partition(",")[0] in hardware_here()
             how = f"measured {'here' if is_here else 'elsewhere'}"
         return f"{how}: {reason}" if reason else how
+
+
+class Cost(NamedTuple):
+    """What steps need."""
+
+    gpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    disk: float = 0.0
+    """Bytes of downloads, embeddings and models; other artefacts are small."""
+    downloads: float = 0.0
+
+
+def line_of(name: str, cost: Cost | None = None) -> str:
+    """Return a line of the overview; its head where there is no cost."""
+    columns = ("GPU h", "CPU h", "disk GB", "download GB")
+    if cost is not None:
+        hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
+        figures = (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)
+        columns = tuple(f"{figure:.2f}" for figure in figures)
+    return f"{name:<16}" + "".join(f"{column:>13}" for column in columns)
 
 
 def read_rates(path: Path) -> list[Rate]:

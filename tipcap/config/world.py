@@ -33,6 +33,11 @@ class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+PictureAddress = Annotated[
+    str, StringConstraints(pattern=r"^https?://.*[{](member|name)[}]")
+]
+
+
 class PictureFolder(_Declared):
     """A folder of pictures that is there."""
 
@@ -49,13 +54,17 @@ class Raw(_Declared):
     """Annotation files, as named in downloads.csv."""
     file: str | None = None
     """An annotation file that is there: its path, from where Snakemake is started. Its content identifies it."""
-    pictures: tuple[str, ...] | Literal["collect"] | PictureFolder = ()
-    """Archives of pictures, as named in downloads.csv; `collect`: fetched one by one from a list of addresses; or
-    `{folder: PATH}`: one that is there, with pictures at any depth or archives of them."""
+    pictures: tuple[str, ...] | Literal["collect", "by_address"] | PictureFolder = ()
+    """Archives of pictures, as named in downloads.csv; `collect`: all of a list of addresses, or a sample of it, one by
+    one; `by_address`: one by one too, and no more of them than a target needs; or `{folder: PATH}`: one that is there,
+    with pictures at any depth or archives of them."""
+    addresses: tuple[PictureAddress, ...] = ()
+    """By address: where each picture lies, `{member}` being its path in its archive as published and `{name}` the end of
+    that; the next where one does not have it. Those that the annotations say, or their reader knows, come after."""
     missing: Annotated[int, Field(ge=0)] = 0
     """Collected: how many pictures of a set that is used whole may be gone; they are left out, and counted."""
     picture_bytes: Count | None = None
-    """Collected: the size of a picture on average, for what downloads cost."""
+    """The size of a picture on average, for what it costs to fetch them one by one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Raw":
@@ -67,8 +76,12 @@ class Raw(_Declared):
             )
         if self.draw is not None and self.pictures:
             raise ValueError("no pictures beside draw, which makes its own")
-        if self.pictures != "collect" and (self.missing or self.picture_bytes):
-            raise ValueError("`missing` and `picture_bytes` beside `collect` only")
+        if self.pictures != "collect" and self.missing:
+            raise ValueError("`missing` beside `collect` only")
+        if (self.addresses or self.picture_bytes) and (
+            is_folder or self.draw is not None
+        ):
+            raise ValueError("no `addresses` or `picture_bytes` of pictures at hand")
         return self
 
 
@@ -232,6 +245,16 @@ class SpiceShare(_Declared):
         return f"SPICE: {', '.join(parts)}." if parts else ""
 
 
+class CaptionerToUse(_Declared):
+    """What target `captioner` makes: a captioner to use, from as few downloads as it can do with."""
+
+    experiment: Name
+    set: dict[str, Any] = {}
+    """Fields laid over the experiment, as a table does."""
+    by_address: tuple[Name, ...] = ()
+    """Datasets whose pictures it fetches by address, whatever tables do."""
+
+
 class Runtime(_Declared):
     """How steps run here; never part of a key."""
 
@@ -281,6 +304,8 @@ class World(_Declared):
     """Tables of this world alone, as the files of `tables/` have them."""
     captioners: tuple[str, ...] = ()
     """Experiments whose captioners target `captioners` trains, whether a table scores them or not."""
+    captioner: CaptionerToUse | None = None
+    """What target `captioner` trains and exports, where there is one."""
     published: dict[str, dict[str, Any]] = {}
     """Block -> fields that replace those of rows with their authors' schedule, beside the sizes of training;
     `{at_most: NUMBER}` leaves a smaller one."""
@@ -316,6 +341,15 @@ class World(_Declared):
             if name in self.encoders or other not in self.encoders:
                 raise ValueError(
                     f"a stand-in among `encoders` for one that is not there ({name}: {other})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _by_address_is_possible(self) -> "World":
+        for name in self.captioner.by_address if self.captioner else ():
+            if name not in self.datasets or self.datasets[name].raw.draw is not None:
+                raise ValueError(
+                    f"datasets that are not drawn under `captioner.by_address` ({name})"
                 )
         return self
 

@@ -29,6 +29,7 @@ from tipcap.core.refining import (
 )
 from tipcap.core.spelling import check_spelling, words_in
 from tipcap.errors import InputError
+from tipcap.extras import extras_told
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
 from tipcap.io.captioning import (
@@ -284,7 +285,8 @@ class Captioner:
         number: int = 8,
     ) -> list[str]:
         """Return as `suggest` for an image embedding, (embed_dim,)."""
-        from tipcap.io.nouns import extract_nouns  # spaCy takes a second
+        with extras_told():
+            from tipcap.io.nouns import extract_nouns  # spaCy takes a second
 
         near = [found.text for found in self.nearest_of_embedding(image, _NEAREST)]
         kind = self.about.prompts or "nouns"

@@ -188,6 +188,21 @@ def shown(plan: Plan, address: Address) -> dict[str, list[str]]:
     return files
 
 
+def exported_inputs(plan: Plan, target: str) -> dict[str, str]:
+    """Return the files of a trained captioner and of what goes along with it, by role."""
+    key = plan.exported[target]
+    parents = plan.steps[key].parents
+    encoder = plan.steps[parents["texts"]].parents["encoder"]
+    along = {role: parents[role] for role in ("corpus", "texts", "language_model")}
+    keys = {"model": key, "encoder": encoder, **along}
+    return {role: plan.main_file(found) for role, found in keys.items()}
+
+
+def exported_arguments(plan: Plan, target: str) -> list[str]:
+    """Return the command line that exports a captioner after `tipcap step captioner`."""
+    return ["--world", plan.world_file, "--out", paths.exported(plan.name, target)]
+
+
 def document_arguments(plan: Plan) -> list[str]:
     """Return the command line that joins all tables after `tipcap step document`."""
     out = paths.document(plan.name)

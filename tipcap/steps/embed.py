@@ -6,15 +6,15 @@ from typing import ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import EMBEDDINGS
-from tipcap.specs import Spec, Split
+from tipcap.specs import SampleSpec, Split
 from tipcap.step import Request, Step
 
 _PICTURES, _TEXTS = (256, 32), (1024, 1024)
 """How many the encoder reads together, and how many of these a process prepares at a time."""
 
 
-class EmbedSpec(Spec):
-    """Unit-norm embeddings of all pictures or all captions of a split."""
+class EmbedSpec(SampleSpec):
+    """Unit-norm embeddings of all captions of a split, or of all pictures or the sample of them that was fetched."""
 
     step: ClassVar[str] = "embed"
     lineage: ClassVar[tuple[str, ...]] = ("dataset", "encoder")
@@ -52,6 +52,11 @@ def embed(
         raise InputError(
             f"{dataset}: expected images of split {spec.split!r}, found none; choose another split"
         )
+    if spec.is_sample:
+        from tipcap.io.pictures import PictureArchives
+
+        there = PictureArchives(pictures).members()  # those that were drawn
+        records = [record for record in records if record.member in there]
     with sole_embedding(request) as (draft, kept):
         if draft is None:
             return
