@@ -94,13 +94,24 @@ def test_a_run_is_a_few_lines_without_reasons_rules_and_commands(capsys):
     assert capsys.readouterr().out == "Table II\n"
 
 
-def test_on_a_terminal_one_line_is_written_over():
+def test_on_a_terminal_one_line_is_written_over(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     screen = Screen(Terminal())
     screen.begin()
     screen.run(1)
     shown = screen.stream.getvalue()
     assert "\r\x1b[K" in shown
     assert shown.count("\n") == 1
+
+
+def test_a_terminal_that_can_do_nothing_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen(Terminal())
+    screen.begin()
+    screen.run(1)
+    assert "\x1b" not in screen.stream.getvalue()
+    assert len(screen.lines) == 2
 
 
 def test_commands_are_shown_to_who_asks_for_them():

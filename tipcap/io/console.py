@@ -75,7 +75,9 @@ class Console(logging.Handler):
         self._only_looks = only_looks
         self._shows_progress, self._shows_end = shows_progress, shows_end
         self._shows_commands = shows_commands
-        self._is_terminal = inner.stream.isatty()
+        self._is_terminal = inner.stream.isatty() and os.environ.get("TERM") != "dumb"
+        if os.environ.get("NO_COLOR"):
+            inner.nocolor = True  # type: ignore[attr-defined]
         self._has_begun = self._is_interrupted = False
         self._has_live_line = False
         self._told: set[int] = set()
