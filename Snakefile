@@ -29,7 +29,7 @@ localrules:
 
 
 rule all_tables:
-    """All tables of the world, one LaTeX document and one frame of them, the report, their records in the tracking database, and the captioners that its file names."""
+    """All tables of the world, one LaTeX document and one frame of them, their records in the tracking database, the captioners that its file names, and the page that shows it all."""
     default_target: True
     input:
         tables=[
@@ -41,13 +41,15 @@ rule all_tables:
         document=[document(plan.name)] if plan.wanted else [],
         captioners=[plan.main_file(key) for key in plan.captioners.values()],
         tracked=[tracked(plan.name, table) for table in plan.wanted],
-        report=[page(plan.name)] if plan.wanted else [],
+        page=page(plan.name),
 
 
 rule all:
-    """All tables, and all that is made of them: what `all_tables` makes."""
+    """All tables, and all that is made of them: claims, figures and the report, whether the page shows them or not."""
     input:
         rules.all_tables.input,
+        claims=list(claim_files(plan).values()) if plan.wanted else [],
+        figures=[figure_file(plan, name) for name in plan.figures],
 
 
 rule captioners:
