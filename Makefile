@@ -99,6 +99,72 @@ captioners: $(INSTALLED)
 	$(BIN)/python -m tests.captioners
 
 ui: $(INSTALLED)
+	$(BIN)/tipcap ui --world $(WORLD)
+
+lock: $(INSTALLED)
+	$(SNAKEMAKE) --unlock
+
+test: check
+	$(PYTEST) --durations 10
+
+# For daily work: what starts neither Java nor Snakemake.
+test-quick: $(INSTALLED)
+	$(PYTEST) -m "not slow and not slurm and not whole"
+
+# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars. And the
+# rehearsal, killed at 20 random moments.
+test-whole: $(INSTALLED)
+	$(BIN)/python -m pytest -m whole
+
+# The paper's world on small files in the published formats, which it writes and serves here: downloads and Table II,
+# or what TARGET names. Its files (2.3 GB, the models' true sizes) stay in .rehearsal.
+rehearsal: $(INSTALLED)
+	$(BIN)/python -m tests.rehearsal.run --cores $(CORES) $(if $(filter file,$(origin TARGET)),,$(TARGET))
+
+# On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
+slurm-test: $(INSTALLED)
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/python -m pytest -m slurm tests/slurm
+
+# mypy without its cache takes as long as all others together, so it runs beside them.
+check: $(INSTALLED)
+	+$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-rest
+
+check-types: $(INSTALLED)
+	$(BIN)/mypy
+
+check-rest: $(INSTALLED)
+	$(BIN)/ruff format --check tipcap tests benchmarks
+	$(BIN)/ruff check tipcap tests benchmarks
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff format tipcap tests benchmarks
+	$(BIN)/ruff check --fix tipcap tests benchmarks
+	$(BIN)/snakefmt Snakefile workflow
+
+# Files that tests compare with, written anew: look at the difference before committing it.
+golden: $(INSTALLED)
+	$(BIN)/python -m tests.golden
+
+# The tables that `make all_tables WORLD=mini-full TARGET="all table_prompts table_baselines"` has made, kept for tests to
+# compare with, and the README's tables of scores.
+reference: $(INSTALLED)
+	$(BIN)/python -m tests.reference
+
+# The mini world's encoders and language model, trained anew into resources/models.
+models: $(INSTALLED)
+	rm -rf resources/models results/mini/encoder results/mini/language_model
+	$(SNAKEMAKE) -- pretrained
+	mkdir -p resources/models
+	cp -r results/mini/encoder results/mini/language_model resources/models
+
+# The captioners and sample pictures that ship, from a finished run: make all_tables WORLD=mini-full TARGET="all table_prompts".
+captioners: $(INSTALLED)
+	$(BIN)/python -m tests.captioners
+
+ui: $(INSTALLED)
 	$(BIN)/python -c 'from pathlib import Path; from tipcap.io.tracking_database import follow_move; \
 		results = Path("results/$(WORLD)"); follow_move(results, results / "mlflow.db")'
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 \

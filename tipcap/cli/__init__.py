@@ -48,6 +48,7 @@ for command in (
     captions.export,
     people.score,
     people.plan,
+    people.ui,
     people.trace,
     people.compare,
     people.doctor,

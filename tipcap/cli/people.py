@@ -1,6 +1,7 @@
 """The commands that people use."""
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -137,6 +138,22 @@ def doctor(
         findings.append(finding)
         typer.echo(line_of(finding))
     return int(any(finding.state == "missing" for finding in findings))
+
+
+def ui(
+    world: World = Path("config/mini.yaml"),
+    port: Annotated[
+        int | None, typer.Option(help="Of 127.0.0.1; default: 5000, or the next free.")
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address, open no browser.")
+    ] = False,
+) -> None:
+    """Show a world's runs in MLflow, in the browser; on this machine alone."""
+    from tipcap.commands.ui import show_runs
+
+    for line in show_runs(world, port, not no_open and sys.stdout.isatty()):
+        print(line, flush=True)
 
 
 def trace(

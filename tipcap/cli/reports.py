@@ -54,7 +54,7 @@ def report(world: Path, out: Path) -> None:
 
 def track(world: Path, table: str, database: Path, out: Path) -> None:
     """Write a table's records into the MLflow database."""
-    from tipcap.reports.tables import track_table
+    from tipcap.reports.tracking import track_table
 
     track_table(world, table, database, out)
 
@@ -68,7 +68,7 @@ REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
     figure: ("tipcap.reports.figures", "seaborn"),
     report: ("tipcap.reports.page", "tipcap.core.bootstrap", "pyarrow.parquet"),
     track: (
-        _TABLES,
+        "tipcap.reports.tracking",
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
