@@ -81,7 +81,7 @@ class Console(logging.Handler):
         self._has_begun = self._is_interrupted = False
         self._has_live_line = False
         self._told: set[int] = set()
-        self._num_failed = 0
+        self._failed: set[int] = set()
         self._shown = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -134,8 +134,8 @@ class Console(logging.Handler):
         elif self._is_interrupted or record.levelno < logging.WARNING:
             return
         elif any(known in text for known in _ABOVE):
-            if self._num_failed and _ABOVE[1] in text:
-                done = f"{self._forecast.num_done} of {self._forecast.num_jobs} steps done, {self._num_failed} failed"
+            if self._failed and _ABOVE[1] in text:
+                done = f"{self._forecast.num_done} of {self._forecast.num_jobs} steps done, {len(self._failed)} failed"
                 self._write(
                     f"tipcap: {done}; mend that and run the same command again, what is done stays"
                 )
@@ -152,6 +152,7 @@ class Console(logging.Handler):
             sys.stdout.flush()
 
     def _finish(self, number: int) -> None:
+        self._failed.discard(number)
         ended = self._forecast.finish(number)
         if ended is not None and ended[0].rule == "table":
             self._say(f"table {ended[0].name} is made")
@@ -163,12 +164,15 @@ class Console(logging.Handler):
         if self._is_interrupted or number in self._told:
             return
         self._told.add(number)
-        self._num_failed += 1
+        self._failed.add(number)
         name = job or Job(str(getattr(record, "rule_name", "a job")))
         logs = [str(log) for log in getattr(record, "log", None) or ()]
         said = last_lines(Path(logs[0])) if logs else []
         where = f"log: {', '.join(logs)}" if logs else "it has no log"
         what = " ".join(filter(None, name))
+        is_whole = len(said) == 1
+        if not is_whole and (cause := str(getattr(record, "rule_msg", None) or "")):
+            said = [*said, cause.splitlines()[0]]  # what the cluster says of its job
         if len(said) == 1:
             self._write(f"tipcap: {what} failed: {said[0]} ({where})")
         else:
