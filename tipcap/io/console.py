@@ -99,7 +99,8 @@ class Console(logging.Handler):
             case "run_info":
                 self._forecast.begin(self._jobs())
                 self._shown = self._now()
-                self._say(f"{self._forecast.num_jobs} steps to do")
+                number = self._forecast.num_jobs
+                self._say(f"{number} step{'s' if number > 1 else ''} to do")
             case "job_info":
                 self._told.discard(getattr(record, "jobid", -1))
                 self._forecast.start(getattr(record, "jobid", -1))
