@@ -131,6 +131,18 @@ def test_a_second_run_has_nothing_to_do(made):
     assert "Nothing to be done" in snakemake(made, "all_tables").stderr
 
 
+def test_a_run_ends_with_table_ii_beside_the_papers_numbers_and_the_paths(made):
+    command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "2"]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=True)
+    assert done.stderr == "tipcap: Nothing to be done, all is there\n"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Table II of world tiny")
+    assert any("TIPCap (S1)" in line and "(106.7)" in line for line in lines)
+    places = ("results/tiny/tables/table_II.", "results/tiny/report.html", "make ui")
+    for place in places:
+        assert any(place in line for line in lines[-4:]), place
+
+
 def test_runs_are_recorded_in_mlflow_as_parents_and_children(made):
     import sqlite3
 
@@ -177,6 +189,41 @@ def test_killed_training_resumes_to_the_same_bytes(made, tmp_path):
     resumed = json.loads(model.with_name("meta.json").read_text())
     assert resumed["counts"]["resumed_at_step"] > 0
     assert not list(model.parent.parent.glob(".*partial*"))
+
+
+def test_ctrl_c_saves_a_trainings_state_and_says_in_one_line_how_to_go_on(made):
+    model = next(made.glob("results/tiny/train/*setting4*/model.safetensors"))
+    undisturbed, key = model.read_bytes(), model.parent.name
+    shutil.rmtree(model.parent)
+    target = str(model.relative_to(made))
+    command = [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "1"]
+    curves = made / f"results/tiny/checkpoints/{key}/metrics.jsonl"
+    with subprocess.Popen(
+        [*command, "--", target],
+        cwd=made,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + RUN_LIMIT_S
+        while (
+            not (curves.exists() and curves.stat().st_size) and process.poll() is None
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said = process.communicate(timeout=RUN_LIMIT_S)[1]
+    assert process.returncode
+    assert said.splitlines()[1:] == [
+        "tipcap: interrupted; what runs saves its state and ends, the same command goes on from there"
+    ]
+    assert curves.with_name("state.safetensors").exists()
+    log = made / f"results/tiny/logs/train/{key}.log"
+    assert "whose state is saved" in log.read_text()
+    snakemake(made, target)
+    assert model.read_bytes() == undisturbed
+    record = json.loads(model.with_name("meta.json").read_text())
+    assert record["counts"]["resumed_at_step"] > 0
 
 
 def test_captions_with_simulated_prompts_are_made_from_stage_2_on(made):
@@ -243,3 +290,25 @@ def test_a_misspelt_declaration_stops_parsing_with_one_line(
     assert done.returncode == 2
     assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("table_santy", "unknown target 'table_santy'; did you mean 'table_sanity'"),
+        ("results/tiny/tables/table_IIV.csv", "unknown table 'IIV'; did you mean 'II'"),
+    ],
+)
+def test_a_misspelt_target_is_one_line_and_nothing_is_made(tmp_path, target, expected):
+    folder = copy_workflow(tmp_path)
+    done = subprocess.run(
+        [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--cores", "1", target],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert expected in line
+    assert done.stdout == ""
+    assert not (folder / "results").exists()

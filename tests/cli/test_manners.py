@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -12,6 +13,8 @@ from tipcap.cli import main
 from tipcap.cli.manners import epilog
 from tipcap.cli.step import steps
 from tipcap.io import progress
+
+ROOT = Path(__file__).parents[2]
 
 
 def names_of(app):
@@ -71,21 +74,29 @@ def test_ctrl_c_is_one_line_and_status_130(capsys, monkeypatch, error):
     assert capsys.readouterr().err.strip() == "tipcap: interrupted"
 
 
-def test_shells_can_complete_commands():
+@pytest.mark.parametrize(
+    ("typed", "place", "names"),
+    [
+        ("tipcap do", 1, ["doctor"]),
+        ("tipcap plan --world mini", 3, ["mini", "mini-full"]),
+    ],
+)
+def test_shells_can_complete_commands_and_worlds(typed, place, names):
     # as bash asks, through the script that `tipcap --show-completion` prints
     asked = {
         "_TIPCAP_COMPLETE": "complete_bash",
-        "COMP_WORDS": "tipcap do",
-        "COMP_CWORD": "1",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(place),
     }
     code = "import sys; sys.argv = ['tipcap']; from tipcap.launch import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=ROOT,
         env={**os.environ, **asked},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == ["doctor"]
+    assert sorted(done.stdout.split()) == names
 
 
 def test_no_help_has_colours(capsys, monkeypatch):

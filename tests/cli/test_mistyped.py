@@ -47,7 +47,7 @@ def refused(capsys, words):
         (["step", "trian"], "train"),
         *(
             ([*command, "--world", "mini-ful"], "mini-full")
-            for command in (["plan"], ["plan", "--cost"], ["doctor"], CELL)
+            for command in (["plan"], ["plan", "--cost"], ["doctor"], ["ui"], CELL)
         ),
         (["plan", "--world", "config/minni.yaml"], "mini"),
         (["plan", "--table", "IIV"], "II"),

@@ -1,7 +1,9 @@
 """`tipcap doctor` on machines and clusters that stand-ins for the programs play."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import finished_world
@@ -236,6 +238,18 @@ def test_a_database_that_is_none_is_missing(here, capsys):
     Path("results/tiny/mlflow.db").write_text("no database" * 100)
     status, lines = examined(capsys)
     assert (status, state(lines["MLflow"])) == (1, "missing")
+
+
+def test_a_database_of_another_mlflow_is_missing_with_what_to_do(here, capsys):
+    file = Path("results/tiny/mlflow.db")
+    file.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        base.execute("create table alembic_version (version_num text)")
+        base.execute("insert into alembic_version values ('0123456789ab')")
+        base.commit()
+    status, lines = examined(capsys)
+    assert (status, state(lines["MLflow"])) == (1, "missing")
+    assert "found 0123456789ab of another MLflow" in lines["MLflow"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,6 +1,6 @@
 """What a run says it has made, of a world with invented results."""
 
-from tipcap.commands.ending import lines_of_end, plan_order
+from tipcap.commands.ending import files_of_end, lines_of_end, plan_order
 
 
 def test_table_ii_is_shown_beside_the_papers_numbers(in_all_results):
@@ -37,3 +37,15 @@ def test_files_are_named_where_they_are_there(in_all_results, tmp_path):
 def test_tables_come_in_the_worlds_order(in_all_results):
     names = list(in_all_results.tables)
     assert plan_order(in_all_results, reversed(names)) == names
+
+
+def test_of_what_was_made_a_person_is_shown_the_page_and_what_was_asked_for(
+    in_all_results,
+):
+    world = f"results/{in_all_results.name}"
+    page, model = f"{world}/report.html", f"{world}/train/k/model.safetensors"
+    figure, table = f"{world}/figures/a.svg", f"{world}/tables/table_II.csv"
+    made = {page, f"{world}/claims.md", figure, table, model}
+    found = files_of_end(in_all_results, made, [model, table, "all_tables"])
+    assert found == [page, f"{world}/claims.md", model]
+    assert files_of_end(in_all_results, {figure, table}, ["figures"]) == [figure]

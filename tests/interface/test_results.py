@@ -20,3 +20,9 @@ def test_what_was_not_made_says_so(in_all_results):
         InputError, match="results/tinny: expected the results of a world"
     ):
         tipcap.tables("tinny")
+
+
+def test_a_mistyped_world_is_asked_about(in_all_results):
+    name = in_all_results.name
+    with pytest.raises(InputError, match=f"did you mean '{name}'"):
+        tipcap.tables(f"{name}s")

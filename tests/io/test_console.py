@@ -94,13 +94,24 @@ def test_a_run_is_a_few_lines_without_reasons_rules_and_commands(capsys):
     assert capsys.readouterr().out == "Table II\n"
 
 
-def test_on_a_terminal_one_line_is_written_over():
+def test_on_a_terminal_one_line_is_written_over(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     screen = Screen(Terminal())
     screen.begin()
     screen.run(1)
     shown = screen.stream.getvalue()
     assert "\r\x1b[K" in shown
     assert shown.count("\n") == 1
+
+
+def test_a_terminal_that_can_do_nothing_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen(Terminal())
+    screen.begin()
+    screen.run(1)
+    assert "\x1b" not in screen.stream.getvalue()
+    assert len(screen.lines) == 2
 
 
 def test_commands_are_shown_to_who_asks_for_them():
@@ -146,6 +157,33 @@ def test_a_defect_shows_the_last_lines_of_its_log(tmp_path):
     assert screen.lines[1] == f"tipcap: train s1 failed (log: {log})"
     assert screen.lines[-1].strip() == "ZeroDivisionError"
     assert len(screen.lines) == 10
+
+
+def test_what_the_cluster_says_of_a_killed_job_is_shown(tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text("train: 3/9 4 s left\ntrain: 4/9 3 s left\n")
+    screen = Screen()
+    screen.begin()
+    cause = "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.\nSee its log."
+    screen.send("job_error", logging.ERROR, **failure(log, rule_msg=cause))
+    assert screen.lines[-1].strip() == cause.splitlines()[0]
+    log.write_text("tipcap: stopped at step 4 of 9; run it again to go on\n")
+    screen.send("job_info", jobid=1)
+    screen.send("job_error", logging.ERROR, **failure(log, rule_msg=cause))
+    assert "failed: stopped at step 4 of 9" in screen.lines[-1]
+    assert cause.splitlines()[0] not in screen.lines[-1]
+
+
+def test_a_job_that_succeeds_in_the_end_has_not_failed(tmp_path):
+    screen = Screen()
+    screen.begin()
+    screen.send("job_info", jobid=1)
+    screen.send("job_error", logging.ERROR, **failure(tmp_path / "none"))
+    screen.run(1)
+    message = "WorkflowError:\nAt least one job did not complete successfully."
+    before = len(screen.lines)
+    screen.send("error", logging.ERROR, msg=message)
+    assert len(screen.lines) == before
 
 
 def test_other_errors_and_warnings_are_snakemakes_own():

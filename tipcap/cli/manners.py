@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tipcap compare results/mini/tables results/reference/mini",
         "tipcap compare results/mini/tables results/reference/mini --csv cells.csv --strict",
     ),
+    "ui": ("tipcap ui --world mini-full",),
     "doctor": (
         "tipcap doctor",
         "tipcap doctor --world paper --profile slurm --network",

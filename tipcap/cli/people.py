@@ -18,10 +18,20 @@ def _world_file(given: str | Path) -> Path:
     return Path("config", f"{file}.yaml") if is_name else file
 
 
+def _worlds() -> list[str]:
+    """Return the names that a shell completes."""
+    others = ("claims", "experiments", "figures")
+    names = (file.stem for file in sorted(Path("config").glob("*.yaml")))
+    return [name for name in names if name not in others]
+
+
 World = Annotated[
     Path,
     typer.Option(
-        help="The world's file, or its name.", parser=_world_file, metavar="PATH"
+        help="The world's file, or its name.",
+        parser=_world_file,
+        metavar="PATH",
+        autocompletion=_worlds,
     ),
 ]
 

@@ -1,12 +1,10 @@
 """`tipcap doctor`: what of this machine or cluster is ready for a world, and what to do about the rest."""
 
-import contextlib
 import fcntl
 import importlib.metadata
 import os
 import re
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.io.connection import set_up_connection
 from tipcap.io.java import find_java
 from tipcap.io.store import user_folder
+from tipcap.io.tracking_database import schema_problem
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.fetch import FetchSpec
@@ -248,15 +247,8 @@ def _tracking(plan: Plan) -> Finding:
         return Finding(
             "MLflow", "missing", f"{place} cannot be written", "change its owner"
         )
-    if file.exists():
-        try:
-            with contextlib.closing(
-                sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-            ) as base:
-                base.execute("select count(*) from sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            remedy = "move it away; `snakemake --forcerun track` writes it anew from the records"
-            return Finding("MLflow", "missing", f"{file}: {error}", remedy)
+    if file.exists() and (problem := schema_problem(file)):
+        return Finding("MLflow", "missing", problem)
     return Finding(
         "MLflow", "ok", f"{file} {'is there' if file.exists() else 'can be made'}"
     )

@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tipcap import paths
@@ -48,6 +48,24 @@ def lines_of_end(
     if there and Path(paths.tracking_database(plan.name)).exists():
         world = "" if plan.name == "mini" else f" WORLD={plan.name}"
         yield f"MLflow   make ui{world}"
+
+
+def files_of_end(
+    plan: Plan, made: Collection[str], targets: Iterable[str]
+) -> list[str]:
+    """Return which of the files that targets need a person looks at, tables left out.
+
+    Args:
+        plan: of the world.
+        made: all of them.
+        targets: as they were asked for; files among them are shown.
+    """
+    page = paths.page(plan.name)
+    figures = [] if page in made else sorted(f for f in made if "/figures/" in f)
+    tables = paths.tables_folder(plan.name)
+    asked = [t for t in targets if t in made and not t.startswith(tables)]
+    shown = [page, paths.claims(plan.name, "md"), *figures, *asked]
+    return [file for file in dict.fromkeys(shown) if file in made]
 
 
 def plan_order(plan: Plan, tables: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tipcap import paths
-from tipcap.errors import InputError, unknown_name
+from tipcap.errors import InputError, meant, unknown_name
 from tipcap.interface.finding import root_of
 from tipcap.io.cells import read_all_cells
 
@@ -29,8 +29,12 @@ def tables(world: str | Path, table: str | None = None) -> "DataFrame":
     if not folder.exists() and len(folder.parts) == 1:
         folder = (root_of(str(world)) or Path()) / paths.RESULTS / world
     if not folder.exists():
+        there = [one.name for one in folder.parent.glob("*") if one.is_dir()]
+        remedy = f"make them, as make all_tables WORLD={world}, or name another folder"
+        if root_of(str(world)) is None:  # no world is called so
+            remedy = meant(folder.name, there) or remedy
         raise InputError(
-            f"{folder}: expected the results of a world, found none; make them, as make all_tables WORLD={world}, or name another folder"
+            f"{folder}: expected the results of a world, found none; {remedy}"
         )
     cells = read_all_cells(folder)
     if table is None:

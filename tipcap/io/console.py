@@ -75,11 +75,13 @@ class Console(logging.Handler):
         self._only_looks = only_looks
         self._shows_progress, self._shows_end = shows_progress, shows_end
         self._shows_commands = shows_commands
-        self._is_terminal = inner.stream.isatty()
+        self._is_terminal = inner.stream.isatty() and os.environ.get("TERM") != "dumb"
+        if os.environ.get("NO_COLOR"):
+            inner.nocolor = True  # type: ignore[attr-defined]
         self._has_begun = self._is_interrupted = False
         self._has_live_line = False
         self._told: set[int] = set()
-        self._num_failed = 0
+        self._failed: set[int] = set()
         self._shown = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -97,7 +99,8 @@ class Console(logging.Handler):
             case "run_info":
                 self._forecast.begin(self._jobs())
                 self._shown = self._now()
-                self._say(f"{self._forecast.num_jobs} steps to do")
+                number = self._forecast.num_jobs
+                self._say(f"{number} step{'s' if number > 1 else ''} to do")
             case "job_info":
                 self._told.discard(getattr(record, "jobid", -1))
                 self._forecast.start(getattr(record, "jobid", -1))
@@ -132,8 +135,8 @@ class Console(logging.Handler):
         elif self._is_interrupted or record.levelno < logging.WARNING:
             return
         elif any(known in text for known in _ABOVE):
-            if self._num_failed and _ABOVE[1] in text:
-                done = f"{self._forecast.num_done} of {self._forecast.num_jobs} steps done, {self._num_failed} failed"
+            if self._failed and _ABOVE[1] in text:
+                done = f"{self._forecast.num_done} of {self._forecast.num_jobs} steps done, {len(self._failed)} failed"
                 self._write(
                     f"tipcap: {done}; mend that and run the same command again, what is done stays"
                 )
@@ -150,6 +153,7 @@ class Console(logging.Handler):
             sys.stdout.flush()
 
     def _finish(self, number: int) -> None:
+        self._failed.discard(number)
         ended = self._forecast.finish(number)
         if ended is not None and ended[0].rule == "table":
             self._say(f"table {ended[0].name} is made")
@@ -161,12 +165,15 @@ class Console(logging.Handler):
         if self._is_interrupted or number in self._told:
             return
         self._told.add(number)
-        self._num_failed += 1
+        self._failed.add(number)
         name = job or Job(str(getattr(record, "rule_name", "a job")))
         logs = [str(log) for log in getattr(record, "log", None) or ()]
         said = last_lines(Path(logs[0])) if logs else []
         where = f"log: {', '.join(logs)}" if logs else "it has no log"
         what = " ".join(filter(None, name))
+        is_whole = len(said) == 1
+        if not is_whole and (cause := str(getattr(record, "rule_msg", None) or "")):
+            said = [*said, cause.splitlines()[0]]  # what the cluster says of its job
         if len(said) == 1:
             self._write(f"tipcap: {what} failed: {said[0]} ({where})")
         else:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 _SCORING = "score"
-_PRIOR, _PRIOR_OF_ALL = 20.0, 60.0
-"""Seconds of reckoned work that must have been done to weigh as much as what all jobs, or no job, showed so far."""
+_PRIOR, _PRIOR_SHARE, _PRIOR_OF_ALL = 20.0, 0.6, 60.0
+"""Seconds, or the share of a rule's reckoned work, that must have been done to weigh as much as what all jobs showed; and
+that of all, as much as what was reckoned: the first of a few long jobs say little of the rest."""
 _LEAST_LEFT = 0.05
 """Share of its time that a running job takes at least yet, which has had all of it."""
 
@@ -48,6 +49,7 @@ class ExpectedEnd:
         self._waiting: dict[int, Job] = {}
         self._running: dict[int, tuple[Job, float]] = {}
         self._reckoned: dict[Job, float] = {}
+        self._whole: dict[str, float] = defaultdict(float)
         self._expected: dict[str, float] = defaultdict(float)
         self._taken: dict[str, float] = defaultdict(float)
         self._num_jobs, self._begun = 0, now()
@@ -73,6 +75,9 @@ class ExpectedEnd:
         self._num_jobs = len(jobs)
         self._begun = self._now()
         self._reckoned = {job: self._costs.seconds(job) for job in jobs.values()}
+        for job, seconds in self._reckoned.items():
+            self._whole[job.rule] += seconds
+        self._whole[_SCORING] += self._costs.parsing(self._reckoned)
 
     def start(self, number: int) -> Job | None:
         """Note that a job has begun; return it, if it is one."""
@@ -138,9 +143,8 @@ class ExpectedEnd:
         """Return how much longer than reckoned the jobs of a rule take."""
         taken, expected = sum(self._taken.values()), sum(self._expected.values())
         of_all = (taken + _PRIOR_OF_ALL) / (expected + _PRIOR_OF_ALL)
-        return float(
-            (self._taken[rule] + _PRIOR * of_all) / (self._expected[rule] + _PRIOR)
-        )
+        prior = max(_PRIOR, _PRIOR_SHARE * self._whole[rule])
+        return (self._taken[rule] + prior * of_all) / (self._expected[rule] + prior)
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import Quietness
-from tipcap.commands.ending import lines_of_end
+from tipcap.commands.ending import files_of_end, lines_of_end
 from tipcap.commands.job_costs import JobCosts
 from tipcap.commands.targets import check_targets, job_of, tables_of
 from tipcap.config.downloads import load_downloads
@@ -25,7 +25,6 @@ from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
     cells,
-    claims,
     document,
     exported,
     page,
@@ -143,9 +142,8 @@ def check_what_is_asked():
 def end_of_run():
     wanted = list(workflow.dag.jobs)
     made = {str(file) for job in wanted for file in job.output}
-    shown = [page(plan.name), claims(plan.name, "md")]
-    files = [file for file in shown if file in made]
-    return lines_of_end(plan, list(tables_of(wanted)), files)
+    shown = files_of_end(plan, made, workflow.dag_settings.targets)
+    return lines_of_end(plan, list(tables_of(wanted)), shown)
 
 
 def growing(amount):
