@@ -10,6 +10,7 @@ include: "workflow/rules/common.smk"
 
 onstart:
     check_files_by_hand()
+    say_what_is_odd()
     start_warm_process(WARM)
     if not workflow.local_exec:
         wait_for_controllers()
