@@ -4,6 +4,14 @@ WORLD ?= mini
 TARGET ?= all_tables
 CORES ?= all
 
+# A misspelt world or target is one line, before anything is made.
+near = $(shell $(PYTHON) -c 'import difflib, sys; name, *known = sys.argv[1:]; near = difflib.get_close_matches(name, known, 3, 0.5); \
+	print(f"did you mean {chr(32).join(near)}?" if near else f"known: {chr(32).join(known)}")' '$(1)' $(2))
+WORLDS := $(filter-out claims experiments figures,$(basename $(notdir $(wildcard config/*.yaml))))
+ifeq ($(filter $(WORLD),$(WORLDS)),)
+$(error tipcap: unknown world '$(WORLD)'; $(call near,$(WORLD),$(WORLDS)))
+endif
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # greedy: the exact scheduler takes a tenth of the processor when hundreds of jobs are ready
@@ -13,15 +21,15 @@ SNAKEMAKE = $(BIN)/snakemake --configfile config/$(WORLD).yaml --cores $(CORES) 
 # files in the order of tests/conftest.py, each whole in one process
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui docs notebook lock clean
+.PHONY: all_tables row plan unlock test test-quick test-whole rehearsal slurm-test check check-types check-rest format golden reference models captioners ui docs notebook lock clean gpu-check
 
 all_tables: $(INSTALLED)
-	$(SNAKEMAKE) -- $(TARGET)
+	@$(SNAKEMAKE) -- $(TARGET)
 
 # One row of a table: make row TABLE=VI ROW='L: 4'
 row: $(INSTALLED)
-	file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
-		&& $(SNAKEMAKE) -- "$$file" && cat "$$file"
+	@file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
+		&& $(SNAKEMAKE) -- "$$file"
 
 plan: $(INSTALLED)
 	$(SNAKEMAKE) --dry-run --quiet rules -- $(TARGET)
@@ -90,6 +98,77 @@ models: $(INSTALLED)
 captioners: $(INSTALLED)
 	$(BIN)/python -m tests.captioners
 
+# On a machine with a GPU, in under four minutes, from a copy of the repository: needs no .venv but what
+# benchmarks/gpu_check.py names. OPTIONS=--tiny tries it on the CPU.
+gpu-check:
+	$(PYTHON) benchmarks/gpu_check.py $(OPTIONS)
+
+ui: $(INSTALLED)
+	$(BIN)/tipcap ui --world $(WORLD)
+
+lock: $(INSTALLED)
+	$(SNAKEMAKE) --unlock
+
+test: check
+	$(PYTEST) --durations 10
+
+# For daily work: what starts neither Java nor Snakemake.
+test-quick: $(INSTALLED)
+	$(PYTEST) -m "not slow and not slurm and not whole"
+
+# All published captions through SPICE, of which `test` takes a sample: after a change of SPICE, Java or the jars. And the
+# rehearsal, killed at 20 random moments.
+test-whole: $(INSTALLED)
+	$(BIN)/python -m pytest -m whole
+
+# The paper's world on small files in the published formats, which it writes and serves here: downloads and Table II,
+# or what TARGET names. Its files (2.3 GB, the models' true sizes) stay in .rehearsal.
+rehearsal: $(INSTALLED)
+	$(BIN)/python -m tests.rehearsal.run --cores $(CORES) $(if $(filter file,$(origin TARGET)),,$(TARGET))
+
+# On a cluster that it starts on this machine, as root; Debian's packages are installed where they are missing.
+slurm-test: $(INSTALLED)
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/python -m pytest -m slurm tests/slurm
+
+# mypy without its cache takes as long as all others together, so it runs beside them.
+check: $(INSTALLED)
+	+$(MAKE) --no-print-directory --jobs 2 --output-sync check-types check-rest
+
+check-types: $(INSTALLED)
+	$(BIN)/mypy
+
+check-rest: $(INSTALLED)
+	$(BIN)/ruff format --check tipcap tests benchmarks
+	$(BIN)/ruff check tipcap tests benchmarks
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff format tipcap tests benchmarks
+	$(BIN)/ruff check --fix tipcap tests benchmarks
+	$(BIN)/snakefmt Snakefile workflow
+
+# Files that tests compare with, written anew: look at the difference before committing it.
+golden: $(INSTALLED)
+	$(BIN)/python -m tests.golden
+
+# The tables that `make all_tables WORLD=mini-full TARGET="all table_prompts table_baselines"` has made, kept for tests to
+# compare with, and the README's tables of scores.
+reference: $(INSTALLED)
+	$(BIN)/python -m tests.reference
+
+# The mini world's encoders and language model, trained anew into resources/models.
+models: $(INSTALLED)
+	rm -rf resources/models results/mini/encoder results/mini/language_model
+	$(SNAKEMAKE) -- pretrained
+	mkdir -p resources/models
+	cp -r results/mini/encoder results/mini/language_model resources/models
+
+# The captioners and sample pictures that ship, from a finished run: make all_tables WORLD=mini-full TARGET="all table_prompts".
+captioners: $(INSTALLED)
+	$(BIN)/python -m tests.captioners
+
 ui: $(INSTALLED)
 	$(BIN)/python -c 'from pathlib import Path; from tipcap.io.tracking_database import follow_move; \
 		results = Path("results/$(WORLD)"); follow_move(results, results / "mlflow.db")'
@@ -117,3 +196,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+.DEFAULT:
+	$(error tipcap: unknown target '$@'; $(call near,$@,$(shell sed -n 's/^\([a-z_-]*\):.*/\1/p' Makefile)))

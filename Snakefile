@@ -8,6 +8,9 @@ min_version("9.20")
 include: "workflow/rules/common.smk"
 
 
+report: "workflow/report/workflow.rst"
+
+
 onstart:
     check_files_by_hand()
     say_what_is_odd()
@@ -15,6 +18,11 @@ onstart:
     if not workflow.local_exec:
         wait_for_controllers()
         end_leftovers()
+
+
+onsuccess:
+    if CONSOLE is not None:
+        CONSOLE.finish()
 
 
 localrules:
@@ -25,7 +33,7 @@ localrules:
 
 
 rule all_tables:
-    """All tables of the world, one LaTeX document and one frame of them, their records in the tracking database, and the captioners that its file names."""
+    """All tables of the world, one LaTeX document and one frame of them, their records in the tracking database, the captioners that its file names, and the page that shows it all."""
     default_target: True
     input:
         tables=[
@@ -37,13 +45,15 @@ rule all_tables:
         document=[document(plan.name)] if plan.wanted else [],
         captioners=[plan.main_file(key) for key in plan.captioners.values()],
         tracked=[tracked(plan.name, table) for table in plan.wanted],
+        page=page(plan.name),
 
 
 rule all:
-    """All tables, and all that is made of them: claims, figures and the report."""
+    """All tables, and all that is made of them: claims, figures and the report, whether the page shows them or not."""
     input:
         rules.all_tables.input,
-        page(plan.name),
+        claims=list(claim_files(plan).values()) if plan.wanted else [],
+        figures=[figure_file(plan, name) for name in plan.figures],
 
 
 rule captioners:
@@ -64,4 +74,5 @@ include: "workflow/rules/embed.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/captioner.smk"
 include: "workflow/rules/report.smk"

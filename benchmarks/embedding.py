@@ -4,30 +4,33 @@
 
 Pictures are JPEG files of 640 x 480 that are drawn here, the encoder's weights random. Prints one JSON line: the
 rates in pictures a second, and the whole's as a share of the slower of the two. The whole starts its workers
-anew; `--many 1` has them for few pictures too.
+anew; `--many 1` has them for few pictures too. Where open_clip is not installed, or with `--library transformers`, the
+encoder is transformers' CLIP, whose sizes are those of ViT-L/14 (`--model tiny`: of none).
 """
 
 import argparse
 import io
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from machine import device_name
 from PIL import Image
+from torch import Tensor, nn
 
 from tipcap.arithmetic import pin_arithmetic
 from tipcap.io.embedding_run import Work, embed_items
 from tipcap.io.encoder import Encoder, precision_on
-from tipcap.io.libraries import open_clip_module
+from tipcap.io.libraries import open_clip_module, transformers_module
 from tipcap.io.pictures import write_archive
 from tipcap.io.pixels import Preparation
-from tipcap.io.processes import set_up_torch
+from tipcap.io.processes import precision_named, set_up_torch
 from tipcap.io.record import Draft
 from tipcap.io.workers import (
     MANY_PICTURES,
@@ -36,9 +39,14 @@ from tipcap.io.workers import (
     made_in_order,
     num_workers,
 )
-from tipcap.steps import embed
 
+PICTURES = (256, 32)
+"""Read together and prepared at a time, as in the embed step."""
 SIZE = (640, 480)
+TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+TINY |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 16}
+LARGE = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+LARGE |= {"num_attention_heads": 16, "image_size": 224, "patch_size": 14}
 NUM_DRAWN = 64
 LEAST_SECONDS = 3.0
 
@@ -61,7 +69,7 @@ def jpeg_files(number: int) -> Iterator[tuple[str, bytes]]:
 
 def decoding_rate(crops: Crops, files: list[PictureFile], workers: int) -> float:
     """Return pictures a second from file to crop, the workers' start left out."""
-    parts = made_in_order(crops, files, embed._PICTURES[1], workers)
+    parts = made_in_order(crops, files, PICTURES[1], workers)
     first, started = len(next(parts)), time.perf_counter()
     done = sum(map(len, parts))
     return (done or first) / max(time.perf_counter() - started, 1e-9)
@@ -69,7 +77,7 @@ def decoding_rate(crops: Crops, files: list[PictureFile], workers: int) -> float
 
 def forward_rate(encoder: Encoder, side: int, num_pictures: int) -> float:
     """Return pictures a second from crops in memory to embeddings."""
-    size = min(embed._PICTURES[0], num_pictures)
+    size = min(PICTURES[0], num_pictures)
     pixels = torch.randint(0, 256, (size, side, side, 3), dtype=torch.uint8)
     encoder.embed_pixels(pixels).cpu()  # what is computed once
     started, done = time.perf_counter(), 0
@@ -79,12 +87,29 @@ def forward_rate(encoder: Encoder, side: int, num_pictures: int) -> float:
     return done / (time.perf_counter() - started)
 
 
-def processor() -> str:
-    """Return the name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+class Tower(nn.Module):
+    """Transformers' CLIP as open_clip's is called."""
+
+    def __init__(self, sizes: dict[str, int], embed_dim: int) -> None:
+        super().__init__()
+        library = transformers_module()
+        config = library.CLIPVisionConfig(**sizes, projection_dim=embed_dim)
+        self.visual = library.CLIPVisionModelWithProjection(config)
+        self.visual.image_size, self.visual.output_dim = sizes["image_size"], embed_dim
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        """Return image embeddings."""
+        embedded: Tensor = self.visual(pixel_values=pictures).image_embeds
+        return embedded
+
+
+def encoder_of(model: str, library: str) -> nn.Module:
+    """Return an encoder with random weights."""
+    torch.manual_seed(0)
+    if library == "open_clip" and model != "tiny":
+        built: nn.Module = open_clip_module().create_model(model)
+        return built
+    return Tower(TINY, 16) if model == "tiny" else Tower(LARGE, 768)
 
 
 def main() -> None:
@@ -94,13 +119,17 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-L-14-quickgelu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--library",
+        choices=("open_clip", "transformers"),
+        default="open_clip" if find_spec("open_clip") else "transformers",
+    )
     parser.add_argument("--many", type=int, default=MANY_PICTURES)
     given = parser.parse_args()
     pin_arithmetic()
     device = set_up_torch(given.threads, given.device)
-    precision = precision_on(device)
-    torch.manual_seed(0)
-    model = open_clip_module().create_model(given.model)
+    precision = precision_on(device, precision_named("auto", device))
+    model = encoder_of(given.model, given.library)
     side = model.visual.image_size
     prepare = Preparation(side if isinstance(side, int) else side[0])
     embed_dim = int(model.visual.output_dim)
@@ -122,7 +151,7 @@ def main() -> None:
         work = Work(
             Crops([archive], prepare),
             encoder.embed_pixels,
-            *embed._PICTURES,
+            *PICTURES,
             given.many,
         )
         started = time.perf_counter()
@@ -138,11 +167,12 @@ def main() -> None:
             given.threads,
         )
         whole = given.pictures / (time.perf_counter() - started)
-    is_gpu = device.startswith("cuda")
     found = {
+        "what": "embedding",
         "model": given.model,
-        "processor": processor(),
-        "device": torch.cuda.get_device_name() if is_gpu else "cpu",
+        "library": given.library,
+        "processor": device_name("cpu"),
+        "device": device_name(device),
         "precision": str(precision).removeprefix("torch."),
         "threads": given.threads,
         "workers": workers,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -98,6 +99,32 @@ def test_a_cell_leads_to_its_record_and_that_to_the_raw_files(made):
         "prepare",
         "draw",
     }
+
+
+def test_snakemakes_own_report_holds_tables_figures_claims_and_the_page(made):
+    """As its users expect it: `snakemake --report`."""
+    subprocess.run(
+        [BIN / "snakemake", "--configfile", "config/tiny.yaml", "--report", "r.zip"],
+        cwd=made,
+        check=True,
+        capture_output=True,
+        timeout=RUN_LIMIT_S,
+    )
+    with zipfile.ZipFile(made / "r.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+        page = archive.read("r/report.html").decode()
+    assert {"report.html", "table_II.csv", "fig5.svg", "fig6.png"} <= names
+    assert {"claims.md", "claims.csv"} <= names
+    assert "In-domain captioning results" in page  # the caption of Table II
+    assert all(f'"{name}"' in page for name in ("Tables", "Figures", "Claims", "Page"))
+
+
+def test_what_scoring_took_is_in_the_records(made):
+    records = [
+        json.loads(file.read_text())
+        for file in made.glob("results/tiny/score/*/meta.json")
+    ]
+    assert all(one["figures"]["scoring_seconds"] > 0 for one in records)
 
 
 def test_a_second_run_has_nothing_to_do(made):

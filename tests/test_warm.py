@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ import pytest
 
 from tipcap import __version__
 from tipcap.cli.reports import REPORTS
-from tipcap.launch import KILLED, SOCKET
+from tipcap.errors import INTERRUPTED
+from tipcap.launch import KILLED, SOCKET, uses_gpu
 
 OWNER = "import sys; from pathlib import Path; from tipcap.launch import start_warm_process; start_warm_process(Path(sys.argv[1])); sys.stdin.read()"
 ASK = [
@@ -110,6 +112,14 @@ def test_bad_input_is_one_line_and_status_2_there_too(owner, folder):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_ctrl_c_before_anything_is_imported_is_one_line(tmp_path):
+    code = "from tipcap import launch\ndef stop(): raise KeyboardInterrupt\nlaunch._run = stop\nlaunch.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "tipcap: interrupted\n")
+
+
 def test_words_may_be_longer_than_a_buffer(owner, folder):
     done = ask(folder, "version", *["word" * 25_000] * 5)
     assert (done.returncode, done.here) == (2, False)
@@ -128,7 +138,7 @@ def test_a_job_runs_where_it_was_asked_for_without_a_warm_process(tmp_path):
     assert ask(tmp_path, "version").stdout == f"{__version__}\n"
 
 
-@pytest.mark.parametrize("who", ["asker", "job"])
+@pytest.mark.parametrize("who", ["asker", "job", "keyboard"])
 def test_a_job_ends_with_whoever_asked_and_leaves_nothing(owner, folder, who):
     (server,) = children(owner.pid)
     words = [
@@ -150,8 +160,10 @@ def test_a_job_ends_with_whoever_asked_and_leaves_nothing(owner, folder, who):
     ) as asker:
         wait_for(lambda: any(folder.glob(f".*drawn-{who}*")) or asker.poll())
         (job,) = children(server)
-        os.kill(asker.pid if who == "asker" else int(job), 9)
-        assert asker.wait(PATIENCE) == (-9 if who == "asker" else KILLED)
+        number = signal.SIGINT if who == "keyboard" else signal.SIGKILL
+        os.kill(int(job) if who == "job" else asker.pid, number)
+        ended = {"asker": -signal.SIGKILL, "job": KILLED, "keyboard": INTERRUPTED}
+        assert asker.wait(PATIENCE) == ended[who]
     wait_for(lambda: not children(server))
     assert not (folder / f"drawn-{who}").exists()
 
@@ -172,3 +184,18 @@ def test_what_a_report_imports_is_imported_once(report):
         module, _, function = name.partition(":")
         if module.startswith("tipcap."):
             assert hasattr(import_module(module), function or "__file__"), name
+
+
+def test_steps_on_a_gpu_are_handed_over_with_any_number_of_threads(tmp_path):
+    step = ["step", "generate", "--threads", "8", "--device"]
+    there, not_there = tmp_path, tmp_path / "none"
+    assert uses_gpu([*step, "cuda"], not_there)
+    assert uses_gpu([*step, "auto"], there)
+    assert not uses_gpu([*step, "auto"], not_there)
+    assert not uses_gpu([*step, "cpu"], there)
+    assert not uses_gpu(["step", "score"], there)
+    assert not uses_gpu(["report", "--device", "cuda"], there)
+    # it starts processes of its own
+    assert not uses_gpu(
+        ["step", "spread", "--devices", "4", "--", "train", "--device", "cuda"], there
+    )

@@ -209,6 +209,27 @@ def test_downloads_fetches_files_and_pictures_and_nothing_else():
 
 
 @pytest.mark.slow
+def test_the_captioner_to_use_fetches_no_archive_of_pictures():
+    options = ["--dry-run", "--forceall", "--printshellcmds"]
+    answer = snakemake(*options, "--", "captioner")
+    assert answer.returncode == 0, answer.stderr
+    commands = commands_of(answer)
+    steps = Counter(command.split()[2] for command in commands)
+    assert steps == {
+        **{"download": 5, "collect": 1, "prepare": 1, "encoder": 1},
+        **{"language-model": 1, "embed": 2, "estimate": 1, "nouns": 1},
+        **{"train": 1, "prompt": 1, "captioner": 1},
+    }
+    fetched = [one for one in commands if one.split()[2] in ("download", "collect")]
+    assert not any(
+        f"{name}2014.zip" in one for one in fetched for name in ("train", "val")
+    )
+    devices = [one for one in commands if " --device " in one]
+    assert len(devices) == 4  # two embeddings, two trainings
+    assert all(" --device auto " in one for one in devices)
+
+
+@pytest.mark.slow
 def test_a_run_without_a_file_that_a_person_fetches_ends_before_it_begins(tmp_path):
     copy_workflow(tmp_path)
     files = load(ROOT / "config/paper.yaml").download_files()

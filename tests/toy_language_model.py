@@ -1,9 +1,12 @@
 """A small language model whose states and cache can be seen, and CLIP's part played by a table of likings."""
 
+import copy
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from tipcap.core.packing import attend_packed
 
 END_OF_TEXT = 0
 NEAR = 1e-5  # float32 sums in another order
@@ -56,6 +59,17 @@ class ToyLanguageModel(nn.Module):
         scores = (x @ keys.mT / self.lm_dim**0.5).masked_fill(hidden, -torch.inf)
         states = self.drop(scores.softmax(-1) @ values + x)
         return torch.tanh(states), ToyCache(keys, values)
+
+    reads_packed = True
+
+    def packed_states(self, inputs, packing):
+        x = inputs + self.positions[packing.position]
+        parts = [part[:, None] for part in (x, x @ self.key, x @ self.value)]
+        gathered = attend_packed(*parts, packing)[:, 0]
+        return torch.tanh(self.drop(gathered + x))
+
+    def in_half_precision(self):
+        return copy.deepcopy(self).to(torch.bfloat16)
 
     def head(self, hidden):
         return hidden @ self.output

@@ -29,4 +29,7 @@ _PUBLIC = {
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    from tipcap.extras import extras_told
+
+    with extras_told():
+        return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -9,9 +9,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+INTERRUPTED = 130
+"""Exit status of a command that was ended from the keyboard."""
+
 
 class InputError(ValueError):
     """Bad input: the message says what was expected, what was found, where, and what to do."""
+
+
+_MOST_NAMES, _MOST_CHARACTERS = 20, 400
 
 
 class Stopped(Exception):
@@ -84,10 +90,20 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> Inpu
         where: file or option the name stands in.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(map(repr, close))}?"
-        if close
-        else f"known: {', '.join(names[:20])}"
-    )
+    hint = meant(name, names) or f"known: {_listed(names)}"
     return InputError(f"{where}: unknown {kind} {name!r}; {hint}")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question whether one of the names near to it was meant; nothing where none is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _listed(names: list[str]) -> str:
+    """Return names in words, so many as a line holds."""
+    shown = names[:_MOST_NAMES]
+    while len(shown) > 1 and len(", ".join(shown)) > _MOST_CHARACTERS:
+        shown.pop()
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -120,6 +120,11 @@ def page(world: str) -> str:
     return f"{RESULTS}/{world}/report.html"
 
 
+def exported(world: str, target: str) -> str:
+    """Return the folder of a captioner that a target exports."""
+    return f"{RESULTS}/{world}/{target}"
+
+
 def tracked(world: str, table: str) -> str:
     """Return the stamp that a table's records are in the tracking database."""
     return f"{RESULTS}/{world}/tracked/{table}.json"

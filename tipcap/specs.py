@@ -26,6 +26,7 @@ Seed = Annotated[int, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 Precision = Literal["float32", "float64"]
+"""What the numbers of a training are kept in: part of its key."""
 SIZES = frozenset(
     {
         "epochs",
@@ -58,6 +59,21 @@ class Spec(BaseModel):
     unread: ClassVar[frozenset[str]] = frozenset()
     """Fields that enter the hash only: a world sets them alike for all its runs, or the name beside
     them says enough."""
+
+
+class SampleSpec(Spec):
+    """Base of the steps that may see but a sample of a split's images: those that setting 1, 2 or 3 draws."""
+
+    fraction: Fraction | None = None
+    """Share of the images; None, without a number too: all."""
+    num_images: Count | None = None
+    sample: Seed = 0
+    """Which of several seeded samples."""
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether it is not all of them."""
+        return self.fraction is not None or self.num_images is not None
 
 
 class SelectionSpec(Spec):

@@ -8,12 +8,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tipcap.specs import Spec
+if TYPE_CHECKING:  # a machine that only computes needs no pydantic
+    from tipcap.specs import Spec
 
-NO_ROLES = frozenset({"checkpoints", "downloads", "folder", "device", "threads"})
+NO_ROLES = frozenset(
+    {"checkpoints", "downloads", "folder", "device", "precision", "threads"}
+)
 """Parameters of a step's function that are no file of a parent."""
+PRECISION = "TIPCAP_PRECISION"
+"""Environment variable: the world's choice, so that the rules' commands do not change with it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Request:
 class Step:
     """A kind of step, as its module declares it."""
 
-    spec: type[Spec]
+    spec: "type[Spec]"
     """Its parameters, which also give its name, version and lineage."""
     run: Callable[..., None]
     """`run(request, spec, ...)` publishes one artefact; without these two it makes many, of which it is told in
@@ -43,6 +48,7 @@ class Step:
     - `downloads: Path`, the world's downloads.csv;
     - `folder: Path | None`, what the world's file names in the place of a step's artefact;
     - `device: str`, the name of PyTorch's device, where it can use a GPU;
+    - `precision: str`, float32 or bfloat16, where it can compute in either;
     - `threads: int`, where it shares out its threads itself. PyTorch's are set for those that compute with it."""
     main_file: str | None
     """The file that later steps read; None: the specification's own `file`."""
@@ -100,7 +106,7 @@ class Step:
         """Whether several processes may share its work."""
         return self.resumes and not self.in_one_process
 
-    def file_for(self, role: str, spec: Spec) -> str:
+    def file_for(self, role: str, spec: "Spec") -> str:
         """Return the name of the file that a step reads in a role."""
         name = self.file_of_role.get(role, self.main_file)
         return name if name is not None else str(spec.model_dump()["file"])

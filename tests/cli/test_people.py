@@ -14,8 +14,9 @@ def test_help_shows_what_people_use(capsys, given):
 
 
 def test_the_version_is_printed(capsys):
-    main(["version"])
-    assert capsys.readouterr().out.strip() == __version__
+    for words in (["version"], ["--version"]):
+        main(words)
+        assert capsys.readouterr().out.strip() == __version__
 
 
 def test_a_world_is_its_file_or_the_name_of_one(capsys):
@@ -25,4 +26,4 @@ def test_a_world_is_its_file_or_the_name_of_one(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", "--world", "tinny"])
     assert ended.value.code == 2
-    assert "config/tinny.yaml" in capsys.readouterr().err
+    assert "did you mean 'tiny'" in capsys.readouterr().err

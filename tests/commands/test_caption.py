@@ -1,3 +1,5 @@
+import json
+
 from toy_captioner import CAPTIONS, pictures
 
 from tipcap.commands.caption import caption_pictures, refine_pictures
@@ -84,3 +86,10 @@ def test_a_wrong_number_is_asked_for_again(toy_captioner):
     failed, lines, said = refined(toy_captioner, ["99", ""])
     assert (failed, len(lines)) == (0, 1)
     assert any("found 99" in text for text in said)
+
+
+def test_an_earlier_word_is_not_lost_to_a_later_one(toy_captioner):
+    _, (line,), _ = refined(toy_captioner, ["tree", "kite", ""])
+    assert {"tree", "kite"} <= set(json.loads(line)["caption"].split())
+    _, (line,), _ = refined(toy_captioner, ["tree", ""], must_name=False)
+    assert not json.loads(line)["insisted"]

@@ -37,6 +37,7 @@ def test_json_is_one_line_with_all_that_is_known():
         "rough": "A boat.",
         "words": ["water"],
         "changed": ["red", "on the water."],
+        "insisted": False,
         "candidates": [{"caption": "A red boat on the water.", "score": -0.5}],
     }
     assert set(json.loads(shown(PLAIN, "json")[0])) == {"picture", "caption", "score"}

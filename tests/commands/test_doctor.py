@@ -10,6 +10,7 @@ import yaml
 
 from tipcap.cli import main
 from tipcap.commands import doctor
+from tipcap.commands.findings import line_of
 
 SINFO = """case "$*" in
 *--version*) echo slurm-wlm 22.05.8;;
@@ -287,6 +288,53 @@ def test_without_a_home_a_profile_is_found_or_one_line_says_it_is_not(
 )
 def test_a_proxy_is_looked_at(here, capsys, monkeypatch, proxy, found):
     monkeypatch.setattr(os, "environ", os.environ | {"all_proxy": proxy})
-    line = doctor.line_of(doctor._proxies())
+    line = line_of(doctor._proxies())
     assert state(line) == found
     assert "s3cret" not in line
+
+
+def test_a_java_that_knows_spices_options_not_is_missing(here, monkeypatch):
+    program(
+        "java",
+        """case "$*" in *native-access*) echo 'Unrecognized option' >&2; exit 1;; esac
+echo 'openjdk version "17.0.1"' >&2""",
+    )
+    monkeypatch.setattr(doctor, "find_java", lambda: here / "bin/java")
+    found = doctor._java()
+    assert found.state == "missing"
+    assert "Unrecognized option" in found.found
+    assert "JAVA_TOOL_OPTIONS" in found.remedy
+
+
+def test_what_java_says_of_its_options_is_not_its_version(here, monkeypatch):
+    said = 'Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "21.0.2"'
+    program("java", f"echo '{said}' >&2")
+    monkeypatch.setattr(doctor, "find_java", lambda: here / "bin/java")
+    assert doctor._java() == ("Java", "ok", 'openjdk version "21.0.2"', "")
+
+
+def test_a_user_without_a_home_or_with_one_that_is_none_is_told(
+    here, capsys, monkeypatch
+):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("~nobody-at-all").expanduser())
+    status, lines = examined(capsys)
+    assert (status, state(lines["cache"])) == (0, "warning")
+    assert "no home" in lines["cache"]
+    (here / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    _, lines = examined(capsys)
+    assert "cannot be written" in lines["cache"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    _, lines = examined(capsys)
+    assert state(lines["cache"]) == "ok"
+    assert not (here / "cache").exists()
+
+
+def test_hosts_without_a_proxy_are_shown_as_they_are_read(here, monkeypatch):
+    given = {"no_proxy": "[::1] , example.org", "ALL_PROXY": "socks5://h:1"}
+    monkeypatch.setattr(os, "environ", {"PATH": "", **given})
+    found = doctor._proxies()
+    assert found.state == "ok"
+    assert "all_proxy=socks5://h:1" in found.found
+    assert "no_proxy=::1,example.org" in found.found

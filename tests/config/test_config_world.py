@@ -116,6 +116,23 @@ def test_only_sizes_may_be_set_by_a_world(refused):
     assert "unknown field 'prefix_length'" in said
 
 
+def test_a_world_chooses_what_is_computed_in(refused):
+    assert load_world(CONFIG / "paper.yaml").runtime.precision == "auto"
+    said = refused("runtime:\n", "runtime:\n  precision: bflot16\n")
+    assert "runtime.precision: expected: one of auto, float32, bfloat16" in said
+    assert "did you mean bfloat16?" in said
+    assert "'fp8'" in refused("runtime:\n", "runtime:\n  precision: fp8\n")
+
+
+def test_what_is_kept_in_double_precision_is_not_computed_in_half(refused):
+    world = load_world(CONFIG / "tiny.yaml").model_dump()
+    world["sizes"]["train"]["precision"] = "float64"
+    assert World.model_validate(world).runtime.precision == "auto"
+    world["runtime"]["precision"] = "bfloat16"
+    with pytest.raises(ValueError, match="which is computed in float64"):
+        World.model_validate(world)
+
+
 def test_misspelt_metric_is_refused(refused):
     assert "metrics" in refused("rouge_l", "rogue_l")
 

@@ -8,14 +8,19 @@ from tipcap.core.bootstrap import (
     CorpusScore,
     bleu_of,
     bootstrap,
+    bootstrap_runs,
     image_parts,
     mean_of,
-    paired_bootstrap,
 )
 from tipcap.errors import InputError
 
 quick = settings(max_examples=30, deadline=None)
 scores = st.lists(st.floats(0, 3), min_size=2, max_size=30)
+
+
+def paired_bootstrap(first, second, **options):
+    """The differences of the first run to the second."""
+    return bootstrap_runs([second, first], **options).differences[0]
 
 
 def normal(seed, size, mean=0.5, std=0.2):
@@ -129,7 +134,7 @@ def test_runs_on_other_images_are_refused():
 
 
 def test_runs_with_other_metrics_are_refused():
-    with pytest.raises(InputError, match="same scores of both runs"):
+    with pytest.raises(InputError, match="same scores of all runs"):
         paired_bootstrap({"m": mean_of([1, 2])}, {"n": mean_of([1, 2])})
 
 
@@ -157,3 +162,36 @@ def test_the_parts_of_bleu_vary_as_it_does():
 
 def test_one_image_is_the_score_itself():
     assert image_parts(mean_of([0.4])) == pytest.approx([0.4])
+
+
+def test_several_runs_are_compared_on_the_draws_that_each_has_alone():
+    runs = [{"m": mean_of(normal(seed, 50))} for seed in range(3)]
+    found = bootstrap_runs(runs, num_samples=200)
+    assert found.intervals == [bootstrap(run, num_samples=200) for run in runs]
+    assert found.differences == [
+        paired_bootstrap(run, runs[0], num_samples=200) for run in runs[1:]
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([-1.0, 0.0, 0.0, 1.0, 1.0]), min_size=3, max_size=12),
+    st.integers(0, 99),
+)
+def test_a_p_value_is_below_a_twentieth_where_the_interval_leaves_out_zero(
+    values, seed
+):
+    """Few images with few values: much of the distribution lies exactly on zero."""
+    none = {"m": mean_of([0.0] * len(values))}
+    found = bootstrap_runs([none, {"m": mean_of(values)}], seed=seed, num_samples=999)
+    difference = found.differences[0]["m"]
+    leaves_out = difference.low > 0 or difference.high < 0
+    assert leaves_out == (difference.p_value < 0.05)
+
+
+def test_differences_too_small_to_be_shown_are_none():
+    """BLEU-4 of captions that match nothing differs in its fifth digit, always to one side."""
+    none, little = {"m": mean_of([1e-9] * 3)}, {"m": mean_of([2e-5, 3e-5, 1e-5])}
+    assert bootstrap_runs([none, little]).differences[0]["m"].p_value < 0.001
+    found = bootstrap_runs([none, little], smallest=5e-5).differences[0]["m"]
+    assert found.p_value == 1

@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from tipcap.core.captioner import Captioner, PrefixProjector, pack_prompts, prefix_loss
+from tipcap.core.packing import attend_packed
 from tipcap.core.types import TokenBatch
 from tipcap.errors import InputError
 
@@ -34,6 +37,16 @@ class TinyLanguageModel(nn.Module):
 
     def hidden(self, parts, wanted):
         return torch.cat([self.states(part).flatten(0, 1) for part in parts])[wanted]
+
+    reads_packed = True
+
+    def packed_states(self, inputs, packing):
+        x = inputs + self.positions[packing.position]
+        parts = (x @ self.mix / self.lm_dim**0.5)[:, None].chunk(3, 2)
+        return x + attend_packed(*parts, packing)[:, 0]
+
+    def in_half_precision(self):
+        return copy.deepcopy(self).to(torch.bfloat16)
 
     def head(self, hidden):
         return hidden @ self.tokens.T

@@ -126,6 +126,39 @@ def test_search_equals_a_slow_one_over_single_hypotheses(
         assert decoded.score[image].item() == pytest.approx(score, abs=ROUNDING)
 
 
+@given(
+    seed=seeds,
+    vocab=st.integers(2, 12),
+    beam_size=st.integers(1, 6),
+    check_every=st.integers(2, 5),
+    exponent=exponents,
+)
+@settings(max_examples=60, deadline=None)
+def test_looking_seldom_finds_the_same_captions(
+    seed, vocab, beam_size, check_every, exponent
+):
+    model, prefix = ToyModel(vocab, seed), prefix_of(5, seed)
+    options = (beam_size, 9, END_OF_TEXT, exponent)
+    wanted = beam_candidates(model, prefix, *options)
+    found = beam_candidates(model, prefix, *options, check_every=check_every)
+    width = wanted.ids.shape[2]
+    is_one = wanted.score > -torch.inf
+    assert torch.equal(found.ids[:, :, :width][is_one], wanted.ids[is_one])
+    assert (found.ids[:, :, width:][is_one] == END_OF_TEXT).all()
+    assert torch.equal(found.length[is_one], wanted.length[is_one])
+    torch.testing.assert_close(found.score, wanted.score, rtol=ROUNDING, atol=ROUNDING)
+
+
+def test_images_that_are_done_are_left_out_at_a_look():
+    model, prefix = ToyModel(20, seed=3), prefix_of(32, seed=4)
+    beam_search(model, prefix, 5, 12, END_OF_TEXT, check_every=3)
+    rows = model.rows_read
+    assert rows[0] == 32  # the prefix, once for each image
+    assert rows[1:3] == [160, 160]
+    assert rows[-1] < 160
+    assert all(number % 5 == 0 for number in rows[1:])
+
+
 @given(seed=seeds, beam_size=st.integers(1, 5))
 @settings(max_examples=30, deadline=None)
 def test_score_is_the_mean_log_probability_of_the_returned_tokens(seed, beam_size):
@@ -171,6 +204,18 @@ def test_caption_does_not_depend_on_the_images_beside_it():
     assert captions_of(shuffled) == [captions[i] for i in order.tolist()]
     alone = [beam_search(model, row[None], 5, 12, END_OF_TEXT) for row in prefix]
     assert [captions_of(decoded)[0] for decoded in alone] == captions
+
+
+def test_ties_among_the_best_go_to_the_lower_token_without_waiting():
+    class Tied(ToyModel):
+        def step(self, inputs, cache):
+            logits, cache = super().step(inputs, cache)
+            return torch.zeros_like(logits).index_fill(
+                1, torch.tensor([3, 5]), 9.0
+            ), cache
+
+    decoded = beam_search(Tied(8), prefix_of(3), 2, 4, END_OF_TEXT, check_every=2)
+    assert captions_of(decoded) == [[3, 3, 3, 3]] * 3
 
 
 @pytest.mark.parametrize("beam_size", [1, 4, 60])

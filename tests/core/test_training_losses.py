@@ -14,7 +14,7 @@ from test_training import (
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.training import train
-from tipcap.core.training_losses import mapped_embeddings
+from tipcap.core.training_batches import mapped_embeddings
 from tipcap.core.training_model import build_model
 
 

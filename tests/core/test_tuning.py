@@ -73,6 +73,61 @@ def test_what_stops_goes_on_to_the_same_bytes():
     assert all(torch.equal(whole.model[k], rest.model[k]) for k in whole.model)
 
 
+def test_packed_batches_tune_as_padded_ones():
+    records = {}
+    for packed in (False, True):
+        records[packed], facts = [], {}
+        tune(
+            dataclasses.replace(SETTINGS, dropout=0.0, num_steps=200),
+            TOKENS,
+            model(),
+            on_step=records[packed].append,
+            on_way=facts.update,
+            packed=packed,
+            log_every=1,
+        )
+    assert facts == {"steps": "packed, step by step"}
+    for line, expected in zip(records[True], records[False], strict=True):
+        assert line == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_packed_tuning_goes_on_to_the_same_bytes():
+    """With dropout, which is drawn anew at every step."""
+    saved = []
+    whole = tune(
+        SETTINGS,
+        TOKENS,
+        model(),
+        packed=True,
+        on_checkpoint=saved.append,
+        checkpoint_every=13,
+    )
+    state = TrainingState.from_tensors(saved[0].to_tensors())
+    rest = tune(SETTINGS, TOKENS, model(), state=state, packed=True)
+    assert saved[0].step == 13
+    assert all(torch.equal(whole.model[k], rest.model[k]) for k in whole.model)
+
+
+def test_half_precision_tunes_nearly_alike():
+    losses = {}
+    for packed in (False, True):
+        facts, found = {}, []
+        tune(
+            SETTINGS,
+            TOKENS,
+            model(),
+            on_step=found.append,
+            on_way=facts.update,
+            packed=packed,
+            bfloat16=True,
+        )
+        assert facts["precision"] == "bfloat16"
+        losses[packed] = found[-1]["loss"]
+    exact = []
+    tune(SETTINGS, TOKENS, model(), on_step=exact.append, packed=True)
+    assert losses[True] == pytest.approx(exact[-1]["loss"], rel=0.05)
+
+
 def test_dropout_and_seed_are_part_of_the_result():
     def tuned(**fields):
         found = tune(dataclasses.replace(SETTINGS, **fields), TOKENS, model())

@@ -118,3 +118,28 @@ def test_without_a_corpus_there_are_no_words_to_offer(toy_captioner):
     parts = toy_captioner.parts._replace(corpus=lambda: None)
     with pytest.raises(InputError, match="expected a corpus"):
         tipcap.Captioner(parts, "cpu").suggest(pictures()[0], "a box")
+
+
+def test_a_word_that_the_captioner_leaves_out_is_insisted_on(toy_captioner):
+    free = toy_captioner.caption(pictures()[0], "tree", must_name=False)
+    held = toy_captioner.caption(pictures()[0], "tree")
+    assert "tree" not in free.text.split()
+    assert "tree" in held.text.split()
+    assert (free.insisted, held.insisted) == (False, True)
+    assert held.candidates[0] == (held.text, held.score)
+    assert (held.rough, held.words) == (CAPTIONS[0], ("tree",))
+
+
+def test_a_word_that_is_named_anyway_changes_nothing(toy_captioner):
+    free = toy_captioner.caption(pictures()[0], "tree", must_name=False)
+    word = free.text.split()[1]
+    free = toy_captioner.caption(pictures()[0], word, rough="a", must_name=False)
+    held = toy_captioner.caption(pictures()[0], word, rough="a")
+    assert held.insisted or held == free
+    assert word in held.text.split()
+
+
+def test_words_that_no_caption_has_room_for_are_left_to_the_captioner(toy_captioner):
+    words = ["a dog beside a tree at sea", " ".join(["kite"] * 9)]
+    free = toy_captioner.caption(pictures()[0], words, must_name=False)
+    assert toy_captioner.caption(pictures()[0], words) == free

@@ -39,6 +39,7 @@ from tipcap.io import (
     encoder,
     hub,
     image_parts,
+    reference_files,
     reference_sets,
     result_files,
     spice_jars,
@@ -196,12 +197,12 @@ EDGES = {
     "read_tensors": (store.read_tensors, "tipcap.io.store.safe_open", SYSTEM + TENSORS),
     "read_captions": (
         result_files.read_captions,
-        "tipcap.io.result_files.parse_json",
+        "tipcap.io.result_files.read_document",
         SYSTEM + JSON,
     ),
     "read_references": (
-        lambda file: result_files.read_references(file, ["1"]),
-        "tipcap.io.result_files.parse_json",
+        reference_files.read_references,
+        "tipcap.io.result_files.read_document",
         SYSTEM + JSON,
     ),
     "read_yaml": (

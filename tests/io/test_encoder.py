@@ -17,7 +17,7 @@ from tipcap.io.encoder import (
     precision_on,
     small_tokenize,
 )
-from tipcap.io.libraries import open_clip_module
+from tipcap.io.libraries import open_clip_module, without_drawn_weights
 from tipcap.io.pixels import Preparation
 from tipcap.io.pretraining import train_tokenizer
 from tipcap.io.store import read_tensors, write_json, write_tensors
@@ -122,8 +122,11 @@ def test_half_precision_is_near_and_its_norm_is_of_single(
 
 
 def test_precision_is_the_devices():
-    assert precision_on("cpu") == torch.float32
-    assert precision_on("cuda") == precision_on("cuda:1") == torch.float16
+    assert precision_on("cpu", "float32") == torch.float32
+    assert precision_on("cuda", "float32") == torch.float32
+    assert precision_on("cpu", "bfloat16") == torch.bfloat16
+    for device in ("cuda", "cuda:1"):
+        assert precision_on(device, "bfloat16") == torch.float16
 
 
 def test_an_embedding_does_not_depend_on_what_else_is_in_the_batch(encoder):
@@ -160,13 +163,26 @@ def test_a_saved_model_embeds_as_before(
     assert torch.equal(found.embed_texts(tokens), before.embed_texts(tokens))
 
 
-def test_loading_leaves_the_global_random_numbers_alone_in_what_it_gives(tiny_encoder):
+def test_loading_draws_no_weights_and_gives_the_saved_ones(tiny_encoder):
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
+        state = torch.get_rng_state()
         encoder = load_encoder(tiny_encoder)
+        assert torch.equal(torch.get_rng_state(), state)
         found.append(encoder.embed_texts(encoder.tokenize(TEXTS)))
     assert torch.equal(*found)
+
+
+def test_a_published_architecture_is_built_without_a_draw_or_a_warning(caplog):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    with without_drawn_weights():
+        model = open_clip_module().create_model("RN50-quickgelu")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not caplog.records
+    # buffers that no file of weights holds
+    assert torch.isneginf(model.attn_mask[0, 1:]).all()
 
 
 def test_a_long_text_keeps_its_start_and_its_end_of_text(tiny_parameters):

@@ -1,10 +1,8 @@
-"""The line with the expected end, fed with records as Snakemake writes them."""
-
-import logging
+"""The expected end, fed with jobs whose times are known."""
 
 import pytest
 
-from tipcap.io.expected_end import ExpectedEnd
+from tipcap.io.expected_end import ExpectedEnd, Job, duration
 
 
 class Clock:
@@ -15,86 +13,146 @@ class Clock:
         return self.time
 
 
+class Reckoned:
+    """What jobs were reckoned to take, and SPICE's parser for each table."""
+
+    def __init__(self, seconds, parsing=0.0):
+        self._seconds, self._parsing = seconds, parsing
+        self.ended = []
+
+    def seconds(self, job):
+        return self._seconds[job.rule]
+
+    def parsing(self, jobs):
+        return sum(self._parsing for job in jobs if job.rule == "score")
+
+    def finished(self, job):
+        self.ended.append(job)
+
+
 @pytest.fixture
 def clock():
     return Clock()
 
 
-@pytest.fixture
-def handler(clock):
-    return ExpectedEnd(now=clock)
+def begun(clock, costs, **counts):
+    forecast = ExpectedEnd(costs, clock)
+    rules = [rule for rule, number in counts.items() for _ in range(number)]
+    forecast.begin({n: Job(rule, f"{rule}{n}") for n, rule in enumerate(rules)})
+    return forecast
 
 
-def send(handler, event, **fields):
-    record = logging.makeLogRecord({"event": event, "levelno": logging.INFO, **fields})
-    handler.handle(record)
-
-
-def run_job(handler, clock, number, rule, seconds):
-    send(handler, "job_info", jobid=number, rule_name=rule)
+def run(forecast, clock, number, seconds):
+    forecast.start(number)
     clock.time += seconds
-    send(handler, "job_finished", job_id=number)
+    return forecast.finish(number)
 
 
-def test_time_left_is_that_of_the_rules_jobs_one_after_the_other(handler, clock):
-    send(handler, "run_info", stats={"train": 4, "score": 1, "total": 5})
-    run_job(handler, clock, 1, "score", 60)
-    run_job(handler, clock, 2, "train", 240)
-    assert "2 of 5 jobs done, about 12 min left" in handler.line()
+def minutes(forecast):
+    return forecast.seconds_left() / 60
 
 
-def test_jobs_that_run_at_once_halve_the_time_left(handler, clock):
-    send(handler, "run_info", stats={"train": 6, "total": 6})
-    send(handler, "job_info", jobid=1, rule_name="train")
-    send(handler, "job_info", jobid=2, rule_name="train")
+def test_before_anything_has_ended_all_is_as_it_was_reckoned(clock):
+    forecast = begun(clock, Reckoned({"train": 60, "draw": 10}), train=9, draw=6)
+    assert forecast.seconds_left() == pytest.approx(600)
+
+
+def test_a_machine_that_takes_twice_as_long_does_so_for_rules_to_come(clock):
+    forecast = begun(
+        clock, Reckoned({"train": 600, "generate": 600}), train=2, generate=2
+    )
+    run(forecast, clock, 0, 1200)
+    run(forecast, clock, 1, 1200)
+    assert minutes(forecast) == pytest.approx(40, rel=0.05)
+
+
+def test_a_rule_that_takes_longer_than_others_keeps_to_itself(clock):
+    forecast = begun(
+        clock, Reckoned({"train": 600, "generate": 600}), train=4, generate=4
+    )
+    for number, seconds in ((0, 600), (1, 600), (4, 1800), (5, 1800)):
+        run(forecast, clock, number, seconds)
+    assert minutes(forecast) == pytest.approx(2 * 10 + 2 * 30, rel=0.05)
+
+
+def test_jobs_that_run_at_once_halve_the_time_left(clock):
+    forecast = begun(clock, Reckoned({"train": 600}), train=6)
+    forecast.start(0)
+    forecast.start(1)
     clock.time += 600
-    send(handler, "job_finished", job_id=1)
-    send(handler, "job_finished", job_id=2)
-    assert "2 of 6 jobs done, about 20 min left" in handler.line()
+    forecast.finish(0)
+    forecast.finish(1)
+    assert minutes(forecast) == pytest.approx(20, rel=0.05)
 
 
-def test_rules_of_which_none_has_finished_are_named(handler, clock):
-    send(handler, "run_info", stats={"draw": 2, "train": 9, "total": 11})
-    run_job(handler, clock, 1, "draw", 60)
-    assert "without train (none has finished yet)" in handler.line()
+def test_the_last_job_is_not_shared_out(clock):
+    forecast = begun(clock, Reckoned({"train": 600, "score": 1200}), train=2, score=1)
+    forecast.start(0)
+    forecast.start(1)
+    clock.time += 600
+    forecast.finish(0)
+    forecast.finish(1)
+    assert minutes(forecast) == pytest.approx(20, rel=0.05)
 
 
-def test_lines_are_printed_now_and_then_and_not_after_the_last(handler, clock, capsys):
-    send(handler, "run_info", stats={"score": 10, "total": 10})
-    for number in range(9):
-        run_job(handler, clock, number, "score", 10)
-    assert len(capsys.readouterr().err.splitlines()) == 3
-    run_job(handler, clock, 9, "score", 100)
-    assert capsys.readouterr().err == ""
+def test_what_runs_has_done_some_of_its_work(clock):
+    forecast = begun(clock, Reckoned({"train": 600}), train=1)
+    forecast.start(0)
+    clock.time += 450
+    assert forecast.seconds_left() == pytest.approx(150, rel=0.05)
+    clock.time += 1000
+    assert 0 < forecast.seconds_left() < 60
 
 
-def test_spices_parsing_is_reckoned_before_any_scoring_has_ended(clock):
-    handler = ExpectedEnd(lambda: 300.0, clock)
-    send(handler, "run_info", stats={"train": 2, "score": 2, "total": 4})
-    run_job(handler, clock, 1, "train", 240)
-    line = handler.line()
-    assert "about 14 min left" in line
-    assert "with up to 10 min of SPICE's parsing" in line
-    assert "none has finished" not in line
-    run_job(handler, clock, 2, "train", 240)
-    # what was parsed before is quick, but the next table may hold other captions
-    run_job(handler, clock, 3, "score", 60)
-    assert "about 5 min left" in handler.line()
-    run_job(handler, clock, 4, "score", 60)
-    assert "SPICE" not in handler.line()
+def test_spices_parsing_is_reckoned_for_tables_that_are_not_scored(clock):
+    costs = Reckoned({"train": 600, "score": 60}, parsing=540)
+    forecast = begun(clock, costs, train=1, score=2)
+    assert minutes(forecast) == pytest.approx(30)
+    run(forecast, clock, 0, 600)
+    run(forecast, clock, 1, 600)
+    assert minutes(forecast) == pytest.approx(10, rel=0.05)
+    assert costs.ended == [Job("train", "train0"), Job("score", "score1")]
 
 
-def test_a_run_that_scores_nothing_is_not_asked_about_parsing(clock):
-    def asked():
-        raise AssertionError
+def test_it_converges_on_what_the_rest_takes(clock):
+    """Jobs take from half to four times as long as was reckoned; asked along the way, it is within a fifth."""
+    factors = {"embed": 0.5, "train": 3.0, "score": 4.0}
+    costs = Reckoned({"embed": 20, "train": 40, "score": 100})
+    forecast = begun(clock, costs, embed=40, train=40, score=10)
+    rules = ["embed"] * 40 + ["train"] * 40 + ["score"] * 10
+    order = sorted(range(90), key=lambda n: n * 37 % 90)  # mixed, as they come
+    seconds = {n: factors[rules[n]] * costs.seconds(Job(rules[n])) for n in order}
+    for done, number in enumerate(order, 1):
+        run(forecast, clock, number, seconds[number])
+        if done in (23, 45, 68):
+            left = sum(seconds[other] for other in order[done:])
+            assert forecast.seconds_left() == pytest.approx(left, rel=0.2)
 
-    handler = ExpectedEnd(asked, clock)
-    send(handler, "run_info", stats={"train": 2, "total": 2})
-    run_job(handler, clock, 1, "train", 60)
-    assert "SPICE" not in handler.line()
+
+def test_a_job_that_failed_waits_again(clock):
+    forecast = begun(clock, Reckoned({"train": 60}), train=1)
+    forecast.start(0)
+    assert forecast.fail(0) == Job("train", "train0")
+    assert forecast.num_done == 0
+    run(forecast, clock, 0, 60)
+    assert forecast.num_done == forecast.num_jobs == 1
 
 
-def test_other_records_and_unknown_jobs_are_let_pass(handler, clock, capsys):
-    handler.handle(logging.makeLogRecord({"msg": "hello", "levelno": logging.INFO}))
-    send(handler, "job_finished", job_id=7)
-    assert "0 of 0 jobs done" in handler.line()
+def test_unknown_jobs_are_let_pass(clock):
+    forecast = begun(clock, Reckoned({}))
+    assert forecast.start(7) is None
+    assert forecast.finish(7) is None
+    assert forecast.seconds_left() == 0
+
+
+def test_the_line_says_how_far_the_run_is(clock):
+    forecast = begun(clock, Reckoned({"train": 600}), train=2)
+    run(forecast, clock, 0, 600)
+    assert forecast.line().startswith("1 of 2 steps, 10 min left, expected end ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(40.0, "40 s"), (720.0, "12 min"), (11520.0, "3.2 h")]
+)
+def test_durations_are_short(seconds, words):
+    assert duration(seconds) == words

@@ -1,13 +1,16 @@
+import copy
 import json
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from language_models import FAMILIES, write_language_model
 from safetensors.torch import save_file
 
 from tipcap.core.decoding import beam_search
-from tipcap.core.types import LanguageModel
+from tipcap.core.packing import Layout, PackedLanguageModel, pack, unpacked
+from tipcap.core.types import LanguageModel, TokenBatch
 from tipcap.errors import InputError
 from tipcap.io.language_model import build_language_model, load_language_model
 from tipcap.io.libraries import transformers_module
@@ -96,12 +99,54 @@ def test_parts_of_different_lengths_are_read_apart(family):
     assert len(calls) == 1  # what a model costs beside its arithmetic is paid once
 
 
+def test_a_packed_batch_has_the_states_of_its_rows(family):
+    model, lengths = family.ours, torch.tensor([5, 1, 9, 3])
+    rows = [random_inputs(model, 1, n, seed) for seed, n in enumerate(lengths.tolist())]
+    layout = Layout(4, 1, 24, 24, 16)
+    tokens = TokenBatch(torch.zeros(4, 9, dtype=torch.int64), lengths)
+    packing = unpacked(layout, pack(layout, tokens))
+    inputs = torch.cat([*(row[0] for row in rows), rows[0][0, :1].expand(6, -1)])
+    assert model.reads_packed
+    assert isinstance(model, PackedLanguageModel)
+    found = model.head(model.packed_states(inputs, packing))[:18]
+    assert_close(found, torch.cat([model.logits(row)[0] for row in rows]))
+
+
+def test_half_precision_has_nearly_the_same_probabilities(family):
+    model, inputs = family.ours, random_inputs(family.ours)
+    half = model.in_half_precision()
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    found = half.logits(inputs.bfloat16()).float().softmax(2)
+    expected = model.logits(inputs).softmax(2)
+    assert (found - expected).abs().sum(2).mean() < 0.1
+    assert not torch.equal(found, expected)
+
+
+def test_half_precision_keeps_the_differences_of_logits_that_are_far_from_zero(model):
+    """As GPT-2's are, where bfloat16 has steps of a quarter and more."""
+    shifted = copy.deepcopy(model)
+    with torch.no_grad():
+        direction = F.normalize(torch.randn(model.lm_dim), dim=0)
+        shifted._whole[1].weight += 40 * direction
+        shifted.base.ln_f.bias += 2 * direction
+    inputs = random_inputs(model)
+    logits = shifted.logits(inputs)
+    assert logits.mean() > 60
+    expected = logits.log_softmax(2)
+    half = shifted.in_half_precision().logits(inputs.bfloat16()).float()
+    rounded = logits.bfloat16().float().log_softmax(2)
+    far = (half.log_softmax(2) - expected).abs().mean()
+    assert far < 0.5 * (rounded - expected).abs().mean()
+
+
 def test_a_model_that_sees_a_window_alone_reads_each_part_with_its_mask():
     sizes = {**FAMILIES["llama"], "model_type": "mistral", "sliding_window": 2}
     model = build_language_model(sizes, VOCABULARY, 0)
     parts = [random_inputs(model, *size) for size in ((2, 7), (1, 3))]
     early = parts[0].clone()
     early[:, 0] += 1
+    assert not model.reads_packed
     wanted = torch.tensor([1, 6, 13, 16])
     one, other = (model.hidden([part, parts[1]], wanted) for part in (parts[0], early))
     expected = [

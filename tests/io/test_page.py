@@ -6,7 +6,9 @@ from PIL import Image
 from tipcap.config.claims import Claim, ClaimCell, Pair
 from tipcap.config.tables import Group, Place, Row, Table
 from tipcap.core.claims import Measured, Noise, judge, name_of
-from tipcap.io.page import Page, page_table, picture_inside, write_page
+from tipcap.core.refining import changed_parts
+from tipcap.io.page import Page, PageRow, PageTable, Refined, picture_inside, write_page
+from tipcap.io.page_tables import page_table
 
 TABLE = Table(
     id="T",
@@ -23,37 +25,17 @@ TABLE = Table(
 )  # fmt: skip
 
 
-def measured(value, *keys, std=None):
-    place = ("T", "<script>alert(1)</script>", "MS-COCO", "cider")
-    return {place: Measured(value, "run", keys, std)}
-
-
-def test_cells_say_where_they_come_from():
-    runs = ["before"]
-    table = page_table(TABLE, measured(52.04, "a", "b", std=1.5), runs)
-    heading, ran, quoted, absent = table.rows
-    assert heading.section == "All"
-    (cell,) = ran.cells
-    assert (cell.text, cell.paper, cell.run) == ("52.0±1.5", "50.0", 2)
-    assert cell.title == "run: a b"
-    assert runs == ["before", "a", "b"]
-    assert (quoted.cells[0].text, quoted.cells[0].quoted) == ("40.0†", True)
-    assert (absent.cells[0].text, absent.cells[0].title) == ("N/A", "cannot be")
-
-
-def test_what_is_not_as_its_authors_run_it_stands_below():
-    table = page_table(TABLE, {}, [], {3: ("GPT-2 small", "no list")})
-    assert table.notes[-1] == ("none. Not as its authors run it: GPT-2 small; no list.")
-
-
-def test_what_was_not_computed_is_a_dash_beside_the_papers_number():
-    _, ran, _, _ = page_table(TABLE, {}, []).rows
-    assert (ran.cells[0].text, ran.cells[0].paper) == ("--", "50.0")
+def measured(value):
+    return {
+        ("T", "<script>alert(1)</script>", "MS-COCO", "cider"): Measured(
+            value, "run", ("k",)
+        )
+    }
 
 
 def test_text_is_escaped(tmp_path):
     page = Page("A & B", "world", "1 < 2", "T")
-    page.tables.append(page_table(TABLE, measured(1.0, "k"), page.runs))
+    page.tables.append(page_table(TABLE, measured(1.0)))
     write_page(page, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "<script>" not in text
@@ -89,13 +71,44 @@ def test_each_verdict_is_shown_with_what_could_have_been_seen(tmp_path):
         page.judgements += judge({claim: [pair]}, ours, noise, is_stand_in=False)
     write_page(page, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
-    for style, verdict in (
-        ("holds", "holds"),
-        ("open", "cannot be told"),
-        ("fails", "fails"),
+    for style, mark, verdict in (
+        ("holds", "\N{CHECK MARK}", "holds"),
+        ("open", "?", "cannot be told"),
+        ("fails", "\N{MULTIPLICATION X}", "fails"),
     ):
-        assert f'<td class="label verdict {style}">{verdict}</td>' in text
+        # a sign and a word, not colour alone
+        told = f'<span class="badge {style}"><span aria-hidden="true">{mark}</span> {verdict}</span>'
+        assert text.count(told) == 2  # in the list and above the sentence
+        assert told.replace(f"> {verdict}<", f"> 1 {verdict}<") in text
     assert text.count("CIDEr +1.0 (") == 3
     assert "Could have seen: CIDEr 2.9." in text
     assert "Two." in text
     assert "no sentence of the paper says so" in text
+
+
+def test_what_a_word_changed_is_marked(tmp_path):
+    page = Page("T", "world", "", "T", refined_by="Table IV, S3")
+    parts = changed_parts("a red kite", "a red kite and a boat")
+    page.refined = [Refined("data:,", "a red kite", ("boat",), parts)]
+    write_page(page, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "<dt>before</dt><dd>a red kite</dd><dt>word</dt><dd>boat</dd>" in text
+    assert "<dt>after</dt><dd>a red kite <mark>and a boat</mark></dd>" in text
+
+
+def test_a_page_without_claims_tables_or_figures_has_no_empty_parts(tmp_path):
+    write_page(Page("T", "world", "", "II"), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert 'href="#claims"' not in text
+    assert 'href="#figures"' not in text
+    assert "This world makes none." in text
+
+
+def test_labels_beside_the_first_stand_below_it_where_there_is_no_room(tmp_path):
+    page = Page("T", "world", "", "II")
+    row = PageRow(["S1", "RN50x4", ""], [], id="row")
+    page.tables = [PageTable("T", "", columns=["", "E", "D"], num_labels=3, rows=[row])]
+    write_page(page, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert '<td class="label">S1 <span class="below">RN50x4</span></td>' in text
+    assert '<td class="label also">RN50x4</td>' in text

@@ -4,7 +4,9 @@ from PIL import Image
 
 from tipcap.io.plots import (
     Captioned,
+    Compared,
     Point,
+    draw_comparison,
     draw_curves,
     draw_histograms,
     draw_pictures,
@@ -12,11 +14,20 @@ from tipcap.io.plots import (
 
 
 def curves(values, out, std=2.0):
-    ours = zip([1.0, 2.0, 3.0], values, [None, std, None], strict=True)
-    paper = zip([1.0, 2.0, 3.0], [100.0, 101.0, 99.0], [None] * 3, strict=True)
+    places = 1.0, 2.0, 3.0
+    ours = [
+        Point("ours", "A", "a", place, value, None, None)
+        for place, value in zip(places, values, strict=True)
+    ]
+    if std is not None:
+        middle = ours[1].value or 0.0
+        ours[1] = ours[1]._replace(low=middle - std, high=middle + std)
+    paper = [
+        Point("paper", "A", "a", place, value, None, None)
+        for place, value in zip(places, (100.0, 101.0, 99.0), strict=True)
+    ]
     draw_curves(
-        [Point("ours", "A", "a", *one) for one in ours]
-        + [Point("paper", "A", "a", *one) for one in paper],
+        ours + paper,
         out,
         quantity="L",
         measure="CIDEr",
@@ -40,10 +51,35 @@ def test_only_a_value_with_a_deviation_has_a_bar(tmp_path):
     assert with_one == without + 2  # the ends of the bar
 
 
+def test_every_point_carries_its_number(tmp_path):
+    text = curves([1.0, None, 3.25], tmp_path / "a.svg")
+    for number in ("1.0", "3.2", "100.0", "101.0", "99.0"):
+        assert f"<!-- {number} -->" in text
+    assert "<!-- nan -->" not in text
+
+
+def test_a_comparison_shows_both_numbers_of_every_row(tmp_path):
+    rows = [
+        Compared("S1", 52.04, 50.0, 54.0, 106.7, 1),
+        Compared("BUTD", None, None, None, 113.5, 1),
+        Compared("ours alone", 1.5, None, None, None, 3),
+    ]
+    draw_comparison(rows, tmp_path / "a.svg", measure="CIDEr")
+    text = (tmp_path / "a.svg").read_text()
+    shown = {
+        tuple(line.strip(" <>!-").split())
+        for line in text.splitlines()
+        if line.strip().startswith("<!--")
+    }
+    assert {("52.0", "106.7"), ("113.5",), ("1.500",), ("ours", "paper")} <= shown
+    assert {("S1",), ("BUTD",), ("CIDEr",)} <= shown
+
+
 def test_lines_have_the_colour_of_their_name_and_no_other(tmp_path):
     blue, orange = sns.color_palette("colorblind").as_hex()[:2]
     points = [
-        Point("ours", "CLIP RN50x4", "", place, place, None) for place in (1.0, 2.0)
+        Point("ours", "CLIP RN50x4", "", place, place, None, None)
+        for place in (1.0, 2.0)
     ]
     options = {"quantity": "L", "measure": "CIDEr", "ticks": {1.0: "1"}}
     draw_curves(points, tmp_path / "a.svg", **options, scale="names")

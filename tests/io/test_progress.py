@@ -58,3 +58,10 @@ def test_a_terminal_gets_a_bar_and_no_lines(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "drawing" in shown
     assert "\n" not in shown.strip()
+
+
+def test_who_asks_for_quiet_sees_no_progress(capsys, every_line, monkeypatch):
+    monkeypatch.setattr(progress, "_silenced", [False])
+    progress.silence()
+    assert list(track("abc", "drawing", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""

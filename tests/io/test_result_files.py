@@ -3,7 +3,14 @@ import json
 import pytest
 
 from tipcap.errors import InputError
-from tipcap.io.result_files import captions_of, read_captions, read_references
+from tipcap.io.result_files import (
+    captions_of,
+    read_any,
+    read_captions,
+    read_results,
+    shown,
+    texts_of,
+)
 
 ANNOTATIONS = {
     "images": [{"id": 1}, {"id": 2}],
@@ -11,25 +18,6 @@ ANNOTATIONS = {
         {"image_id": 1, "id": 10, "caption": "a dog"},
         {"image_id": 2, "id": 11, "caption": "a cat"},
         {"image_id": 1, "id": 12, "caption": "the dog"},
-    ],
-}
-KARPATHY = {
-    "dataset": "coco",
-    "images": [
-        {
-            "cocoid": 391895,
-            "imgid": 0,
-            "filename": "COCO_val2014_000000391895.jpg",
-            "split": "test",
-            "sentences": [{"raw": "A man.", "tokens": ["a", "man"]}, {"raw": "One."}],
-        },
-        {
-            "cocoid": 60623,
-            "imgid": 1,
-            "filename": "COCO_val2014_000000060623.jpg",
-            "split": "train",
-            "sentences": [{"raw": "A girl."}],
-        },
     ],
 }
 
@@ -63,7 +51,7 @@ def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
     [
         ("[]", "found none"),
         ("{}", "found none"),
-        ("3", "found a int"),
+        ("3", "found 3"),
         ("[", "expected JSON"),
         ([1], "entry 0: expected image_id and caption"),
         ([{"image_id": 1}], "entry 0"),
@@ -71,14 +59,19 @@ def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
         ([{"image_id": 1, "caption": None}], "text caption"),
         ([{"image_id": [1], "caption": "a"}], "number or name"),
         ([{"image_id": True, "caption": "a"}], "number or name"),
-        ({"1": ["a"]}, "text caption"),
+        ({"1": ["a", "b"]}, "two of image 1"),
+        ({"1": []}, "text caption of image 1, found a list of 0"),
+        ('[{"image_id": 1, "caption": "a", "image_id": 2}]', "found 'image_id' twice"),
         ('{"1": "a", "1": "b"}', "two of image 1"),
-        ([{"image_id": 1, "caption": "a"}] * 2, "two of image 1"),
         (
-            [{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "a"}],
-            "two of image 1",
+            [{"image_id": 1, "caption": "a"}, {"image_id": "01", "caption": "b"}],
+            "two of image 01: 'a' and 'b'",
         ),
-        (ANNOTATIONS, "text caption"),
+        (ANNOTATIONS, "two of image 1"),
+        (
+            {"images": [{"cocoid": 1, "sentences": []}]},
+            "name this file as --references",
+        ),
     ],
 )
 def test_another_result_file_is_refused_in_one_line(file_of, content, words):
@@ -92,45 +85,57 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_captions(tmp_path / "none.json")
 
 
-def test_annotations_are_gathered_by_image_and_the_rest_counted(file_of):
-    found = read_references(file_of(ANNOTATIONS), {"1"})
-    assert found == ({"1": ["a dog", "the dog"]}, 1)
-
-
 @pytest.mark.parametrize(
-    "image",
-    ["391895", "COCO_val2014_000000391895.jpg", "COCO_val2014_000000391895", "0"],
-)
-def test_a_karpathy_file_is_asked_by_the_ids_of_the_captions(file_of, image):
-    found = read_references(file_of(KARPATHY), {image})
-    assert found == ({image: ["A man.", "One."]}, 1)
-
-
-def test_a_karpathy_file_without_coco_ids_goes_by_file_name(file_of):
-    image = {"imgid": 0, "filename": "1007.jpg", "sentences": [{"raw": "a"}]}
-    found = read_references(file_of({"images": [image]}), {"1007"})
-    assert found == ({"1007": ["a"]}, 0)
-
-
-def test_references_may_be_a_mapping(file_of):
-    assert read_references(file_of({"x": ["a", "b"]}), {"x"}).captions == {
-        "x": ["a", "b"]
-    }
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
+    "content",
     [
-        ([], "found a list"),
-        ({"annotations": [{"id": 3}]}, "a mapping with annotations"),
-        ({"images": [{"id": 3}]}, "none of 1"),
-        ({"1": "a"}, "a mapping with 1"),
-        (ANNOTATIONS, r"none of 1 \(image 7\)"),
+        [{"image_id": 1, "caption": "a"}] * 3,
+        [{"image_id": one, "caption": "a"} for one in (1, "1", "0001")],
+        '{"1": "a", "1": "a", "1.0": ["a"]}',
+        {"1": ["a", "a", {"caption": "a"}]},
     ],
 )
-def test_other_references_are_refused_in_one_line(file_of, content, words):
-    with pytest.raises(InputError, match=words):
-        read_references(file_of(content), {"7"})
+def test_equal_captions_of_an_image_count_once(file_of, content):
+    assert read_results(file_of(content)) == ({"1": "a"}, {}, 2)
+
+
+def test_the_prediction_is_the_caption_and_captions_are_references(file_of):
+    entry = {"image_name": "a.jpg", "captions": ["x", "y"], "prediction": "z"}
+    found = read_results(file_of([entry]))
+    assert found == ({"a.jpg": "z"}, {"a.jpg": ["x", "y"]}, 0)
+    with pytest.raises(InputError, match=r"text caption of image a\.jpg, found a list"):
+        read_captions(file_of([{"image_name": "a.jpg", "captions": ["x", "y"]}]))
+
+
+def test_a_broken_line_of_json_lines_is_named(file_of):
+    with pytest.raises(InputError, match="in line 3: "):
+        read_captions(file_of('{"image_id": 1, "caption": "a"}\n\n{"image_id": 2,'))
+
+
+def test_references_are_texts_or_hold_one():
+    assert texts_of("a", "f") == ["a"]
+    assert texts_of(["a", {"raw": "b"}, {"caption": "c", "id": 3}], "f") == [*"abc"]
+    for wrong, found in ([None], "null"), ([{"id": 1}], "null"), (["a", 4], "4"):
+        words = rf"f, caption \d: expected a text, found {found};"
+        with pytest.raises(InputError, match=words):
+            texts_of(wrong, "f")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ([1], "a list of 1"),
+        ({"a": 1}, "an object with a"),
+    ],
+)
+def test_values_are_shown_as_json_has_them(value, words):
+    assert shown(value) == words
+
+
+def test_a_file_that_is_no_json_is_a_table(file_of):
+    path = file_of("image,caption\na.jpg,a dog\n", "a.csv")
+    assert read_any(path, "captions") == [{"image": "a.jpg", "caption": "a dog"}]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_captions_are_matched_with_the_images_of_a_dataset(file_of, content):
     assert list(found.items()) == [(5, "a"), (3, "")]
 
 
-@pytest.mark.parametrize("image", ["6", "05", "a.jpg"])
+@pytest.mark.parametrize("image", ["6", "06", "a.jpg"])
 def test_captions_of_another_dataset_are_refused(file_of, image):
     path, source = file_of({"5": "a", image: "b"}), file_of("{}", "annotations.json")
     words = rf"annotations\.json: .*found none of 1 \(image {image}\)"

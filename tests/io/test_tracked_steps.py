@@ -2,10 +2,8 @@ import json
 
 import pytest
 
-from tipcap.core.tables import Cell
 from tipcap.errors import InputError
-from tipcap.io.cells import csv_text, frame_of
-from tipcap.io.tracked_steps import cells_of, parameters_of_chain, read_step
+from tipcap.io.tracked_steps import in_paper_unit, read_step
 
 
 def write_step(folder, **record):
@@ -15,7 +13,7 @@ def write_step(folder, **record):
     return folder
 
 
-def test_a_record_becomes_tags_parameters_and_numbers(tmp_path):
+def test_a_record_becomes_parameters_and_numbers(tmp_path):
     record = {
         "spec": {"seed": 3, "inner": {"names": ["a"]}},
         "versions": {"torch": "2.13"},
@@ -25,12 +23,14 @@ def test_a_record_becomes_tags_parameters_and_numbers(tmp_path):
     }
     step = read_step(write_step(tmp_path / "k", **record))
     assert (step.record, step.ended) == ("k@100.0", 105.5)
-    assert step.tags()["tipcap.version.torch"] == "2.13"
-    assert "mlflow.source.git.commit" not in step.tags()
+    assert step.origin() == {
+        "mlflow.source.name": "tipcap step train",
+        "mlflow.source.type": "JOB",
+    }
     assert step.parameters() == {"seed": "3", "inner.names": '["a"]'}
     assert [(c.name, c.value, c.time) for c in step.figures()] == [
-        ("figures.gap_norm", 0.5, 105.5),
-        ("counts.captions", 7.0, 105.5),
+        ("gap_norm", 0.5, 105.5),
+        ("captions", 7.0, 105.5),
         ("seconds", 5.5, 105.5),
     ]
     assert list(step.scores()) == list(step.curves()) == []
@@ -43,26 +43,17 @@ def test_curves_come_at_their_times_and_steps(tmp_path):
     assert list(read_step(folder).curves()) == [("loss", 0.5, 101.0, 4)]
 
 
-def test_steps_that_occur_twice_keep_their_parameters_to_themselves(tmp_path):
-    steps = [
-        read_step(write_step(tmp_path / str(n), step=name, spec={"seed": n}))
-        for n, name in enumerate(("generate", "train", "generate"))
-    ]
-    assert parameters_of_chain(steps) == {"train.seed": "1"}
-
-
-def test_cells_without_a_number_are_left_out(tmp_path):
-    places = {"table": "II", "group": "MS-COCO", "metric": "cider", "row_index": 0}
-    rest = {"std": None, "paper": None, "difference": None, "key": ""}
-    rest |= {"values": "", "vary": "train.seed", "digits": 1}
-    cells = [
-        Cell(row="A/B (run)", value=101.5, source="run", **places, **rest),
-        Cell(row="C", value=None, source="n/a", **places, **rest),
-    ]
-    file = tmp_path / "table_II.cells.csv"
-    file.write_text(csv_text(frame_of(cells)))
-    (curve,) = cells_of(file)
-    assert (curve.name, curve.value) == ("A-B run/MS-COCO/cider", 101.5)
+def test_scores_are_in_the_unit_of_the_papers_tables(tmp_path):
+    folder = write_step(tmp_path / "k", step="score")
+    corpus = {"CIDEr": 1.067, "Bleu_4": 0.25, "NLL": 0.9}
+    (folder / "scores.json").write_text(json.dumps({"corpus": corpus, "images": {}}))
+    scores = {curve.name: curve.value for curve in read_step(folder).scores()}
+    assert scores == {
+        "CIDEr": pytest.approx(106.7),
+        "Bleu_4": pytest.approx(25.0),
+        "NLL": 0.9,
+    }
+    assert in_paper_unit("CIDEr", 1.5) == 150.0
 
 
 def test_a_folder_without_a_record_is_named(tmp_path):

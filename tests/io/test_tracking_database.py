@@ -8,12 +8,16 @@ import pytest
 
 from tipcap.errors import InputError
 from tipcap.io import tracking_database
+from tipcap.io.tracked_runs import RunRecord
 from tipcap.io.tracking_database import (
-    ExperimentRecord,
     Imported,
+    experiment_of,
     follow_move,
     import_records,
+    is_current,
+    schema_problem,
 )
+from tipcap.io.tracking_rows import Writer
 
 STARTED = 1_700_000_000.0
 
@@ -68,15 +72,15 @@ def write_step(results, step, key, *, started=STARTED, curves=(), spec=None, **f
 
 
 def chain(results, name, seed):
-    """An experiment whose encoder is shared with all others."""
+    """A row whose encoder is shared with all others."""
     curves = [
         {"time": STARTED + step, "step": step, "loss": 1 / (step + 1)}
         for step in range(3)
     ]
-    return ExperimentRecord(
+    return RunRecord(
         name,
         [
-            write_step(results, "encoder", "enc-1"),
+            write_step(results, "encoder", "enc-1", started=STARTED - 9e5),
             write_step(
                 results, "train", f"train-{seed}", curves=curves, spec={"seed": seed}
             ),
@@ -87,15 +91,22 @@ def chain(results, name, seed):
                 scores={"corpus": {"CIDEr": 1.25}, "images": {"4": {"CIDEr": 1.25}}},
             ),
         ],
-        tags={"table": "II"},
+        tags={"table": "II", "seed": str(seed)},
     )
 
 
 def runs_of(results):
-    client = tracking_database._open(results / "mlflow.db")
+    """MLflow's own client, and what it finds: by name, the children by their parent's and their own."""
+    client = tracking_database._Client(results / "mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
     runs = client.search_runs([experiment.experiment_id])
-    return client, {run.info.run_name: run for run in runs}
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    found = {}
+    for run in runs:
+        parent = run.data.tags.get("mlflow.parentRunId")
+        above = f"{names[parent]}/" if parent else ""
+        found[above + run.info.run_name] = run
+    return client, found
 
 
 def test_a_second_import_adds_nothing(world):
@@ -104,121 +115,113 @@ def test_a_second_import_adds_nothing(world):
     _, before = runs_of(world)
     second = import_records(world, world / "mlflow.db", records)
     _, after = runs_of(world)
-    assert first == Imported(
-        added=7, present=1
-    )  # 2 parents, 1 encoder, 2 x 2 own steps
-    assert second == Imported(added=0, present=8)
+    assert first == Imported(added=2, present=0)
+    assert second == Imported(added=0, present=2)
     assert {n: r.to_dictionary() for n, r in before.items()} == {
         n: r.to_dictionary() for n, r in after.items()
     }
 
 
-def test_steps_are_children_of_their_experiment_and_shared_ones_are_of_both(world):
+def test_every_parent_has_its_own_children(world):
     import_records(
         world, world / "mlflow.db", [chain(world, "s1", 0), chain(world, "s2", 1)]
     )
-    _, runs = runs_of(world)
-    first, second = runs["s1"].info.run_id, runs["s2"].info.run_id
-    parents = {
-        name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()
-    }
-    assert parents == {
-        "s1": None,
-        "s2": None,
-        "enc-1": first,
-        "train-0": first,
-        "score-0": first,
-        "train-1": second,
-        "score-1": second,
-    }
-    shared = runs["enc-1"].data.tags
-    assert shared["tipcap.experiment.s1"] == first
-    assert shared["tipcap.experiment.s2"] == second
+    names = ["s1", "s1/train", "s1/score", "s2", "s2/train", "s2/score"]
+    assert sorted(runs_of(world)[1]) == sorted(names)
+
+
+def test_a_training_that_two_rows_share_is_in_both(world):
+    record = chain(world, "II · S1", 0)
+    other = record._replace(name="V · S1", tags={"table": "V"})
+    import_records(world, world / "mlflow.db", [record, other])
+    client, runs = runs_of(world)
+    for name in ("II · S1", "V · S1", "II · S1/train", "V · S1/train"):
+        history = client.get_metric_history(runs[name].info.run_id, "train.loss")
+        assert [(m.step, m.value) for m in history] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+        assert runs[name].data.params["train.seed"] == "0"
 
 
 def test_curves_keep_their_times_and_steps(world):
     import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
     client, runs = runs_of(world)
-    history = client.get_metric_history(runs["train-0"].info.run_id, "loss")
+    history = client.get_metric_history(runs["s1/train"].info.run_id, "train.loss")
     assert [(m.step, m.timestamp, m.value) for m in history] == [
         (step, int((STARTED + step) * 1000), 1 / (step + 1)) for step in range(3)
     ]
+    assert runs["s1"].data.metrics["train.loss"] == 1 / 3
 
 
-def test_curves_longer_than_one_request_arrive_whole(world):
-    curves = [
-        {"time": STARTED, "step": step, "a": 0.0, "b": 1.0} for step in range(1100)
-    ]
-    record = ExperimentRecord("long", [write_step(world, "train", "t", curves=curves)])
-    import_records(world, world / "mlflow.db", [record])
-    client, runs = runs_of(world)
-    assert len(client.get_metric_history(runs["t"].info.run_id, "b")) == 1100
-
-
-def test_a_run_says_what_its_step_recorded(world):
+def test_a_run_says_what_was_made(world):
     import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
     _, runs = runs_of(world)
-    encoder = runs["enc-1"]
-    assert encoder.info.start_time == int(STARTED * 1000)
-    assert encoder.info.end_time == int((STARTED + 5.5) * 1000)
-    assert encoder.data.params == {
-        "seed": "3",
-        "inner.size": "2",
-        "inner.names": '["a"]',
-        "note": "null",
-    }
-    assert encoder.data.metrics == {
-        "figures.gap_norm": 0.5,
-        "counts.captions": 7,
-        "seconds": 5.5,
-    }
+    parent, score = runs["s1"], runs["s1/score"]
+    # both steps of its own began at once here, and took 5.5 s each; the encoder is older
+    assert parent.info.start_time == int(STARTED * 1000)
+    assert parent.info.end_time == int((STARTED + 11) * 1000)
+    assert parent.data.metrics["CIDEr"] == score.data.metrics["CIDEr"] == 125.0
+    assert parent.data.params["encoder.inner.size"] == "2"
     expected = {
-        "tipcap.key": "enc-1",
-        "tipcap.step": "encoder",
-        "tipcap.version": "0.1",
-        "tipcap.version.torch": "2.13",
-        "tipcap.device": "cpu",
-        "tipcap.parent.corpus": "corpus-key",
+        "key": "score-0",
+        "table": "II",
+        "source": "step",
         "mlflow.source.git.commit": "abc123",
     }
-    assert expected.items() <= encoder.data.tags.items()
+    assert expected.items() <= score.data.tags.items()
+    assert score.info.status == "FINISHED"
 
 
-def test_an_experiment_can_be_compared_by_parameters_and_scores(world):
-    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
-    _, runs = runs_of(world)
-    assert runs["s1"].data.metrics == {"CIDEr": 1.25}
-    assert runs["s1"].data.params["train.seed"] == "0"
-    assert runs["s1"].data.tags["tipcap.table"] == "II"
-
-
-def test_scores_and_captions_are_kept_inside_the_results(world):
-    captions = [{"image_id": 1, "caption": "a"}]
-    record = ExperimentRecord(
-        "s1", [write_step(world, "generate", "g", captions=captions)]
+def test_scores_and_settings_can_be_searched(world):
+    import_records(
+        world, world / "mlflow.db", [chain(world, "s1", 0), chain(world, "s2", 1)]
     )
-    import_records(world, world / "mlflow.db", [record])
+    client, _ = runs_of(world)
+    number = str(experiment_of(world, world / "mlflow.db"))
+    for wanted, found in (
+        ("tags.table = 'II' and tags.source = 'run' and metrics.CIDEr > 60", 2),
+        ("metrics.CIDEr > 130", 0),
+        ("params.`train.seed` = '1' and tags.source = 'run'", 1),
+        ("attributes.run_name = 'train'", 2),
+    ):
+        assert len(client.search_runs([number], wanted)) == found
+
+
+def test_the_experiment_says_how_to_read_it(world):
+    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
+    client, _ = runs_of(world)
+    tags = client.get_experiment_by_name("tiny").tags
+    assert "tags.table = 'II'" in tags["mlflow.note.content"]
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_what_was_made_is_kept_inside_the_results(world):
+    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
     client, runs = runs_of(world)
-    names = {file.path for file in client.list_artifacts(runs["g"].info.run_id)}
-    assert names == {"meta.json", "captions.json"}
-    (kept,) = (world / "mlflow-artifacts").rglob("captions.json")
-    assert json.loads(kept.read_text()) == captions
+    for name, files in (
+        ("s1", {"steps.csv"}),
+        ("s1/score", {"meta.json", "scores.json"}),
+    ):
+        run = runs[name].info
+        kept = {file.path for file in client.list_artifacts(run.run_id)}
+        assert kept == files
+    kept = {path.name for path in (world / "mlflow-artifacts").rglob("*.*")}
+    assert kept == {"steps.csv", "meta.json", "scores.json"}
 
 
 def test_a_table_is_recorded_with_its_cells_and_again_when_they_change(world):
     cells = world / "table_II.cells.csv"
-    header = "table,row,group,metric,value,std,paper,difference,source,key\n"
     cells.write_text(
-        header
-        + "II,TIPCap (S1),MS-COCO,cider,101.5,,106.7,-5.2,run,k\n"
-        + "II,TIPCap (S4),MS-COCO,cider,,,,,n/a,\n"
+        "table,row,group,metric,value\nII,TIPCap (S1),MS-COCO,cider,101.5\n"
     )
-    record = ExperimentRecord("table II", files=[cells])
+    record = RunRecord("table II", files=[cells])
     assert import_records(world, world / "mlflow.db", [record]).added == 1
-    _, runs = runs_of(world)
-    assert runs["table II"].data.metrics == {"TIPCap S1/MS-COCO/cider": 101.5}
+    client, runs = runs_of(world)
+    assert runs["table II"].data.metrics == {}
+    (kept,) = client.list_artifacts(runs["table II"].info.run_id)
+    assert kept.path == "table_II.cells.csv"
     assert import_records(world, world / "mlflow.db", [record]).added == 0
-    cells.write_text(header + "II,TIPCap (S1),MS-COCO,cider,99.0,,,,run,k\n")
+    cells.write_text(
+        "table,row,group,metric,value\nII,TIPCap (S1),MS-COCO,cider,99.0\n"
+    )
     assert import_records(world, world / "mlflow.db", [record]).added == 1
 
 
@@ -226,33 +229,28 @@ def test_a_step_made_again_is_a_further_run(world):
     import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
     record = chain(world, "s1", 0)
     write_step(world, "score", "score-0", started=STARTED + 9)
-    # the experiment and its score; encoder and training are there
-    assert import_records(world, world / "mlflow.db", [record]) == Imported(2, 2)
+    assert import_records(world, world / "mlflow.db", [record]) == Imported(1, 0)
 
 
-def test_an_import_that_was_killed_is_made_good(world, monkeypatch):
+def test_a_killed_import_leaves_nothing_and_is_made_good(world, monkeypatch):
     records = [chain(world, "s1", 0), chain(world, "s2", 1)]
-    write_curves = tracking_database._Tracker._write_curves
+    write = Writer._write
     calls = []
 
-    def killed(self, run, curves):
+    def killed(self, run):
         calls.append(run)
-        if len(calls) == 3:
+        if len(calls) == 5:
             raise KeyboardInterrupt
-        write_curves(self, run, curves)
+        write(self, run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking_database._Tracker, "_write_curves", killed)
+        patch.setattr(Writer, "_write", killed)
         with pytest.raises(KeyboardInterrupt):
             import_records(world, world / "mlflow.db", records)
+    assert experiment_of(world, world / "mlflow.db") is None
     import_records(world, world / "mlflow.db", records)
     _, runs = runs_of(world)
-    assert len(runs) == 7
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    own = {"enc-1", "train-0", "score-0"}
-    assert {runs[name].data.tags["mlflow.parentRunId"] for name in own} == {
-        runs["s1"].info.run_id
-    }
+    assert len(runs) == 6
 
 
 def test_imports_at_the_same_time_wait_for_each_other(world):
@@ -267,12 +265,7 @@ def test_imports_at_the_same_time_wait_for_each_other(world):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     _, runs = runs_of(world)
-    assert len(runs) == 7
-
-
-def test_a_record_of_nothing_is_refused(world):
-    with pytest.raises(InputError, match="'x'"):
-        import_records(world, world / "mlflow.db", [ExperimentRecord("x")])
+    assert len(runs) == 6
 
 
 def test_a_file_that_is_no_database_is_left_alone(world):
@@ -289,21 +282,25 @@ def test_a_world_that_was_moved_or_copied_keeps_its_files_where_it_is(
 ):
     import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
     before = sorted(world.rglob("*"))
-    there = tmp_path / "other" / "results" / "tiny"
+    there = tmp_path / "other clone" / "results" / "tiny"
     there.parent.mkdir(parents=True)
     move(world, there)
+    assert not is_current(there, there / "mlflow.db")
     import_records(there, there / "mlflow.db", [chain(there, "s2", 1)])
+    assert is_current(there, there / "mlflow.db")
     assert sorted(world.rglob("*")) == (before if world.exists() else [])
-    _, runs = runs_of(there)
+    client, runs = runs_of(there)
     for run in runs.values():
         assert run.info.artifact_uri.startswith(there.as_uri())
-    client, runs = runs_of(there)
-    for name in ("score-0", "score-1"):
+    for name in ("s1/score", "s2/score"):
         run = runs[name].info
         assert {file.path for file in client.list_artifacts(run.run_id)} == {
             "meta.json",
             "scores.json",
         }
+    # also what MLflow itself would write into lies there
+    for experiment in client.search_experiments():
+        assert experiment.artifact_location.startswith(there.as_uri())
 
 
 def test_a_copy_in_which_nothing_is_made_names_its_own_files(world, tmp_path):
@@ -315,12 +312,48 @@ def test_a_copy_in_which_nothing_is_made_names_its_own_files(world, tmp_path):
     assert runs_of(world)[1]["s1"].info.artifact_uri.startswith(world.as_uri())
 
 
-@pytest.mark.parametrize("damage", ["schema", "revision"])
+def test_files_that_were_lost_are_written_anew(world):
+    records = [chain(world, "s1", 0)]
+    import_records(world, world / "mlflow.db", records)
+    shutil.rmtree(world / "mlflow-artifacts")
+    assert import_records(world, world / "mlflow.db", records).added == 1
+    client, runs = runs_of(world)
+    assert len(runs) == 3
+    assert client.list_artifacts(runs["s1"].info.run_id)
+
+
+def test_a_store_of_a_former_version_is_set_aside_and_written_anew(world):
+    client = tracking_database._Client(world / "mlflow.db")
+    former = client.create_experiment("tiny", artifact_location=world.as_uri())
+    run = client.create_run(former, run_name="table II, row 12").info.run_id
+    assert not is_current(world, world / "mlflow.db")
+    import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
+    client, runs = runs_of(world)
+    assert set(runs) == {"s1", "s1/train", "s1/score"}
+    assert client.get_run(run).info.run_name == "table II, row 12"
+    assert client.get_experiment(former).lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("damage", ["no table", "newer", "older", "several", "none"])
 def test_a_database_of_another_mlflow_is_one_line(world, damage):
+    changes = {
+        "no table": "alter table runs rename to other",
+        "newer": "update alembic_version set version_num = 'of_the_future'",
+        # the revision before a much older release
+        "older": "update alembic_version set version_num = 'f5a4f2784254'",
+        "several": "insert into alembic_version values ('of_the_future')",
+        "none": "drop table alembic_version",
+    }
     with closing(sqlite3.connect(world / "mlflow.db")) as base, base:
-        if damage == "schema":
-            base.execute("alter table runs rename to other")
-        else:
-            base.execute("update alembic_version set version_num = 'of the future'")
-    with pytest.raises(InputError, match="move it away and run again"):
+        base.execute(changes[damage])
+    before = (world / "mlflow.db").read_bytes()
+    with pytest.raises(InputError, match="move it away and run again") as error:
         import_records(world, world / "mlflow.db", [chain(world, "s1", 0)])
+    assert str(error.value) == schema_problem(world / "mlflow.db")
+    assert "\n" not in str(error.value)
+    assert ("mlflow db upgrade" in str(error.value)) == (damage == "older")
+    assert (world / "mlflow.db").read_bytes() == before
+
+
+def test_a_database_of_this_mlflow_has_no_problem(world):
+    assert schema_problem(world / "mlflow.db") is None

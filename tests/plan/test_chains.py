@@ -308,7 +308,7 @@ def test_fixed_noise_is_scaled_with_the_width_of_the_encoder(science):
 
 def test_runtime_choices_never_enter_a_key(science):
     plain = load(science.world(), ["II"])
-    runtime = {"device": "cuda", "threads": {"train": 4}}
+    runtime = {"device": "cuda", "threads": {"train": 4}, "precision": "float32"}
     plan = load(science.world(runtime=runtime), ["II"])
     assert set(plan.steps) == set(plain.steps)
     assert threads(plan, "train") == 4

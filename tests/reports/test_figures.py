@@ -5,16 +5,21 @@ import finished_world
 import pytest
 from PIL import Image
 
+from tipcap import paths
 from tipcap.cli import main
 from tipcap.config.figures import Strip, Text
 from tipcap.config.tables import Address
+from tipcap.io.cells import by_name, read_cells
 from tipcap.io.plots import draw_points
 from tipcap.plan.reports import figure_file, figure_inputs, shown
+from tipcap.reports.claims import Evidence
 from tipcap.reports.figures import (
     captioned,
+    compared_rows,
     draw_figure,
     embedded_pairs,
     equivalent,
+    names_a_thing,
     neighbourhoods,
 )
 
@@ -104,6 +109,36 @@ def test_a_narrower_encoder_shows_the_dimensions_at_the_same_share():
     assert [equivalent(d, 640, 640) for d in (1, 27, 338, 500)] == [1, 27, 338, 500]
     assert [equivalent(d, 640, 96) for d in (1, 27, 338, 500)] == [1, 4, 51, 75]
     assert equivalent(640, 640, 16) == 16
+
+
+def test_prompts_of_figures_name_things():
+    assert all(map(names_a_thing, ("kite", "flower vase", "right hand")))
+    assert not any(map(names_a_thing, ("left", "right", "left side", "group")))
+
+
+def test_titles_carry_what_the_embeddings_show(in_all_results, tmp_path):
+    figure = in_all_results.figures["fig6"].model_copy(update={"num_pairs": 20})
+    pairs = embedded_pairs(in_all_results, "fig6")
+    titles = [title for title, _, _ in neighbourhoods(pairs, figure)]
+    assert all("% mixed" in title for title in titles)
+    assert titles[0].startswith("(a) no mapping\n0% mixed")  # invented far apart
+    assert "0.0800" in titles[3]
+    text = draw(in_all_results, "fig5", tmp_path).read_text()
+    assert "mean " in text
+
+
+def test_rows_are_compared_with_the_papers_and_stand_in_their_intervals(in_all_results):
+    table = in_all_results.tables["II"]
+    cells = Path(paths.cells(in_all_results.name, "parquet"))
+    evidence = Evidence(in_all_results, by_name(read_cells(cells)))
+    rows = {
+        row.label: row
+        for row in compared_rows(table, table.groups[0], "cider", evidence)
+    }
+    ours, quoted = rows["TIPCap (S1)"], rows["BUTD"]
+    assert ours.low < ours.value < ours.high
+    assert ours.paper == 106.7
+    assert (quoted.value, quoted.low, quoted.paper) == (None, None, 113.5)
 
 
 def test_a_figure_this_world_does_not_make_is_one_clear_line(in_all_results, capsys):

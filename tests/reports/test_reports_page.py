@@ -1,3 +1,4 @@
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -5,7 +6,9 @@ import finished_world
 import pytest
 
 from tipcap.cli import main
-from tipcap.reports.page import write_report
+from tipcap.plan import load
+from tipcap.plan.reports import report_inputs
+from tipcap.reports.page import costs, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -71,14 +74,57 @@ def test_every_table_claim_and_figure_is_there(page, all_results):
 
 
 def test_the_gallery_shows_every_method_under_every_picture(page):
-    assert page.sources
-    text = "\n".join(page.text)
-    assert text.count("TIPCap (S4), ViT-L/14, GPT-2") >= len(page.sources)
+    pictures = page.text.count("GT") / 2
+    assert 0 < pictures == page.text.count("TIPCap (S4), ViT-L/14, GPT-2")
+
+
+def test_what_spice_parsed_is_a_line_of_the_costs():
+    plan = load(finished_world.CONFIG / "mini-full.yaml", ["II"])
+    keys = [k for k, s in plan.steps.items() if s.spec.step == "score"]
+    took = {"scoring_seconds": 10.0, "scoring_cpu_seconds": 20.0}
+    parsed = {"parsing_seconds": 4.0, "parsing_cpu_seconds": 7.0}
+    records = {
+        key: {"seconds": 0.5, "cpu_seconds": 0.5, "figures": {**took, **parsed}}
+        for key in keys[:2]
+    }
+    found = {cost.step: cost for cost in costs(plan, records)}
+    assert found["score"].seconds == 21.0
+    parser = found["score: of it SPICE's parser"]
+    assert (parser.made, parser.seconds, parser.cpu_seconds) == (2, 8.0, 14.0)
+
+
+def test_captions_before_and_after_a_word_are_those_of_the_run(page, all_results):
+    text = " ".join(page.text)
+    assert "Run: Table IV" in text
+    assert "red <kite>" in text
+
+
+def test_every_table_of_scores_has_a_plot_per_group(page, all_results):
+    _, plan = all_results
+    text = " ".join(page.text)
+    for name in ("II", "V"):
+        for group in plan.tables[name].groups:
+            assert f"Table {name}, {group.label}, CIDEr: ours with 95 % int" in text
+
+
+def test_a_world_of_own_files_without_tables_has_a_page_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished_world.CONFIG, "config")
+    Path("config/own.yaml").write_text(
+        "extends: tiny.yaml\nname: own\ntables: []\nextra_tables: []\n"
+        "captioners: [s1]\nbase: {corpus: flickr30k}\n"
+    )
+    plan = load("config/own.yaml")
+    (model,) = plan.captioners.values()
+    assert report_inputs(plan) == {"captioners": [plan.main_file(model)]}
+    write_report(plan, Path("report.html"))
+    found = Page(Path("report.html").read_text("utf-8"))
+    assert not {"claims", "figures"} & set(found.ids)  # none of them is of its data
+    assert f"results/own/train/{model}" in found.text
+    assert {link[1:] for link in found.links} <= set(found.ids)
 
 
 def test_a_page_of_a_world_where_nothing_was_made_says_so(tmp_path, monkeypatch):
-    import shutil
-
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished_world.CONFIG, "config")
     main(["step", "report", "--world", "config/tiny.yaml", "--out", "report.html"])

@@ -28,7 +28,7 @@ ETC = Path("/etc/slurm")
 MARK = "# written by tipcap's tests/slurm/cluster.py for "
 NODES = {"c1": 0, "c2": 0, "c3": 0, "g1": 4, "g2": 4}
 """Names of the nodes and how many GPUs each has."""
-PATIENCE_S = 60
+PATIENCE_S = 240
 SAVING_S = 6.0
 """The controller saves what has changed at most five seconds later."""
 PACKAGES = {"slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "munged": "munge"}

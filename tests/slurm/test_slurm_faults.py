@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from small_world import BIN, PYTHONPATH, WORLD, wait_for
+from small_world import BIN, HANGS_S, PYTHONPATH, WORLD, wait_for
 
 from tipcap.plan.commands import arguments
 
@@ -81,7 +81,7 @@ def test_a_second_snakemake_in_the_same_folder_is_told_so(untrained, start, same
         cwd=untrained.folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS_S,
     )
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stderr

@@ -9,12 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from small_world import BIN, NAME, WORLD
+from small_world import BIN, HANGS_S, NAME, WORLD
 
 SEED = int(os.environ.get("TIPCAP_SOAK_SEED", "1"))
 ROUNDS = int(os.environ.get("TIPCAP_SOAK_ROUNDS", "2"))
 """How often each kind of fault happens."""
-LIMIT_S = 900
 FAULTS = (
     *("cancel", "kill_step", "node_down", "kill_snakemake", "kill_job"),
     "crash_controller",
@@ -98,7 +97,11 @@ class Disturber:
         self.run.kill()
         command = [BIN / "snakemake", "--configfile", WORLD, "--unlock"]
         subprocess.run(
-            command, cwd=self.world.folder, check=True, capture_output=True, timeout=120
+            command,
+            cwd=self.world.folder,
+            check=True,
+            capture_output=True,
+            timeout=HANGS_S,
         )
         self.run = self._begin()
         return alive
@@ -120,7 +123,7 @@ def test_faults_at_random_moments_leave_no_trace(
 
     forget()
     disturber = Disturber(cluster, untrained, begin)
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + HANGS_S
     while disturber.left:
         assert time.monotonic() < deadline, disturber.left
         time.sleep(disturber.generator.uniform(1, 5))

@@ -223,7 +223,7 @@ def test_workers_leave_the_bytes_alone(
 def test_half_precision_is_near_and_recorded(
     dataset, tiny_encoder, tmp_path, monkeypatch, embedded
 ):
-    monkeypatch.setattr("tipcap.io.encoder.precision_on", lambda _: torch.float16)
+    monkeypatch.setattr("tipcap.io.encoder.precision_on", lambda *_: torch.float16)
     for modality in ("image", "text"):
         file = run(dataset, tiny_encoder, tmp_path / modality, modality)
         found, exact = (read_embeddings(f).vectors for f in (file, embedded[modality]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from tipcap.core.selection import sample_images
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
 from tipcap.io.embeddings import read_embeddings, write_embeddings
@@ -74,6 +75,20 @@ def test_a_share_of_the_pairs_finds_nearly_the_same(known, tmp_path):
     expected = known["differences"].mean(0)
     torch.testing.assert_close(found["mean"], expected, atol=CLOSE, rtol=0)
     assert record_of(tmp_path / "gap")["counts"]["images"] == NUM_IMAGES // 2
+
+
+def test_a_sample_that_was_drawn_before_gives_the_gap_of_all_pictures(known, tmp_path):
+    """By address no other pictures are fetched: the numbers are those of whoever has the archives."""
+    whole = run(tmp_path / "whole", known, fraction=0.1, sample=2)
+    images = read_embeddings(known["images"])
+    chosen = sample_images(images.image_id, NUM_IMAGES // 10, 2)
+    rows = torch.isin(images.image_id, chosen)
+    few = write(tmp_path / "few", images.vectors[rows], images.image_id[rows])
+    changes = {"fraction": 0.1, "sample": 2, "sampled": True}
+    found = run(tmp_path / "sampled", {**known, "images": few}, **changes)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    counts = record_of(tmp_path / "sampled")["counts"]
+    assert counts["images"] == NUM_IMAGES // 10
 
 
 def test_another_sample_uses_other_pairs(known, tmp_path):

@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def trained(folder, out, images=None, **fields):
+def trained(folder, out, images=None, *, computed_in="float32", **fields):
     standard = {"gap": "none", "setting": None, "covariance": "full", "seed": 0}
     sizes = {"epochs": 2, "batch_size": 4, "warmup_steps": 1, "num_layers": 1}
     spec = TrainSpec(**{**standard, **sizes, **fields})
@@ -72,11 +72,12 @@ def trained(folder, out, images=None, **fields):
         images,
         checkpoints=out.with_name(f"{out.name}-checkpoints"),
         device="cpu",
+        precision=computed_in,
     )
     return json.loads((out / "meta.json").read_text())
 
 
-def generated(folder, model, out, images, **fields):
+def generated(folder, model, out, images, *, computed_in="float32", **fields):
     spec = GenerateSpec(split="train", beam=1, max_tokens=20, **fields)
     request = Request("generate", "key", {}, spec.model_dump(), out)
     texts = folder / "texts.safetensors"
@@ -89,6 +90,7 @@ def generated(folder, model, out, images, **fields):
         images,
         texts,
         device="cpu",
+        precision=computed_in,
     )
     rows = json.loads((out / "captions.json").read_text())
     return {row["image_id"]: row["caption"] for row in rows}
@@ -252,6 +254,32 @@ def test_setting_3_can_be_trained_on_its_exact_divergence(folder, tmp_path):
     assert not torch.equal(*weights)
 
 
+def test_both_precisions_learn_the_captions_and_say_which_it_was(folder, tmp_path):
+    """Computed in bfloat16, kept in float32: what is learnt by heart is written by both."""
+    images, records, captions = folder / "images.safetensors", {}, {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / precision
+        fields = {"gap": "paired", "images": images, "computed_in": precision}
+        records[precision] = trained(folder, out, **fields, **LEARNT)
+        model = out / "model.safetensors"
+        assert {t.dtype for t in read_tensors(model).values()} == {torch.float32}
+        written = tmp_path / f"{precision}-captions"
+        captions[precision] = generated(
+            folder, model, written, images, computed_in=precision
+        )
+        records[f"{precision} captions"] = json.loads(
+            (written / "meta.json").read_text()
+        )
+    for name in ("float32", "float32 captions"):
+        assert "precision" not in records[name]["counts"]
+    for name in ("bfloat16", "bfloat16 captions"):
+        assert records[name]["counts"]["precision"] == "bfloat16"
+    assert is_own(captions["bfloat16"].items()) == {True}
+    alike = [captions["float32"][i] == c for i, c in captions["bfloat16"].items()]
+    # which of a picture's two captions is likelier, rounding may decide
+    assert sum(alike) >= 3
+
+
 def test_a_model_of_double_precision_is_kept_and_asked_in_it(folder, tmp_path):
     images = folder / "images.safetensors"
     double = {**LEARNT, "precision": "float64", "batch_size": 6}
@@ -282,7 +310,7 @@ def curves(out):
     return [{**json.loads(line), "time": None} for line in lines]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_training_that_is_asked_to_end_goes_on_to_the_same_bytes(
     folder, tmp_path, monkeypatch, number
 ):

@@ -4,29 +4,53 @@ What a command computes with is imported when it runs, so that `tipcap plan` nee
 """
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from tipcap.cli import captions, people
+from tipcap import __version__
+from tipcap.cli import captions, people, scores
+from tipcap.cli.manners import CONTEXT, add_command, epilog
 from tipcap.cli.step import steps
-from tipcap.errors import InputError, Stopped, refused
+from tipcap.errors import INTERRUPTED, InputError, Stopped, refused
+from tipcap.extras import extras_told
 
 STOPPED = 75
 """Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
 app = typer.Typer(
     name="tipcap",
-    help="Text data-centric image captioning with interactive prompts.",
-    add_completion=False,
+    context_settings=CONTEXT,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(epilog=epilog(["tipcap caption picture.jpg", "tipcap plan --help"]))
+def _of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show it and end."
+        ),
+    ] = False,
+) -> None:
+    """Text data-centric image captioning with interactive prompts."""
+
+
 for command in (
     captions.caption,
+    captions.demo,
     captions.export,
-    people.score,
+    scores.score,
     people.plan,
+    people.ui,
     people.trace,
     people.compare,
     people.doctor,
@@ -34,8 +58,8 @@ for command in (
     people.example,
     people.version,
 ):
-    app.command()(command)
-app.command("new")(people.own_world)
+    add_command(app, command.__name__, command)
+add_command(app, "new", people.own_world)
 app.add_typer(steps, name="step")
 
 
@@ -48,7 +72,8 @@ def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
     try:
-        status = app(given or ["--help"], standalone_mode=False)
+        with extras_told():
+            status = app(given or ["--help"], standalone_mode=False)
     except InputError as error:
         _fail(str(error))
     except Stopped as error:
@@ -56,9 +81,11 @@ def main(words: list[str] | None = None) -> None:
         sys.exit(STOPPED)
     except TyperException as error:
         _fail(f"{error.format_message()} (see --help)")
-    except typer.Abort:
-        sys.exit(130)  # interrupted from the keyboard
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except OSError as error:
         _fail(str(refused(error)))
+    if status == INTERRUPTED:
+        print("tipcap: interrupted", file=sys.stderr, flush=True)
     if status:
         sys.exit(status)

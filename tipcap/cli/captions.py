@@ -26,6 +26,13 @@ def caption(
         list[str] | None,
         typer.Option(help="A word that the caption should have; may be repeated."),
     ] = None,
+    must_name: Annotated[
+        bool,
+        typer.Option(
+            "--must-name/--may-miss",
+            help="Write captions that name the words, or leave it to the captioner as the paper does.",
+        ),
+    ] = True,
     interactive: Annotated[
         bool, typer.Option("--interactive", help="Offer words and take yours.")
     ] = False,
@@ -103,6 +110,7 @@ def caption(
         name_width=max((len(source.name) for source in sources), default=0),
     )
     words = list(prompt or [])
+    captioner.check_words(words)
     if interactive:
         failed = refine_pictures(
             sources,
@@ -112,6 +120,7 @@ def caption(
             _asked,
             prompt=words,
             beam=beams,
+            must_name=must_name,
         )
     else:
         failed = caption_pictures(
@@ -121,6 +130,7 @@ def caption(
             lambda line: warn_on_standard_error(f"tipcap: error: {line}"),
             prompt=words,
             beam=beams,
+            must_name=must_name,
         )
     return 2 if failed else 0
 
@@ -165,3 +175,44 @@ def export(
         from tipcap.io.hub_upload import push_folder
 
         typer.echo(push_folder(folder, push, is_private=private))
+
+
+def demo(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="WORLD:EXPERIMENT or a folder; may be repeated. By default all that ship and take words."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of this machine; by default from 7860 on, 0 for any.",
+        ),
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Open no browser.")
+    ] = False,
+    device: _DEVICE = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; by default all.")
+    ] = None,
+) -> None:
+    """Serve a page on this machine: drop a picture, see its captions, refine them with words."""
+    from tipcap.io.demo_page import build_page, check_gradio, serve_page
+
+    check_gradio()  # before seconds of loading
+    from tipcap.commands.demo import demo_of
+    from tipcap.commands.demo_html import error_html
+    from tipcap.io.processes import set_up_torch
+
+    chosen = set_up_torch(threads or len(os.sched_getaffinity(0)), device)
+    actions = demo_of(list(model or []), chosen)
+    samples = sorted(paths.packaged(paths.SAMPLES).glob("*.png"))
+    # what is loaded at first need is loaded before anybody waits for it
+    actions.look(samples[0].read_bytes(), samples[0].name)
+    serve_page(
+        lambda: build_page(actions, samples, error_html), port, typer.echo, not no_open
+    )

@@ -1,6 +1,7 @@
 """The commands that people use."""
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,56 +26,11 @@ World = Annotated[
 ]
 
 
-def score(
-    captions: Annotated[
-        Path, typer.Argument(help="COCO result file, or a mapping image: caption.")
-    ],
-    references: Annotated[
-        Path,
-        typer.Option(
-            help="COCO annotations, Karpathy file, or a mapping image: captions."
-        ),
-    ],
-    against: Annotated[
-        Path | None,
-        typer.Option(help="Second result file, compared image by image."),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write corpus and image scores here."),
-    ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Every image with references needs a caption."),
-    ] = False,
-    spice: Annotated[
-        bool,
-        typer.Option("--spice", help="Fetch SPICE's jars (520 MB) if missing."),
-    ] = False,
-    jars: Annotated[
-        Path | None, typer.Option(help="Folder of SPICE's jars to use instead.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="For SPICE's parser.")] = 2,
-) -> None:
-    """Score a file of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals."""
-    from tipcap.commands.score_file import score_file, user_spice
-
-    tools = user_spice(spice, jars, threads)
-    score_file(
-        captions,
-        references,
-        against,
-        json_file=json_file,
-        strict=strict,
-        spice=tools,
-        seed=seed,
-    )
-
-
 def plan(
     world: World = Path("config/mini.yaml"),
-    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Only this table; with --cost also `captioner`.")
+    ] = None,
     row: Annotated[str | None, typer.Option(help="Only this row of it.")] = None,
     target: Annotated[
         bool, typer.Option("--target", help="Print only the file to make.")
@@ -116,7 +72,8 @@ def doctor(
     ] = False,
 ) -> int:
     """Say what of this machine or cluster is ready, and what to do about the rest; status 1 if something is missing."""
-    from tipcap.commands.doctor import examine, line_of
+    from tipcap.commands.doctor import examine
+    from tipcap.commands.findings import line_of
     from tipcap.plan import load
 
     findings, planned = [], load(world)
@@ -129,6 +86,22 @@ def doctor(
         findings.append(finding)
         typer.echo(line_of(finding))
     return int(any(finding.state == "missing" for finding in findings))
+
+
+def ui(
+    world: World = Path("config/mini.yaml"),
+    port: Annotated[
+        int | None, typer.Option(help="Of 127.0.0.1; default: 5000, or the next free.")
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address, open no browser.")
+    ] = False,
+) -> None:
+    """Show a world's runs in MLflow, in the browser; on this machine alone."""
+    from tipcap.commands.ui import show_runs
+
+    for line in show_runs(world, port, not no_open and sys.stdout.isatty()):
+        print(line, flush=True)
 
 
 def trace(

@@ -54,9 +54,17 @@ def report(world: Path, out: Path) -> None:
 
 def track(world: Path, table: str, database: Path, out: Path) -> None:
     """Write a table's records into the MLflow database."""
-    from tipcap.reports.tables import track_table
+    from tipcap.reports.tracking import track_table
 
     track_table(world, table, database, out)
+
+
+def captioner(world: Path, out: Path) -> None:
+    """Write the captioner of target `captioner` as a folder, and say how to use it."""
+    from tipcap.reports.captioner import export_to_use
+
+    for line in export_to_use(world, out):
+        print(line)
 
 
 _TABLES = "tipcap.reports.tables"
@@ -68,9 +76,10 @@ REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
     figure: ("tipcap.reports.figures", "seaborn"),
     report: ("tipcap.reports.page", "tipcap.core.bootstrap", "pyarrow.parquet"),
     track: (
-        _TABLES,
+        "tipcap.reports.tracking",
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
+    captioner: ("tipcap.interface.exporting",),
 }
 """Command of a report -> what the warm process imports for it, as a step's `libraries`."""

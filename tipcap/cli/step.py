@@ -12,14 +12,21 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from tipcap.cli.manners import epilog
 from tipcap.cli.reports import REPORTS
 from tipcap.config.reading import check
 from tipcap.errors import InputError
-from tipcap.step import Request, Step
+from tipcap.step import PRECISION, Request, Step
 from tipcap.steps import STEPS
 
 steps = typer.Typer(
     help="The steps of the workflow, as its rules call them.",
+    epilog=epilog(
+        [
+            "tipcap step train --help",
+            "snakemake --configfile config/mini.yaml --dry-run --printshellcmds -- table_II",
+        ]
+    ),
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -29,10 +36,24 @@ _EVERY_STEP = {
     "parents": Annotated[str, typer.Option(help="Keys of the inputs by role, JSON.")],
     "out": Annotated[Path, typer.Option(help="Folder of the artefact.")],
 }
+_VALUES = {
+    "spec": "'{...}'",
+    "key": "KEY",
+    "parents": "'{...}'",
+    "out": "FOLDER",
+    "runs": "'[...]'",
+    "world": "config/mini.yaml",
+    "table": "II",
+    "figure": "fig5",
+}
+"""What stands for an option's value in examples; a file for others."""
 _THREADS = Annotated[
     int, typer.Option(min=1, help="CPU threads; more change the last digits.")
 ]
 _DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+_PRECISION = Annotated[
+    str, typer.Option(help="auto, float32 or bfloat16.", envvar=PRECISION)
+]
 
 
 def _command_of(step: Step) -> Callable[..., None]:
@@ -49,16 +70,21 @@ def _command_of(step: Step) -> Callable[..., None]:
             request = Request(step.name, given["key"], parents, fields, given["out"])
             first = (request, spec)
         if step.torch_threads:
-            from tipcap.io.processes import set_up_torch
+            from tipcap.io.processes import precision_named, set_up_torch
 
             device = set_up_torch(given["threads"], given.get("device", "cpu"))
             own |= {"device": device} if "device" in own else {}
+            if "precision" in own:
+                given_as = precision_named(given["precision"], device, "--precision")
+                own["precision"] = given_as
         step.run(*first, **own)
 
     options = {name: _option(one) for name, one in step.options.items()}
     options |= {"threads": _parameter("threads", _THREADS, default=1)}
     if "device" in options:
         options["device"] = _parameter("device", _DEVICE, default="auto")
+    if "precision" in options:
+        options["precision"] = _parameter("precision", _PRECISION, default="auto")
     if step.is_keyed:
         options |= {name: _parameter(name, kind) for name, kind in _EVERY_STEP.items()}
     described = inspect.getmodule(step.run)
@@ -137,7 +163,9 @@ def _name_of(step: Step) -> str:
     return step.name.replace("_", "-")
 
 
-@steps.command()
+@steps.command(
+    epilog=epilog(["tipcap step spread --devices 4 -- train --spec '{...}' ..."])
+)
 def spread(
     words: Annotated[
         list[str], typer.Argument(help="The command: train or prompt, with options.")
@@ -163,7 +191,16 @@ def spread(
     return run(words, devices, nodes, threads)
 
 
+def _add(name: str, command: Callable[..., None]) -> None:
+    """Add a command, with the words that a rule calls it by as its example."""
+    words = ["tipcap step", name]
+    for option, one in inspect.signature(command).parameters.items():
+        if one.default is inspect.Parameter.empty:
+            words.append(f"--{option.replace('_', '-')} {_VALUES.get(option, 'FILE')}")
+    steps.command(name, epilog=epilog([" ".join(words)]))(command)
+
+
 for one in STEPS.values():
-    steps.command(_name_of(one))(_command_of(one))
+    _add(_name_of(one), _command_of(one))
 for report in REPORTS:
-    steps.command(report.__name__)(_report_of(report))
+    _add(report.__name__, _report_of(report))

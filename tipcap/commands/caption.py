@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from PIL import Image
+from torch import Tensor
 
 from tipcap.commands.caption_output import Output, Say
-from tipcap.core.refining import Caption, chosen_words, names
+from tipcap.core.refining import Caption, chosen_words, names, names_all
 from tipcap.errors import InputError
 from tipcap.interface.captioner import Captioner
 from tipcap.io.picture_sources import Source
@@ -23,6 +24,7 @@ def caption_pictures(
     *,
     prompt: Sequence[str] = (),
     beam: int | None = None,
+    must_name: bool = True,
 ) -> int:
     """Show the captions of pictures in their order and return how many could not be read.
 
@@ -33,6 +35,7 @@ def caption_pictures(
         warn: told what is wrong with a picture, in one line.
         prompt: words that refine each caption.
         beam: hypotheses of the search; None: as the captioner is evaluated.
+        must_name: as of `Captioner.caption`.
 
     Raises:
         InputError: the captioner takes no pictures or no prompts, or the prompt is too long.
@@ -41,7 +44,11 @@ def caption_pictures(
     for batch in _batches(sources):
         pictures: list[Image.Image | InputError] = [_opened(source) for source in batch]
         whole = [found for found in pictures if not isinstance(found, InputError)]
-        captions = iter(captioner.captions(whole, prompt, beam=beam) if whole else [])
+        captions = iter(
+            captioner.captions(whole, prompt, beam=beam, must_name=must_name)
+            if whole
+            else []
+        )
         for source, found in zip(batch, pictures, strict=True):
             if isinstance(found, InputError):
                 failed += 1
@@ -60,6 +67,7 @@ def refine_pictures(
     *,
     prompt: Sequence[str] = (),
     beam: int | None = None,
+    must_name: bool = True,
 ) -> int:
     """As `caption_pictures`, but a person refines each caption until content with it.
 
@@ -71,6 +79,7 @@ def refine_pictures(
         ask: a question; returns the answer.
         prompt: words that refine each caption at first.
         beam: as of `caption_pictures`.
+        must_name: likewise.
     """
     failed = 0
     for source in sources:
@@ -80,7 +89,9 @@ def refine_pictures(
             _refuse(source, found, output, warn)
             continue
         warn(source.name)
-        output.write(source.name, _refined(found, captioner, warn, ask, prompt, beam))
+        output.write(
+            source.name, _refined(found, captioner, warn, ask, prompt, beam, must_name)
+        )
     return failed
 
 
@@ -96,9 +107,12 @@ def _refined(
     ask: Callable[[str], str],
     prompt: Sequence[str],
     beam: int | None,
+    must_name: bool,
 ) -> Caption:
     image = captioner.embed([picture])
-    caption = captioner.caption_embeddings(image, prompt, beam=beam)[0]
+    caption = captioner.caption_embeddings(
+        image, prompt, beam=beam, must_name=must_name
+    )[0]
     given = list(prompt)
     while True:
         warn(f"  {caption.marked()}")
@@ -112,15 +126,28 @@ def _refined(
                 return caption
             # what an earlier word brought may be lost again: it is named once more
             lost = [word for word in given if not names(caption.text, word)]
-            wanted = list(dict.fromkeys((*lost, *chosen)))
-            caption = captioner.caption_embeddings(
-                image, wanted, rough=[caption.text], beam=beam
-            )[0]
-            given += chosen
+            found = _again(captioner, image, caption, (*lost, *chosen), beam, must_name)
+            given = list(dict.fromkeys((*given, *chosen)))
+            if must_name and not names_all(found.text, given):
+                found = _again(captioner, image, caption, given, beam, must_name)
+            caption = found
         except EOFError:
             return caption
         except InputError as error:
             warn(f"  {error}")
+
+
+def _again(
+    captioner: Captioner,
+    image: Tensor,
+    caption: Caption,
+    words: Sequence[str],
+    beam: int | None,
+    must_name: bool,
+) -> Caption:
+    return captioner.caption_embeddings(
+        image, words, rough=[caption.text], beam=beam, must_name=must_name
+    )[0]
 
 
 def _batches(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:

@@ -69,6 +69,7 @@ class Output:
                 "rough": caption.rough,
                 "words": list(caption.words),
                 "changed": [part.text for part in caption.parts if part.is_changed],
+                "insisted": caption.insisted,
             }
         if self._num_best > 1:
             record["candidates"] = [

@@ -2,11 +2,29 @@
 
 import csv
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError, edge
 from tipcap.steps.download import DownloadSpec
+
+_HOUR, _GIGA = 3600, 1e9
+
+
+@cache
+def hardware_here(proc: Path = Path("/proc")) -> str:
+    """Return the names of this machine's processors and of NVIDIA's GPUs, one a line; empty where it does not say."""
+    files = [proc / "cpuinfo", *proc.glob("driver/nvidia/gpus/*/information")]
+    lines = [
+        line
+        for file in files
+        if file.is_file()
+        for line in file.read_text("utf-8", "replace").splitlines()
+    ]
+    named = (line.partition(":") for line in lines)
+    names = {n.strip() for key, _, n in named if key.strip() in ("model name", "Model")}
+    return "\n".join(sorted(names))
 
 
 class Rate(NamedTuple):
@@ -24,6 +42,35 @@ class Rate(NamedTuple):
     date: str
     source: str
     """`measured`, or `estimated: ` and the reason."""
+
+    @property
+    def known(self) -> str:
+        """How the figure is known, seen from this machine: measured here or elsewhere, or estimated; then its source."""
+        how, _, reason = self.source.partition(": ")
+        if how == "measured":
+            is_here = self.hardware.partition(",")[0] in hardware_here()
+            how = f"measured {'here' if is_here else 'elsewhere'}"
+        return f"{how}: {reason}" if reason else how
+
+
+class Cost(NamedTuple):
+    """What steps need."""
+
+    gpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    disk: float = 0.0
+    """Bytes of downloads, embeddings and models; other artefacts are small."""
+    downloads: float = 0.0
+
+
+def line_of(name: str, cost: Cost | None = None) -> str:
+    """Return a line of the overview; its head where there is no cost."""
+    columns = ("GPU h", "CPU h", "disk GB", "download GB")
+    if cost is not None:
+        hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
+        figures = (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)
+        columns = tuple(f"{figure:.2f}" for figure in figures)
+    return f"{name:<16}" + "".join(f"{column:>13}" for column in columns)
 
 
 def read_rates(path: Path) -> list[Rate]:

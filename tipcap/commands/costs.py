@@ -7,9 +7,23 @@ stated reason, and the number of units, which the declarations give. Reads no re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tipcap.commands.cost_files import Rate, Size, read_rates, read_sizes, size_of
+from tipcap.commands.cost_files import (
+    Cost,
+    Rate,
+    Size,
+    line_of,
+    read_rates,
+    read_sizes,
+    size_of,
+)
+from tipcap.commands.cost_weights import (
+    embed_dim,
+    language_model_weights,
+    num_chosen,
+    num_weights,
+)
 from tipcap.commands.overview import is_done, needed_by
 from tipcap.errors import InputError
 from tipcap.paths import SHIPPED_PARSES
@@ -38,12 +52,6 @@ from tipcap.steps.zerocap import ZerocapSpec
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 STEP_COSTS = _BENCHMARKS / "step_costs.csv"
 DATASET_SIZES = _BENCHMARKS / "dataset_sizes.csv"
-_PUBLISHED_WIDTH = {
-    "RN50x4-quickgelu": 640,
-    "ViT-L-14-quickgelu": 768,
-    "ViT-B-32-quickgelu": 512,
-}
-_GPT2_WIDTH, _GPT2_WEIGHTS = 768, 124_439_808
 _DIFFERENT = {"mini": 0.55, "paper": 1.0}
 """Share of all captions that SPICE parses, an equal one being parsed once: measured on 16 captioners of the mini
 world, 40 pictures each (0.73 of 16, less with each more), and carried on to all of it; not known of others."""
@@ -52,47 +60,46 @@ _BYTES = 4  # of a number in single precision
 _HOUR, _GIGA = 3600, 1e9
 
 
-class Cost(NamedTuple):
-    """What steps need."""
-
-    gpu_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    disk: float = 0.0
-    """Bytes of downloads, embeddings and models; other artefacts are small."""
-    downloads: float = 0.0
-
-
 def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
-    """Yield the lines of the overview: each table alone, then all with shared work counted once.
+    """Yield the lines of the overview: each table alone, all with shared work counted once, and targets beside them.
+
+    Args:
+        plan: of the world.
+        table: this table or target alone.
 
     Raises:
         InputError: the world makes no such table, or the files in benchmarks/ are wrong.
     """
-    names = list(plan.tables) if table is None else [plan.part_name(table, None)]
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
+    targets = [name for name in plan.exported if table in (None, name)]
+    names = list(plan.tables) if table is None else []
+    if table is not None and not targets:
+        names = [plan.part_name(table, None)]
+    ledger = ledger_of(plan)
     needed = {name: ledger.left(needed_by(plan, name)) for name in names}
     yield f"what is left of world {plan.name!r}"
-    yield _line("table", "GPU h", "CPU h", "disk GB", "download GB")
+    yield line_of("table")
     for name, keys in needed.items():
-        yield _line(name, *_figures(ledger.cost(keys)))
-    everything = list(dict.fromkeys(key for keys in needed.values() for key in keys))
+        yield line_of(name, ledger.cost(keys))
+    everything = dict.fromkeys(key for keys in needed.values() for key in keys)
     if len(names) > 1:
-        yield _line("all, each once", *_figures(ledger.cost(everything)))
+        yield line_of("all, each once", ledger.cost(everything))
+    for name in targets:
+        keys = ledger.left(plan.ancestors(plan.exported[name]))
+        found, more = ledger.cost(keys), ledger.disk_of_export(plan.exported[name])
+        yield line_of(name, found._replace(disk=found.disk + more))
+        everything |= dict.fromkeys(keys)
     yield from ledger.notes(everything)
+
+
+def ledger_of(plan: Plan) -> "Ledger":
+    """Return the costs of a world's steps, as benchmarks/ has them."""
+    return Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
 
 
 def disk_of_what_is_left(plan: Plan) -> float:
     """Return how many bytes the steps that are not done will write, as far as it is known."""
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
-    return float(ledger.cost(ledger.left(plan.steps)).disk)
-
-
-def parsing_seconds(plan: Plan) -> float:
-    """Return how long SPICE will parse for a table whose scores are not there, at most, as a mean over tables."""
-    tables = [name for name in plan.tables if plan.score_keys(name)]
-    ledger = _Ledger(plan, read_rates(STEP_COSTS), read_sizes(DATASET_SIZES))
-    scores = dict.fromkeys(key for name in tables for key in plan.score_keys(name))
-    return ledger.parsing(ledger.left(scores)).seconds / max(1, len(tables))
+    ledger = ledger_of(plan)
+    return float(ledger.cost(ledger.left(plan.of_tables())).disk)
 
 
 class _Parsing(NamedTuple):
@@ -106,7 +113,7 @@ class _Parsing(NamedTuple):
         return self.rate.seconds_per_unit * self.captions if self.rate else 0.0
 
 
-class _Ledger:
+class Ledger:
     """Costs of single steps."""
 
     def __init__(
@@ -134,6 +141,13 @@ class _Ledger:
         costs = [*map(self._cost_of, listed), parsing]
         return Cost(*map(sum, zip(*costs, strict=True)))
 
+    def disk_of_export(self, key: str) -> int:
+        """Return how many bytes a trained captioner has as a folder, with its models."""
+        model = self._plan.steps[key]
+        encoder = self._parent(self._parent(model, "texts"), "encoder")
+        parts = (model, encoder, self._parent(model, "language_model"))
+        return sum(map(self._disk, parts))
+
     def parsing(self, keys: Iterable[str]) -> _Parsing:
         """Return what SPICE's parser has to read for some steps, at most.
 
@@ -146,11 +160,11 @@ class _Ledger:
         for key in keys:
             step = self._plan.steps[key]
             if not isinstance(step.spec, ScoreSpec) or not (
-                images := self._images_of_spice(step)
+                images := self.images_of_spice(step)
             ):
                 continue
             run, references = step.parents["captions"], step.parents["references"]
-            candidates[run] = min(self._units(step), candidates[run] + images)
+            candidates[run] = min(self.units(step), candidates[run] + images)
             prepared = self._plan.steps[references].spec
             assert isinstance(prepared, PrepareSpec)
             if self._plan.world.datasets[prepared.dataset].raw.draw is None:
@@ -183,7 +197,10 @@ class _Ledger:
                     unknown.append(step.spec.file)
             elif isinstance(step.spec, CollectSpec):
                 if size := self._pictures_size(step.spec):
-                    yield f"pictures of {step.spec.dataset}, fetched one by one: about {size / _GIGA:.1f} GB, and as much again while they are"
+                    count = f"{self._num_pictures(step.spec):,} " * bool(
+                        step.spec.split
+                    )
+                    yield f"{count}pictures of {step.spec.dataset}, fetched one by one: about {size / _GIGA:.1f} GB, and as much again while they are"
                 else:
                     unknown.append(f"the pictures of {step.spec.dataset}")
             elif isinstance(step.spec, FetchSpec):
@@ -198,7 +215,7 @@ class _Ledger:
             yield f"in the hours, SPICE's parser: up to {parsing.captions:,} captions, {parsing.seconds / _HOUR:.2f} CPU h; less those that ship in {SHIPPED_PARSES} or were parsed before"
         for rate in used:
             name = f"{rate.step} {rate.case}".strip()
-            yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.source}"
+            yield f"{name}: {rate.seconds_per_unit * 1000:.3g} ms per {rate.unit} on {rate.device} ({rate.hardware}, {rate.date}); {rate.known}"
         if without:
             listed = ", ".join(f"{number} {kind}" for kind, number in without.items())
             yield f"not in the hours, because no figure is known: {listed}"
@@ -226,17 +243,17 @@ class _Ledger:
     def _work(self, step: PlannedStep) -> Iterator[tuple[Rate, int]]:
         """Yield how long a unit of a step's work takes, as far as that is known, and how many units there are."""
         if (rate := self._rate_of(step, self._case(step))) is not None:
-            yield rate, self._units(step)
+            yield rate, self.units(step)
         if isinstance(step.spec, ScoreSpec):
-            images, rate = self._images_of_spice(step), self._rate_of(step, "spice")
+            images, rate = self.images_of_spice(step), self._rate_of(step, "spice")
             if images and rate is not None:
                 yield rate, images
 
-    def _images_of_spice(self, step: PlannedStep) -> int:
+    def images_of_spice(self, step: PlannedStep) -> int:
         """Return of how many pictures a score has SPICE."""
         spec = step.spec
         assert isinstance(spec, ScoreSpec)
-        there = self._units(step) if "spice" in spec.metrics else 0
+        there = self.units(step) if "spice" in spec.metrics else 0
         return min(there, spec.spice_images or there)
 
     def _rate_of(self, step: PlannedStep, case: str) -> Rate | None:
@@ -260,7 +277,7 @@ class _Ledger:
             case _:
                 return ""
 
-    def _units(self, step: PlannedStep) -> int:
+    def units(self, step: PlannedStep) -> int:
         """Return how many units of work a step does, in the unit of its rate."""
         match step.spec:
             case DrawSpec() as spec:
@@ -286,15 +303,17 @@ class _Ledger:
                 return self._rows(step, "dataset", split).images
             case EmbedSpec(modality=modality, split=split):
                 rows = self._rows(step, "dataset", split)
-                return rows.images if modality == "image" else rows.captions
+                if modality == "text":
+                    return rows.captions
+                return num_chosen(rows.images, step.spec)
             case LikelihoodSpec(split=split):
                 return self._rows(step, "dataset", split).captions
             case NounsSpec(split=None):
-                return self._units(self._parent(step, "captions"))
+                return self.units(self._parent(step, "captions"))
             case NounsSpec(split=split):
                 return self._rows(step, "dataset", str(split)).captions
             case ScoreSpec():
-                return self._units(self._parent(step, "captions"))
+                return self.units(self._parent(step, "captions"))
             case spec:
                 raise AssertionError(f"no unit for step {spec.step}")
 
@@ -302,11 +321,12 @@ class _Ledger:
         match step.spec:
             case EmbedSpec():
                 # a row's numbers, and two ids of eight bytes
-                return self._units(step) * (_BYTES * self._width(step) + 16)
+                return self.units(step) * (_BYTES * self._width(step) + 16)
             case TrainSpec() as spec:
-                return _BYTES * self._num_weights(step, spec)
+                width = self._width(self._parent(step, "texts"))
+                return _BYTES * num_weights(spec, width, self._language_model(step))
             case TuneSpec():
-                return _BYTES * self._language_model_weights(step)
+                return _BYTES * language_model_weights(self._language_model(step))
             case PromptSpec():
                 return self._disk(self._parent(step, "model"))
             case EncoderSpec() | LanguageModelSpec():
@@ -322,40 +342,28 @@ class _Ledger:
         one = self._plan.world.datasets[spec.dataset].raw.picture_bytes
         if one is None:
             return 0
-        known = [
-            size for (name, _), size in self._sizes.items() if name == spec.dataset
-        ]
-        return one * (spec.sample_size or sum(size.images for size in known))
+        return one * self._num_pictures(spec)
 
-    def _num_weights(self, step: PlannedStep, spec: TrainSpec) -> int:
-        """Return how many numbers a trained model has, norms and biases left out."""
-        width = self._width(self._parent(step, "texts"))
-        language_model = self._parent(step, "language_model").spec
-        assert isinstance(language_model, LanguageModelSpec)
-        sizes: dict[str, Any] = language_model.parameters.get("architecture", {})
-        lm_dim = int(sizes.get("n_embd", _GPT2_WIDTH))
-        weights = spec.prefix_length * lm_dim * (width + 1)
-        weights += 8 * lm_dim**2 * spec.num_layers
-        weights += 8 * width**2 * spec.reverse_mapping
-        if spec.gap not in ("none", "paired"):
-            weights += width * (width + 1)
-        if spec.language_model_trainable:
-            weights += self._language_model_weights(step)
-        return int(weights)
-
-    def _language_model_weights(self, step: PlannedStep) -> int:
-        """Return how many numbers a step's language model has, embeddings of a small one left out."""
-        model = self._parent(step, "language_model").spec
-        assert isinstance(model, LanguageModelSpec)
-        sizes: dict[str, Any] = model.parameters.get("architecture", {})
-        width, layers = sizes.get("n_embd", 0), sizes.get("n_layer", 0)
-        return 12 * int(width) ** 2 * int(layers) or _GPT2_WEIGHTS
+    def _num_pictures(self, spec: CollectSpec) -> int:
+        known = {
+            split: size.images
+            for (name, split), size in self._sizes.items()
+            if name == spec.dataset
+        }
+        if spec.split is None:
+            return spec.sample_size or sum(known.values())
+        return num_chosen(known.get(spec.split, 0), spec)
 
     def _is_other(self, step: PlannedStep) -> bool:
         """Whether a step uses a published language model that is not the paper's."""
+        is_folder = self._language_model(step).source == "folder"
         model = self._parent(step, "language_model")
-        assert isinstance(model.spec, LanguageModelSpec)
-        return model.spec.source == "folder" or "published" in model.parents
+        return is_folder or "published" in model.parents
+
+    def _language_model(self, step: PlannedStep) -> LanguageModelSpec:
+        spec = self._parent(step, "language_model").spec
+        assert isinstance(spec, LanguageModelSpec)
+        return spec
 
     def _parent(self, step: PlannedStep, role: str) -> PlannedStep:
         return self._plan.steps[step.parents[role]]
@@ -366,9 +374,7 @@ class _Ledger:
         return spec
 
     def _width(self, embed: PlannedStep) -> int:
-        encoder = self._encoder(embed)
-        width = encoder.parameters.get("embed_dim") or _PUBLISHED_WIDTH[encoder.model]
-        return int(width)
+        return embed_dim(self._encoder(embed))
 
     def _rows(self, step: PlannedStep, role: str, split: str) -> Size:
         """Return how many images and captions a split of a dataset has."""
@@ -387,14 +393,3 @@ class _Ledger:
                 f"{DATASET_SIZES}: expected the size of {spec.dataset} {split}, found none; add a line"
             )
         return self._sizes[spec.dataset, split]
-
-
-def _figures(cost: Cost) -> tuple[str, ...]:
-    hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
-    return tuple(
-        f"{x:.2f}" for x in (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)
-    )
-
-
-def _line(name: str, *columns: str) -> str:
-    return f"{name:<16}" + "".join(f"{column:>13}" for column in columns)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx
 
 from tipcap import paths
-from tipcap.commands.doctor import Finding
+from tipcap.commands.findings import Finding
 from tipcap.commands.overview import is_done
 from tipcap.config.downloads import PIP_ADDRESS, Download, load_downloads, local_path
 from tipcap.errors import reason_of

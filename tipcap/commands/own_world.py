@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tipcap.commands.own_world_file import TABLE, OwnModels, OwnWorld, world_text
 from tipcap.config.world import load_world
 from tipcap.core.own_data import MIN_CAPTIONS, Material, settings_of
-from tipcap.errors import InputError, unknown_name
+from tipcap.errors import InputError, meant, unknown_name
 from tipcap.io.archives import Archive, open_archives
 from tipcap.io.image_records import ImageRecord, LeftOut
 from tipcap.io.own_data import (
@@ -144,7 +144,7 @@ def own_models(
         name = _CLIP_MODEL
     elif encoder not in published:
         raise InputError(
-            f"--encoder: expected {', '.join((MINI, CLIP, *published))}, or an architecture of open_clip with --weights FILE, found {encoder!r}; name its weights too"
+            f"--encoder: expected {', '.join((MINI, CLIP, *published))}, or an architecture of open_clip with --weights FILE, found {encoder!r}; {meant(encoder, (MINI, CLIP, *published)) or 'name its weights too'}"
         )
     if language_model is None or (language_model, extends) == ("gpt2", "paper"):
         return OwnModels(extends, name, encoders, "gpt2", {})

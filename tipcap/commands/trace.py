@@ -3,42 +3,27 @@
 Reads the plan and what lies in results, so it also says what is not there yet.
 """
 
-import json
-import shlex
 import statistics
 import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tipcap import paths
-from tipcap.commands.overview import is_done, target_of
+from tipcap.commands.overview import is_done
 from tipcap.config.tables import Group, MetricName, Table
 from tipcap.core.metrics import METRICS
 from tipcap.core.tables import digits_of, printed_number
 from tipcap.errors import InputError, unknown_name
+from tipcap.io.record import how_made
 from tipcap.io.render import format_number
 from tipcap.io.scoring import read_scores
 from tipcap.io.store import read_json
 from tipcap.plan import Plan
+from tipcap.plan.recompute import SHIPS, commands_again, parameters_of, run_labels
 from tipcap.steps import STEPS
 
 _WIDTH = 110
 _INDENT = "  "
-_OWN = frozenset(
-    {
-        "estimate",
-        "train",
-        "nouns",
-        "prompt",
-        "generate",
-        "retrieve",
-        "likelihood",
-        "score",
-    }
-)
-"""Steps after the embeddings."""
 
 
 def trace(plan: Plan, name: str, row: str, group: str, metric: str) -> Iterator[str]:
@@ -128,7 +113,7 @@ def _cell(
     yield f"paper: {printed or 'a dash'}"
     if known and paper is not None:
         yield f"difference: {mean - paper:+.{digits}f}"
-    of_all = _labels(plan, table, index, found.score_keys)
+    of_all = run_labels(plan, table, index, found.score_keys)
     named = dict(zip(found.score_keys, of_all, strict=True))
     labels = [named[key] for key in keys]
     for key, label in zip(keys, labels, strict=True):
@@ -142,7 +127,7 @@ def _cell(
         yield f"steps of {label}, each above what it reads; files lie in {folder}:"
         yield from _tree(plan, key, "", "", seen)
     yield ""
-    yield from _commands(plan, table.id, row, keys)
+    yield from commands_again(plan, table.id, row, keys)
 
 
 def _value(plan: Plan, key: str, metric: MetricName) -> float | None:
@@ -151,16 +136,6 @@ def _value(plan: Plan, key: str, metric: MetricName) -> float | None:
         return None
     score = read_scores(file).corpus.get(METRICS[metric].score_name)
     return None if score is None else METRICS[metric].scale * score
-
-
-def _labels(plan: Plan, table: Table, index: int, keys: Sequence[str]) -> Sequence[str]:
-    """Return what each run differs in; runs that do not depend on it are one."""
-    row = table.rows[index]
-    of_world = plan.world.table_seeds.get(table.id, plan.world.seeds)
-    seeds = table.seeds_of(row) or of_world
-    if len(seeds) != len(keys):
-        return [f"run {number}" for number in range(1, len(keys) + 1)]
-    return [f"{table.vary_of(row)} {seed}" for seed in seeds]
 
 
 def _tree(
@@ -175,11 +150,7 @@ def _tree(
     seen.add(key)
     yield head
     inside = f"{indent}{_INDENT * 2}"
-    given = step.spec.model_dump(mode="json", exclude_none=True)
-    for line in textwrap.wrap(
-        ", ".join(f"{name}={_short(value)}" for name, value in given.items()),
-        max(_WIDTH - len(inside), 40),
-    ):
+    for line in textwrap.wrap(parameters_of(step), max(_WIDTH - len(inside), 40)):
         yield inside + line
     yield inside + _state(plan, key)
     files = [Path(plan.main_file(key)).name, *STEPS[step.spec.step].further_files]
@@ -189,43 +160,13 @@ def _tree(
             yield from _tree(plan, parent, name, indent + _INDENT, seen)
 
 
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _state(plan: Plan, key: str) -> str:
     if plan.is_shipped(key):
-        return "ships with the repository"
+        return SHIPS
     if not is_done(plan, key):
         return "not there yet"
     step = plan.steps[key].spec.step
     if not STEPS[step].has_record:
         return "there"
-    record = read_json(Path(paths.artefact(plan.name, step, key, paths.META)))
-    try:
-        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record["started"]))
-        commit = (record["git"] or "no commit")[:9]
-        torch = record["versions"].get("torch", "none")
-        return f"done {started} UTC in {record['seconds']:.1f} s ({record['cpu_seconds']:.1f} s of CPU) on {record['host']}, {record['device']}, torch {torch}, tipcap {record['tipcap']} {commit}"
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{paths.artefact(plan.name, step, key, paths.META)}: expected the record of a step, found something else ({type(error).__name__}: {error}); remove its folder and run again"
-        ) from error
-
-
-def _commands(plan: Plan, table: str, row: str, keys: Sequence[str]) -> Iterator[str]:
-    target = target_of(plan, table, row)
-    run = f"snakemake --configfile {shlex.quote(plan.world_file)} --cores 2"
-    yield "computed by:"
-    if Path(plan.world_file) == Path("config", f"{plan.name}.yaml"):
-        yield f"{_INDENT}make row WORLD={plan.name} TABLE={table} ROW={shlex.quote(row)}"
-    yield f"{_INDENT}{run} -- {shlex.quote(target)}"
-    folders = [paths.folder(plan.name, "score", key) for key in keys]
-    if any(Path(folder).exists() for folder in folders):
-        steps = dict.fromkeys(
-            plan.steps[k].spec.step for key in keys for k in plan.ancestors(key)
-        )
-        anew = [step for step in steps if step in _OWN]
-        yield "again, where it is there already, from the embeddings on (scores are kept else):"
-        yield f"{_INDENT}rm -r {shlex.join(folders)}"
-        yield f"{_INDENT}{run} --forcerun {' '.join(anew)} -- {shlex.quote(target)}"
+    file = Path(paths.artefact(plan.name, step, key, paths.META))
+    return how_made(read_json(file), file)

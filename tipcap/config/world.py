@@ -4,22 +4,38 @@
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
+from tipcap.arithmetic import PRECISIONS
 from tipcap.config.reading import check, read_yaml
 from tipcap.config.tables import MetricName
-from tipcap.errors import InputError
+from tipcap.errors import InputError, unknown_name
 from tipcap.specs import Betas, Count, Name, Precision, Rate, Reader, Seed
 
+_NO_WORLDS = {"experiments", "claims", "figures"}
+"""What lies beside the files of worlds."""
 NUM_NAMED = 5
 """So many pictures that a dataset lacks are named in the tables' notes."""
 
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+PictureAddress = Annotated[
+    str, StringConstraints(pattern=r"^https?://.*[{](member|name)[}]")
+]
 
 
 class PictureFolder(_Declared):
@@ -38,13 +54,17 @@ class Raw(_Declared):
     """Annotation files, as named in downloads.csv."""
     file: str | None = None
     """An annotation file that is there: its path, from where Snakemake is started. Its content identifies it."""
-    pictures: tuple[str, ...] | Literal["collect"] | PictureFolder = ()
-    """Archives of pictures, as named in downloads.csv; `collect`: fetched one by one from a list of addresses; or
-    `{folder: PATH}`: one that is there, with pictures at any depth or archives of them."""
+    pictures: tuple[str, ...] | Literal["collect", "by_address"] | PictureFolder = ()
+    """Archives of pictures, as named in downloads.csv; `collect`: all of a list of addresses, or a sample of it, one by
+    one; `by_address`: one by one too, and no more of them than a target needs; or `{folder: PATH}`: one that is there,
+    with pictures at any depth or archives of them."""
+    addresses: tuple[PictureAddress, ...] = ()
+    """By address: where each picture lies, `{member}` being its path in its archive as published and `{name}` the end of
+    that; the next where one does not have it. Those that the annotations say, or their reader knows, come after."""
     missing: Annotated[int, Field(ge=0)] = 0
     """Collected: how many pictures of a set that is used whole may be gone; they are left out, and counted."""
     picture_bytes: Count | None = None
-    """Collected: the size of a picture on average, for what downloads cost."""
+    """The size of a picture on average, for what it costs to fetch them one by one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Raw":
@@ -56,8 +76,12 @@ class Raw(_Declared):
             )
         if self.draw is not None and self.pictures:
             raise ValueError("no pictures beside draw, which makes its own")
-        if self.pictures != "collect" and (self.missing or self.picture_bytes):
-            raise ValueError("`missing` and `picture_bytes` beside `collect` only")
+        if self.pictures != "collect" and self.missing:
+            raise ValueError("`missing` beside `collect` only")
+        if (self.addresses or self.picture_bytes) and (
+            is_folder or self.draw is not None
+        ):
+            raise ValueError("no `addresses` or `picture_bytes` of pictures at hand")
         return self
 
 
@@ -221,16 +245,39 @@ class SpiceShare(_Declared):
         return f"SPICE: {', '.join(parts)}." if parts else ""
 
 
+class CaptionerToUse(_Declared):
+    """What target `captioner` makes: a captioner to use, from as few downloads as it can do with."""
+
+    experiment: Name
+    set: dict[str, Any] = {}
+    """Fields laid over the experiment, as a table does."""
+    by_address: tuple[Name, ...] = ()
+    """Datasets whose pictures it fetches by address, whatever tables do."""
+
+
 class Runtime(_Declared):
     """How steps run here; never part of a key."""
 
     threads: dict[str, Count] = {}
     """Per step; one where a step is not named."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: str = "auto"
+    """Of language models and captioners while they compute: `auto` (bfloat16 on GPUs that have it), `float32` or
+    `bfloat16`. What is trained is kept in float32 all the same, but for `sizes: {train: {precision: float64}}`,
+    which is computed in float64 everywhere."""
     devices: Count = 1
     """Of one training, on each of its nodes; another number changes last digits only."""
     nodes: Count = 1
     """Of one training, in a SLURM job."""
+
+    @field_validator("precision")
+    @classmethod
+    def _is_one(cls, name: str) -> str:
+        if name not in PRECISIONS:
+            close = get_close_matches(name, PRECISIONS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ValueError(f"one of {', '.join(PRECISIONS)}{hint}")
+        return name
 
 
 class World(_Declared):
@@ -257,6 +304,8 @@ class World(_Declared):
     """Tables of this world alone, as the files of `tables/` have them."""
     captioners: tuple[str, ...] = ()
     """Experiments whose captioners target `captioners` trains, whether a table scores them or not."""
+    captioner: CaptionerToUse | None = None
+    """What target `captioner` trains and exports, where there is one."""
     published: dict[str, dict[str, Any]] = {}
     """Block -> fields that replace those of rows with their authors' schedule, beside the sizes of training;
     `{at_most: NUMBER}` leaves a smaller one."""
@@ -276,11 +325,31 @@ class World(_Declared):
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
+    def _one_precision(self) -> "World":
+        if (self.runtime.precision, self.sizes.train.precision) == (
+            "bfloat16",
+            "float64",
+        ):
+            raise ValueError(
+                "no `runtime: {precision: bfloat16}` beside `sizes: {train: {precision: float64}}`, which is computed in float64"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stand_ins_exist(self) -> "World":
         for name, other in self.stand_ins.items():
             if name in self.encoders or other not in self.encoders:
                 raise ValueError(
                     f"a stand-in among `encoders` for one that is not there ({name}: {other})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _by_address_is_possible(self) -> "World":
+        for name in self.captioner.by_address if self.captioner else ():
+            if name not in self.datasets or self.datasets[name].raw.draw is not None:
+                raise ValueError(
+                    f"datasets that are not drawn under `captioner.by_address` ({name})"
                 )
         return self
 
@@ -321,8 +390,12 @@ def load_world(path: Path) -> World:
     Datasets, encoders and language models are those of both files, by name.
 
     Raises:
-        InputError: a misspelt or wrong field, with its place in the file.
+        InputError: no such file, with the names of those beside it; a misspelt or wrong field, with its place.
     """
+    if not path.exists() and path.parent.is_dir():
+        there = {file.stem for file in path.parent.glob("*.yaml")} - _NO_WORLDS
+        if there:
+            raise unknown_name("world", path.stem, there, str(path))
     fields = read_yaml(path)
     if (base := fields.pop("extends", None)) is not None:
         below = read_yaml(path.parent / str(base))

@@ -46,7 +46,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """The first run's score minus the second's, with its range."""
+    """A run's score minus the first run's, with its range."""
 
     value: float
     low: float
@@ -142,45 +142,84 @@ def bootstrap(
     Raises:
         InputError: fewer than two images, or scores of different numbers of images.
     """
-    samples = _samples(list(scores.values()), seed, num_samples)
-    values = _values(list(scores.values()))
-    return {
-        name: Interval(value, *_range(drawn, level))
-        for name, value, drawn in zip(scores, values, samples, strict=True)
-    }
+    options = {"seed": seed, "num_samples": num_samples}
+    return bootstrap_runs([scores], **options, level=level).intervals[0]
 
 
-def paired_bootstrap(
-    first: Mapping[str, CorpusScore],
-    second: Mapping[str, CorpusScore],
+class RunIntervals(NamedTuple):
+    """What a bootstrap says of several runs."""
+
+    intervals: list[dict[str, Interval]]
+    """Of each run."""
+    differences: list[dict[str, Difference]]
+    """Of each run but the first: its scores minus the first's."""
+
+
+def bootstrap_runs(
+    runs: Sequence[Mapping[str, CorpusScore]],
     *,
     seed: int = 0,
     num_samples: int = NUM_SAMPLES,
     level: float = LEVEL,
-) -> dict[str, Difference]:
-    """Return the difference of every score of two runs on the same images in the same order.
+    smallest: float = 0.0,
+) -> RunIntervals:
+    """Return the scores of several runs and their differences to the first, all on the same draws of images.
 
-    A name may be any label: a metric, or a claim whose two sides are means over seeds. With fewer
-    than some tens of images the intervals are too narrow and the p-values too small.
+    With fewer than some tens of images the intervals are too narrow and the p-values too small.
+
+    Args:
+        runs: their scores by name; of the same images in the same order.
+        seed: of the draws.
+        num_samples: how many are drawn.
+        level: of the intervals.
+        smallest: a difference of a sample that is no larger counts as none. BLEU of captions that match
+            nothing is no exact zero.
 
     Raises:
         InputError: fewer than two images, other names, or scores of different numbers of images.
     """
-    if first.keys() != second.keys():
-        raise InputError(
-            f"paired bootstrap: expected the same scores of both runs, found {sorted(first)} and {sorted(second)}; compare runs scored alike"
-        )
-    both = [*first.values(), *(second[name] for name in first)]
-    samples = np.split(_samples(both, seed, num_samples), 2)
-    values = np.split(np.array(_values(both)), 2)
-    found = {}
-    for row, name in enumerate(first):
-        drawn = samples[0][row] - samples[1][row]
-        beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
-        p_value = min(1.0, 2 * (1 + int(beyond)) / (1 + num_samples))
-        value = float(values[0][row] - values[1][row])
-        found[name] = Difference(value, *_range(drawn, level), p_value)
-    return found
+    names = list(runs[0])
+    for run in runs[1:]:
+        if run.keys() != runs[0].keys():
+            raise InputError(
+                f"bootstrap: expected the same scores of all runs, found {sorted(names)} and {sorted(run)}; compare runs scored alike"
+            )
+    scores = [run[name] for run in runs for name in names]
+    shape = (len(runs), len(names))
+    samples = _samples(scores, seed, num_samples).reshape(*shape, num_samples)
+    values = np.array(_values(scores)).reshape(shape)
+    intervals = [
+        {
+            name: Interval(float(value), *_range(drawn, level))
+            for name, value, drawn in zip(names, *of_run, strict=True)
+        }
+        for of_run in zip(values, samples, strict=True)
+    ]
+    differences = [
+        {
+            name: _difference(float(value), drawn, level, smallest)
+            for name, value, drawn in zip(names, *of_run, strict=True)
+        }
+        for of_run in zip(values[1:] - values[0], samples[1:] - samples[0], strict=True)
+    ]
+    return RunIntervals(intervals, differences)
+
+
+def _difference(
+    value: float,
+    samples: Float[np.ndarray, " sample"],
+    level: float,
+    smallest: float,
+) -> Difference:
+    """Return a difference whose interval leaves out zero exactly where its p-value is below 1 - level."""
+    num_samples = len(samples)
+    beyond = min((samples <= smallest).sum(), (samples >= -smallest).sum())
+    p_value = min(1.0, 2 * (1 + int(beyond)) / (1 + num_samples))
+    # so many may lie outside on either side
+    outside = max(0, int((1 - level) / 2 * (1 + num_samples) + 1e-9) - 1)
+    ordered = np.partition(samples, [outside, num_samples - 1 - outside])
+    low, high = ordered[outside], ordered[num_samples - 1 - outside]
+    return Difference(value, float(low), float(high), p_value)
 
 
 def _values(scores: Sequence[CorpusScore]) -> list[float]:

@@ -45,6 +45,8 @@ class Measured(NamedTuple):
     keys: tuple[str, ...]
     """Score artefacts the value is the mean of."""
     std: float | None = None
+    values: tuple[float, ...] = ()
+    """One per key, in their order; none where the cells were written before there were any."""
 
 
 class Noise(NamedTuple):

@@ -53,10 +53,17 @@ def beam_search(
     max_tokens: int,
     end_token: int,
     length_exponent: float = 1.0,
+    check_every: int = 1,
 ) -> Decoded:
     """Return for each image the best caption that a beam search finds: the first of `beam_candidates`."""
     found = beam_candidates(
-        language_model, prefix, beam_size, max_tokens, end_token, length_exponent
+        language_model,
+        prefix,
+        beam_size,
+        max_tokens,
+        end_token,
+        length_exponent,
+        check_every,
     )
     return Decoded(*(each[:, 0] for each in found))
 
@@ -69,6 +76,7 @@ def beam_candidates(
     max_tokens: int,
     end_token: int,
     length_exponent: float = 1.0,
+    check_every: int = 1,
 ) -> Candidates:
     """Return for each image the captions that a beam search ends with, by rank.
 
@@ -86,6 +94,8 @@ def beam_candidates(
         end_token: finishes a caption.
         length_exponent: of the number of tokens: 1 ranks by the mean log-probability per token, 0 by the sum,
             which favours short captions.
+        check_every: tokens from one look at what still grows to the next. A look leaves out what does not, and
+            waits for an accelerator; in between all hypotheses of an image that had not ended are read.
 
     Raises:
         InputError: more positions than the language model has, or it gives no finite probabilities.
@@ -112,7 +122,11 @@ def beam_candidates(
     for position in range(max_tokens):
         logits, cache = language_model.step(inputs, cache)
         row_of_slot[slot] = torch.arange(len(slot), device=device)
-        best, best_token = _best_tokens(logits, beam_size)
+        best, best_token = _best_tokens(logits, beam_size, waits=check_every == 1)
+        if check_every > 1:  # else those that ended are not read
+            has_ended = is_finished.flatten()[slot, None]
+            best = best.masked_fill(has_ended, -torch.inf)
+            best_token = best_token.masked_fill(has_ended, end_token)
 
         width = best.shape[1]
         totals = total.new_full((num_images * beam_size, width), -torch.inf)
@@ -135,9 +149,17 @@ def beam_candidates(
         ids = ids[image, parent]
         ids[:, :, position] = token
 
+        if position + 1 == max_tokens:
+            break
         is_growing = ~is_finished & (total > -torch.inf)
-        slot = is_growing.flatten().nonzero().squeeze(1)
-        if not len(slot) or position + 1 == max_tokens:
+        if check_every == 1:
+            slot = is_growing.flatten().nonzero().squeeze(1)
+        elif (position + 1) % check_every == 0:
+            of_image = is_growing.any(1, keepdim=True).expand_as(is_growing)
+            slot = of_image.flatten().nonzero().squeeze(1)
+        elif position == 0:
+            slot = torch.arange(is_growing.numel(), device=device)
+        if not len(slot):
             break
         parent_slot = (image * beam_size + parent).flatten()[slot]
         cache = cache.select(row_of_slot[parent_slot])
@@ -156,10 +178,22 @@ def _sum_dtype(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def _best_tokens(logits: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Return log-probabilities and ids of each row's best tokens, best first, ties by lower id."""
+def _best_tokens(
+    logits: Tensor, number: int, waits: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities and ids of each row's best tokens, best first, ties by lower id.
+
+    Without waiting for the device, PyTorch decides which of equals are among the best.
+    """
     log_probability = logits.to(_sum_dtype(logits)).log_softmax(1)
     number = min(number, logits.shape[1])
+    if not waits:
+        values, tokens = log_probability.topk(number)
+        tokens, order = tokens.sort(dim=1)
+        values, order = values.gather(1, order).sort(
+            dim=1, descending=True, stable=True
+        )
+        return values, tokens.gather(1, order)
     # one more than asked for shows ties across the boundary
     values, tokens = log_probability.topk(min(number + 1, logits.shape[1]))
     is_tied = (values[:, 1:] == values[:, :-1]).any(1)

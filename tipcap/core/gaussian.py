@@ -248,6 +248,13 @@ def sample_gap(
         device=generator.device,
         dtype=gaussian.mean.dtype,
     ).to(gaussian.mean.device)
+    return coloured(gaussian, white)
+
+
+def coloured(
+    gaussian: Gaussian, white: Float[Tensor, "sample embed_dim"]
+) -> Float[Tensor, "sample embed_dim"]:
+    """Return the draws that standard normal numbers make."""
     return torch.addmm(gaussian.mean, white, gaussian.factor.T)
 
 

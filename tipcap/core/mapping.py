@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tipcap.core.gaussian import Covariance, sample_gap
+from tipcap.core.gaussian import Covariance, coloured, sample_gap
 from tipcap.core.types import Gaussian
 
 _LEAST_STD = 1e-4
@@ -71,9 +71,20 @@ class Mapping(nn.Module):
             gaussian: what `gaussian()` returned, where the caller has it already.
         """
         gap = self.gaussian() if gaussian is None else gaussian
-        mapped = text_embeddings + sample_gap(
-            gap, len(text_embeddings), generator=generator
-        )
+        drawn = sample_gap(gap, len(text_embeddings), generator=generator)
+        return self._moved(text_embeddings, drawn)
+
+    def with_draws(
+        self,
+        text_embeddings: Float[Tensor, "batch embed_dim"],
+        white: Float[Tensor, "batch embed_dim"],
+        gaussian: Gaussian,
+    ) -> Float[Tensor, "batch embed_dim"]:
+        """Return what calling it does, by standard normal numbers that were drawn before."""
+        return self._moved(text_embeddings, coloured(gaussian, white))
+
+    def _moved(self, text_embeddings: Tensor, drawn: Tensor) -> Tensor:
+        mapped = text_embeddings + drawn
         return F.normalize(mapped, dim=1) if self.renormalise else mapped
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 _IMAGES = 1024
 _TEXTS = 8192
 """Rows of one matrix product: 32 MiB of similarities."""
+_IMAGES_OF_GPU = 16_384
+"""So that the memory's texts are copied to it once for most test sets."""
 
 
 def sample_memory(
@@ -41,9 +43,10 @@ def project_onto_memory(
         temperature: 1/100 in DeCap.
         num_texts: texts of one part.
     """
+    num_images = _IMAGES_OF_GPU if embeddings.is_cuda else _IMAGES
     projected = [
         _average(images, memory, temperature, num_texts)
-        for images in embeddings.split(_IMAGES)
+        for images in embeddings.split(num_images)
     ]
     return F.normalize(torch.cat(projected), dim=1)
 

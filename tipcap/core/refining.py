@@ -12,6 +12,8 @@ from typing import NamedTuple
 from tipcap.core.prompts import Nouns, missing_words
 from tipcap.errors import InputError
 
+_PLACES = frozenset({"left", "right"})
+"""Nouns of "to the left of", which name nothing that a picture shows."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
@@ -44,6 +46,8 @@ class Caption:
     """The caption before it was refined; None for one without a prompt."""
     words: tuple[str, ...] = ()
     """What the prompt named."""
+    insisted: bool = False
+    """Whether the captioner left a word out by itself, and the search was held to the words."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -116,6 +120,11 @@ def names(caption: str, word: str) -> bool:
     )
 
 
+def names_all(caption: str, words: Iterable[str]) -> bool:
+    """Return whether a caption names each of some words, as `names`."""
+    return all(names(caption, word) for word in words)
+
+
 def suggested_words(
     caption: str, nearest: Sequence[str], nouns: Nouns, number: int
 ) -> list[str]:
@@ -135,7 +144,9 @@ def suggested_words(
             counts[word] = counts.get(word, 0) + 1
     # the order of arrival, which sorting keeps, is that of likeness
     ranked = sorted(counts, key=lambda word: -counts[word])
-    return [word for word in ranked if not names(caption, word)][:number]
+    return [
+        word for word in ranked if word not in _PLACES and not names(caption, word)
+    ][:number]
 
 
 def distinct_candidates(

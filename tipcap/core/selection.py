@@ -48,6 +48,11 @@ def pair_up(
     return Pairs(images.vectors[image_rows], texts.vectors, texts.image_id)
 
 
+def sample_size(num_images: int, fraction: float | None, number: int | None) -> int:
+    """Return how many of a split's images a number, or else a share of them, means; at least two of a share."""
+    return number or max(2, round((fraction or 0) * num_images))
+
+
 def sample_images(
     image_id: Int[Tensor, " image"], number: int, seed: int
 ) -> Int[Tensor, " chosen"]:
@@ -66,6 +71,12 @@ def sample_images(
         )
     generator = torch.Generator().manual_seed(seed)
     return distinct[torch.randperm(len(distinct), generator=generator)[:number]]
+
+
+def captions_of(texts: Embeddings, image_id: Int[Tensor, " image"]) -> Embeddings:
+    """Return the captions of some images alone, in their order."""
+    rows = torch.isin(texts.image_id, image_id)
+    return Embeddings(*(field[rows] for field in texts))
 
 
 def split_pairs(pairs: Pairs, chosen: Int[Tensor, " chosen"]) -> tuple[Pairs, Pairs]:

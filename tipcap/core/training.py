@@ -4,19 +4,16 @@ One loop over arrays in memory. Its whole state is a `TrainingState`, which is a
 tensors: a run that continues from one ends with the same bytes as a run that never stopped.
 """
 
-import math
 from collections.abc import Callable
 from collections.abc import Mapping as Tensors
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from tipcap.core.dropout import dropping
 from tipcap.core.gaussian import independent_gap
 from tipcap.core.mapping import Mapping, TrainableMapping
 from tipcap.core.ranks import Alone, Ranks, any_rank
-from tipcap.core.training_losses import batch_of, loss_parts, mapped_embeddings
+from tipcap.core.training_batches import Source, ahead, blocks_of
 from tipcap.core.training_model import (
     Trained,
     TrainingState,
@@ -30,9 +27,12 @@ from tipcap.core.training_settings import (
     in_precision,
     learning_rate_at,
     num_steps,
+    on_cpu,
     random_stream,
+    with_lengths_on_cpu,
 )
-from tipcap.core.types import Gaussian, LanguageModel, TokenBatch, device_of
+from tipcap.core.training_ways import PackedWay, PlainWay, packs
+from tipcap.core.types import Gaussian, LanguageModel, device_of
 from tipcap.errors import InputError, Stopped
 
 Record = dict[str, float]
@@ -53,6 +53,8 @@ def train(
     checkpoint_every: int | None = None,
     stop_requested: Callable[[], bool] | None = None,
     bfloat16: bool = False,
+    packed: bool | None = None,
+    on_way: Callable[[dict[str, str]], None] | None = None,
     ranks: Ranks = _ALONE,
 ) -> TrainingState:
     """Train a captioner on text and return the final state; `state.model` is the model to save.
@@ -73,7 +75,11 @@ def train(
         checkpoint_every: steps from one checkpoint to the next.
         stop_requested: asked with every record, so that the curves of a training that goes on are
             those of one that never stopped.
-        bfloat16: compute projector and language model in bfloat16, a runtime choice.
+        bfloat16: compute projector and language model in bfloat16, a runtime choice; not those of a training
+            in double precision.
+        packed: whether captions lie one behind another in batches of fixed sizes. None: on accelerators, for
+            language models that read them so. Last digits differ, since sums have another order.
+        on_way: receives how the steps were computed, at the end.
         ranks: the processes that train this model together, each called with the same arguments; all
             return the same state, and stop at the same step when one of them is asked to. Their number
             changes last digits only.
@@ -105,7 +111,8 @@ def train(
         assert arrays.images is not None
         moments = independent_gap(arrays.images, arrays.texts)
         unpaired = Gaussian(*(part.to(device) for part in moments))
-    trained = Trained(model, language_model, settings)
+    is_packed = packs(language_model, device) if packed is None else packed
+    trained = Trained(model, language_model, settings, rate_on_device=is_packed)
     streams = {
         name: random_stream(settings.seed, name, stage=settings.stage)
         for name in ("noise", "images")
@@ -119,79 +126,51 @@ def train(
     elif weights is not None:
         trained.load_weights(weights)
 
-    length = arrays.tokens.length.cpu()
-    arrays = arrays._replace(tokens=TokenBatch(arrays.tokens.ids, length))
-    per_epoch = math.ceil(len(length) / settings.batch_size)
-    total = num_steps(settings, len(length))
-    checkpoint_every = checkpoint_every or per_epoch
-    autocast = (
-        torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+    arrays = on_cpu(arrays) if is_packed else with_lengths_on_cpu(arrays)
+    source = Source(settings, arrays, model.mapping, streams)
+    total = num_steps(settings, len(arrays.texts))
+    bfloat16 = bfloat16 and settings.precision == "float32"
+    way = (PackedWay if is_packed else PlainWay)(
+        settings, trained, source, unpaired, language_model, ranks, bfloat16, total
     )
-    window: list[dict[str, Tensor]] = []
-    order: Tensor | None = None
-    mapped: Tensor | None = None
-
-    def record(rate: float) -> None:
+    checkpoint_every = checkpoint_every or source.per_epoch
+    ends = [
+        end
+        for end in range(step + 1, total + 1)
+        if end % log_every == 0 or end % checkpoint_every == 0 or end == total
+    ]
+    blocks = blocks_of(source, way.prepare, ends, step)
+    if is_packed and device.type != "cpu":
+        blocks = ahead(blocks)
+    for block in blocks:
+        window = [way.update(step + n, one) for n, one in enumerate(block.batches)]
+        step = block.last
+        rate = learning_rate_at(settings, step - 1, total)
         means = _mean_parts(window, step, ranks)
-        window.clear()
         if on_step is not None:
             on_step(
                 {
                     "step": step,
-                    "epoch": step / per_epoch,
+                    "epoch": step / source.per_epoch,
                     "learning_rate": rate,
                     **means,
                     **_mapping_figures(model.mapping),
                 }
             )
-
-    while step < total:
-        epoch, batch_number = divmod(step, per_epoch)
-        if order is None or batch_number == 0:
-            shuffler = random_stream(settings.seed, "order", settings.stage, epoch)
-            order = torch.randperm(len(length), generator=shuffler)
-            if settings.stage == 2:
-                mapped = mapped_embeddings(model.mapping, arrays, settings.seed, epoch)
-        first = batch_number * settings.batch_size
-        rows = order[first : first + settings.batch_size]
-        batch = batch_of(arrays, rows, mapped, epoch, device)
-        dropout = settings.language_model_dropout
-        with (
-            autocast,
-            dropping(language_model, dropout, settings.seed, step, ranks.index),
-        ):
-            parts = loss_parts(
-                settings,
-                model,
-                batch,
-                arrays.images if unpaired is None else unpaired,
-                language_model,
-                streams,
-                ranks,
-            )
-        loss = torch.stack(list(parts.values())).sum()
-        rate = learning_rate_at(settings, step, total)
-        trained.update(loss, rate, ranks)
-        window.append(
-            {"loss": loss.detach(), **{k: v.detach() for k, v in parts.items()}}
-        )
-        step += 1
         is_checkpoint = step % checkpoint_every == 0 or step == total
-        is_record = step % log_every == 0 or is_checkpoint
-        if is_record:
-            record(rate)
         stops = (
-            is_record
-            and step < total
+            step < total
             and stop_requested is not None
             and any_rank(ranks, stop_requested())
         )
         if (is_checkpoint or stops) and on_checkpoint is not None:
-            on_checkpoint(trained.state(step, streams))
+            on_checkpoint(trained.state(step, block.streams))
         if stops:
             any_rank(ranks, False)  # none ends before the first has saved
             raise Stopped(f"at step {step} of {total}, whose state is saved")
-    return trained.state(step, streams)
+    if on_way is not None:
+        on_way(way.facts())
+    return trained.state(step, {name: one.get_state() for name, one in streams.items()})
 
 
 def _mean_parts(window: list[dict[str, Tensor]], step: int, ranks: Ranks) -> Record:

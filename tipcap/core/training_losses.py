@@ -1,10 +1,10 @@
 """The loss of one batch of a training, by its parts, and what the captioner reads for it."""
 
-from typing import NamedTuple
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tipcap.core.captioner import prefix_loss
@@ -14,84 +14,25 @@ from tipcap.core.losses import (
     map_loss,
     reconstruction_loss,
 )
-from tipcap.core.mapping import Mapping
-from tipcap.core.ranks import Ranks, own_rows, share_of_mean
-from tipcap.core.training_model import TipcapModel
-from tipcap.core.training_settings import (
-    TrainingArrays,
-    TrainingSettings,
-    random_stream,
+from tipcap.core.packing import (
+    PackedLanguageModel,
+    Packing,
+    packed_loss,
+    packed_states,
 )
-from tipcap.core.types import Gaussian, LanguageModel, TokenBatch
-
-
-def mapped_embeddings(
-    mapping: Mapping | None, arrays: TrainingArrays, seed: int, epoch: int
-) -> Float[Tensor, "caption embed_dim"]:
-    """Return what the captioner reads for each caption in an epoch of stage 2.
-
-    Paper: Sec. III-C. The rough captions are said of these embeddings, and the training that follows reads
-    the same: at inference a rough caption and the one with a prompt come from one image embedding too.
-    The mapping is frozen, so an epoch's draws can be had before its training.
-
-    Args:
-        mapping: on the device of the arrays.
-        arrays: the corpus.
-        seed: of the training.
-        epoch: counted from 0.
-    """
-    if arrays.image_row is not None and arrays.images is not None:
-        return arrays.images[arrays.image_row]
-    if mapping is None:
-        return arrays.texts
-    with torch.no_grad():
-        mapped: Tensor = mapping(arrays.texts, random_stream(seed, "noise", 2, epoch))
-    return mapped
-
-
-class Batch(NamedTuple):
-    """Rows of a training's arrays."""
-
-    texts: Float[Tensor, "batch embed_dim"]
-    mapped: Float[Tensor, "batch embed_dim"] | None
-    """What the captioner reads, where it is known before the mapping is asked."""
-    tokens: TokenBatch
-    prompt_length: Int[Tensor, " batch"] | None
-
-
-def batch_of(
-    arrays: TrainingArrays,
-    rows: Int[Tensor, " batch"],
-    mapped: Float[Tensor, "caption embed_dim"] | None,
-    epoch: int,
-    device: torch.device,
-) -> Batch:
-    """Return the rows of a batch on the device, cut to its longest caption; lengths stay on the CPU."""
-
-    def take(array: Tensor) -> Tensor:
-        return array[rows.to(array.device)].to(device, non_blocking=True)
-
-    prompt_length, tokens = None, arrays.tokens
-    if mapped is not None:
-        mapped = take(mapped)
-    elif arrays.image_row is not None and arrays.images is not None:
-        image_row = arrays.image_row[rows.to(arrays.image_row.device)]
-        mapped = arrays.images[image_row.to(arrays.images.device)].to(device)
-    if arrays.prompted is not None:
-        tokens, prompt_length = arrays.prompted[epoch]
-        prompt_length = prompt_length.cpu()[rows]
-    length = tokens.length.cpu()[rows]
-    tokens = TokenBatch(take(tokens.ids[:, : int(length.max())]), length)
-    return Batch(take(arrays.texts), mapped, tokens, prompt_length)
+from tipcap.core.ranks import Ranks, own_rows
+from tipcap.core.training_batches import Batch
+from tipcap.core.training_model import TipcapModel
+from tipcap.core.training_settings import TrainingSettings
+from tipcap.core.types import Gaussian, LanguageModel, TokenBatch, dtype_of
 
 
 def loss_parts(
     settings: TrainingSettings,
     model: TipcapModel,
     batch: Batch,
-    images: Float[Tensor, "image embed_dim"] | Gaussian | None,
+    unpaired: Gaussian | None,
     language_model: LanguageModel,
-    streams: dict[str, torch.Generator],
     ranks: Ranks,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted parts of a batch's loss; their means over the ranks are the batch's.
@@ -99,10 +40,9 @@ def loss_parts(
     Args:
         settings: what to train and how.
         model: mapping and captioner.
-        batch: rows of the corpus.
-        images: setting 3's, to draw from; or all that is to know of them and the corpus (`map_loss: exact`).
+        batch: rows of the corpus, with what was drawn for them.
+        unpaired: of setting 3's images and the corpus, all that is to know of them (`map_loss: exact`).
         language_model: what reads the prefix.
-        streams: sources of the draws.
         ranks: the processes that share the batch.
     """
     captioner, texts = model.captioner, batch.texts
@@ -110,8 +50,10 @@ def loss_parts(
     # embeddings and their losses stay in full precision: the gap is small beside a bfloat16 step
     with torch.autocast(texts.device.type, enabled=False):
         mapped = texts if batch.mapped is None else batch.mapped
-        if model.mapping is not None and batch.mapped is None:
-            mapped = model.mapping(texts, streams["noise"], gaussian)
+        if batch.white is not None:
+            assert model.mapping is not None
+            assert gaussian is not None
+            mapped = model.mapping.with_draws(texts, batch.white, gaussian)
         reconstructed = captioner.reconstruct(mapped)
         parts: dict[str, Tensor] = {}
         if settings.stage == 1 and captioner.reverse_mapping is not None:
@@ -121,7 +63,7 @@ def loss_parts(
         if settings.stage == 1 and settings.gap == "trained":
             assert gaussian is not None
             divergence = _divergence(
-                settings, gaussian, texts, mapped, reconstructed, images, streams
+                settings, gaussian, batch, mapped, reconstructed, unpaired
             )
             if divergence is not None:
                 parts["map"] = settings.map_weight * divergence
@@ -129,40 +71,60 @@ def loss_parts(
                 parts["distillation"] = settings.distillation_weight * (
                     distillation_loss(mapped, texts, settings.temperature)
                 )
-    (ids, length), prompt_length = batch.tokens, batch.prompt_length
-    counts = length if prompt_length is None else length - prompt_length
     own = own_rows(ranks, len(texts))
-    caption = prefix_loss(
-        captioner.projector(reconstructed[own]),
+    prefix = captioner.projector(reconstructed[own])
+    caption = _caption_loss(settings, prefix, batch, own, language_model)
+    return {"caption": caption * batch.share, **parts}
+
+
+def _caption_loss(
+    settings: TrainingSettings,
+    prefix: Tensor,
+    batch: Batch,
+    own: slice,
+    language_model: LanguageModel,
+) -> Tensor:
+    """Return Eq. 16 for a rank's own rows."""
+    if isinstance(batch.tokens, Packing):
+        assert isinstance(language_model, PackedLanguageModel)
+        # a language model in half precision is so throughout
+        is_half = dtype_of(language_model) not in (torch.float32, torch.float64)
+        outside = torch.autocast(prefix.device.type, enabled=False)
+        with outside if is_half else nullcontext():
+            states = packed_states(prefix, batch.tokens, language_model)
+            return packed_loss(
+                states, batch.tokens, language_model, settings.label_smoothing
+            )
+    (ids, length), prompt_length = batch.tokens, batch.prompt_length
+    return prefix_loss(
+        prefix,
         TokenBatch(ids[own], length[own]),
         language_model,
         None if prompt_length is None else prompt_length[own],
         settings.label_smoothing,
     )
-    return {"caption": caption * share_of_mean(ranks, counts), **parts}
 
 
 def _divergence(
     settings: TrainingSettings,
     gaussian: Gaussian,
-    texts: Tensor,
+    batch: Batch,
     mapped: Tensor,
     reconstructed: Tensor,
-    images: Tensor | Gaussian | None,
-    streams: dict[str, torch.Generator],
+    unpaired: Gaussian | None,
 ) -> Tensor | None:
     """Return Eq. 12 (setting 3) or Eq. 13 (setting 4); None for one row, which has no variance."""
-    if isinstance(images, Gaussian):
-        return gaussian_divergence(images, gaussian).to(texts.dtype)
+    texts = batch.texts
+    if unpaired is not None:
+        return gaussian_divergence(unpaired, gaussian).to(texts.dtype)
     if len(texts) == 1:
         return None
     if settings.setting == 4:
         subtracted = reconstructed if settings.asymmetric else texts
         differences = pseudo_difference(settings, mapped, subtracted)
     else:
-        assert images is not None
-        drawn = torch.randint(len(images), (len(texts),), generator=streams["images"])
-        differences = images[drawn.to(images.device)].to(texts.device) - texts
+        assert batch.images is not None
+        differences = batch.images - texts
     assert settings.map_loss != "exact"  # check_arrays
     return map_loss(differences, gaussian, settings.map_loss)
 

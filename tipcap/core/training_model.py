@@ -1,6 +1,7 @@
 """What a training changes: the model, its optimiser, and the state that both go on from."""
 
 import math
+from collections.abc import Iterable
 from collections.abc import Mapping as Tensors
 from typing import NamedTuple
 
@@ -160,8 +161,13 @@ class Trained:
     """The parameters that are trained, by name, with their optimiser."""
 
     def __init__(
-        self, model: TipcapModel, language_model: nn.Module, settings: TrainingSettings
+        self,
+        model: TipcapModel,
+        language_model: nn.Module,
+        settings: TrainingSettings,
+        rate_on_device: bool = False,
     ) -> None:
+        """Choose what is trained; with its learning rate on the device an update never asks the host."""
         self.model = model
         self.language_model = (
             language_model if settings.language_model_trainable else None
@@ -184,20 +190,38 @@ class Trained:
         for name, parameter in self.parameters.items():
             part = name.partition(".")[0] + "."
             groups.setdefault(rates.get(part, 1.0), []).append(parameter)
+        device = next(iter(self.parameters.values())).device
+        first = settings.learning_rate
         self.optimiser = torch.optim.AdamW(
-            [{"params": group, "share": share} for share, group in groups.items()],
-            lr=settings.learning_rate,
+            [
+                {
+                    "params": group,
+                    "share": share,
+                    "lr": torch.tensor(first, device=device)
+                    if rate_on_device
+                    else first,
+                }
+                for share, group in groups.items()
+            ],
             betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
+            capturable=rate_on_device and device.type == "cuda",
         )
 
     def update(self, loss: Tensor, rate: float, ranks: Ranks) -> None:
         """Make one step down the gradient of the mean loss of the ranks."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.descend(rate, ranks)
+
+    def descend(self, rate: float | Tensor, ranks: Ranks) -> None:
+        """Make one step down the mean of the ranks' gradients."""
+        for group in self.optimiser.param_groups:
+            if isinstance(rate, Tensor):
+                group["lr"].copy_(rate * group["share"])
+            else:
+                group["lr"] = rate * group["share"]
         average_gradients(ranks, self.parameters.values())
         if self.clip_norm is not None:
             # apart: the mapping's losses would otherwise decide the captioner's steps
@@ -210,8 +234,8 @@ class Trained:
                 nn.utils.clip_grad_norm_(part, self.clip_norm)
         self.optimiser.step()
 
-    def state(self, step: int, streams: dict[str, torch.Generator]) -> TrainingState:
-        """Return a copy of everything."""
+    def state(self, step: int, streams: dict[str, Tensor]) -> TrainingState:
+        """Return a copy of everything; `streams` are states of the sources of draws."""
         moments = {
             name: self.optimiser.state[parameter]
             for name, parameter in self.parameters.items()
@@ -226,7 +250,7 @@ class Trained:
             {name: tensor.detach().clone() for name, tensor in model.items()},
             {name: moment["exp_avg"].clone() for name, moment in moments.items()},
             {name: moment["exp_avg_sq"].clone() for name, moment in moments.items()},
-            {name: stream.get_state() for name, stream in streams.items()},
+            streams,
         )
 
     def load_weights(self, weights: Tensors[str, Tensor]) -> None:
@@ -266,3 +290,18 @@ class Trained:
                 "exp_avg": state.first_moment[name].to(parameter.device).clone(),
                 "exp_avg_sq": state.second_moment[name].to(parameter.device).clone(),
             }
+
+
+def changing_with(
+    optimiser: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]
+) -> list[Tensor]:
+    """Return all tensors that an update changes; moments that are not there yet begin at zero."""
+    tensors: list[Tensor] = []
+    for parameter in parameters:
+        state = optimiser.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0, device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        tensors += [parameter, *state.values()]
+    return tensors

@@ -123,6 +123,36 @@ def in_precision(arrays: TrainingArrays, dtype: torch.dtype) -> TrainingArrays:
     )
 
 
+def with_lengths_on_cpu(arrays: TrainingArrays) -> TrainingArrays:
+    """Return the arrays with the captions' lengths where they decide what is computed."""
+    prompted = arrays.prompted and [
+        PromptedCaptions(TokenBatch(tokens.ids, tokens.length.cpu()), length.cpu())
+        for tokens, length in arrays.prompted
+    ]
+    tokens = TokenBatch(arrays.tokens.ids, arrays.tokens.length.cpu())
+    return arrays._replace(tokens=tokens, prompted=prompted)
+
+
+def on_cpu(arrays: TrainingArrays) -> TrainingArrays:
+    """Return the arrays where batches are made ahead, which a device that computes them need not hold."""
+
+    def moved(tokens: TokenBatch) -> TokenBatch:
+        return TokenBatch(tokens.ids.cpu(), tokens.length.cpu())
+
+    images, image_row = arrays.images, arrays.image_row
+    return arrays._replace(
+        texts=arrays.texts.cpu(),
+        tokens=moved(arrays.tokens),
+        images=None if images is None else images.cpu(),
+        image_row=None if image_row is None else image_row.cpu(),
+        prompted=arrays.prompted
+        and [
+            PromptedCaptions(moved(tokens), length.cpu())
+            for tokens, length in arrays.prompted
+        ],
+    )
+
+
 def num_steps(settings: TrainingSettings, num_captions: int) -> int:
     """Return how many updates a training makes; the last batch of an epoch may be smaller."""
     return settings.epochs * math.ceil(num_captions / settings.batch_size)

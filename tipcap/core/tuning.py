@@ -5,7 +5,9 @@ to the same bytes. Batches and dropout depend on seed and step alone.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +17,19 @@ from torch import Tensor, nn
 from tipcap.core.captioner import check_context
 from tipcap.core.dropout import dropping
 from tipcap.core.losses import caption_loss
-from tipcap.core.training_model import TrainingState
+from tipcap.core.packing import (
+    PackedLanguageModel,
+    layouts_of,
+    pack,
+    packed_loss,
+    packed_states,
+    rearranged,
+    unpacked,
+)
+from tipcap.core.training_batches import Packed, ahead
+from tipcap.core.training_model import TrainingState, changing_with
 from tipcap.core.training_settings import random_stream
+from tipcap.core.training_ways import packs, steps_on
 from tipcap.core.types import OpenLanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError, Stopped
 
@@ -87,6 +100,9 @@ def tune(
     stop_requested: Callable[[], bool] | None = None,
     log_every: int = 20,
     checkpoint_every: int = 500,
+    bfloat16: bool = False,
+    packed: bool | None = None,
+    on_way: Callable[[dict[str, str]], None] | None = None,
 ) -> TrainingState:
     """Tune a language model in place and return the final state; `state.model` is what to save.
 
@@ -100,6 +116,9 @@ def tune(
         stop_requested: asked with every record.
         log_every: steps from one record to the next.
         checkpoint_every: steps from one checkpoint to the next.
+        bfloat16: compute in bfloat16, a runtime choice.
+        packed: as in `training.train`.
+        on_way: as there.
 
     Raises:
         InputError: no captions, longer ones than the model reads, or a loss that is not finite.
@@ -115,8 +134,14 @@ def tune(
     device = device_of(language_model)
     language_model.eval().requires_grad_(True)
     parameters = dict(language_model.named_parameters())
+    is_packed = packs(language_model, device) if packed is None else packed
+    rate_0 = settings.learning_rate
     optimiser = torch.optim.AdamW(
-        parameters.values(), lr=settings.learning_rate, weight_decay=0.0, fused=True
+        parameters.values(),
+        lr=torch.tensor(rate_0, device=device) if is_packed else rate_0,
+        weight_decay=0.0,
+        fused=True,
+        capturable=is_packed and device.type == "cuda",
     )
     step = 0
     if state is not None:
@@ -139,23 +164,15 @@ def tune(
             {},
         )
 
-    while step < settings.num_steps:
-        stream = random_stream(settings.seed, "batches", epoch=step)
-        rows = torch.randint(len(tokens.ids), (settings.batch_size,), generator=stream)
-        rows = rows.to(tokens.ids.device)
-        length = tokens.length.to(rows.device)[rows]
-        ids = tokens.ids[rows, : int(length.max())]
-        batch = TokenBatch(ids.to(device), length.to(device))
+    tokens = TokenBatch(tokens.ids, tokens.length.cpu())
+    way = (_PackedWay if is_packed else _PlainWay)(
+        settings, tokens, language_model, parameters, optimiser, bfloat16
+    )
+    batches = map(way.prepare, range(step, settings.num_steps))
+    for batch in ahead(batches) if is_packed and device.type != "cpu" else batches:
         with dropping(language_model, settings.dropout, settings.seed, step):
-            losses = tuning_losses(language_model, batch, settings.margin)
+            window.append(way.update(step, batch))
         rate = _rate(settings, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(losses).sum().backward()
-        nn.utils.clip_grad_norm_(parameters.values(), settings.max_gradient_norm)
-        optimiser.step()
-        window.append(torch.stack(losses).detach())
         step += 1
         is_checkpoint = step % checkpoint_every == 0 or step == settings.num_steps
         is_record = step % log_every == 0 or is_checkpoint
@@ -176,7 +193,126 @@ def tune(
             raise Stopped(
                 f"at step {step} of {settings.num_steps}, whose state is saved"
             )
+    if on_way is not None:
+        on_way(way.facts())
     return current()
+
+
+class _PlainWay:
+    """Batches are padded, and as long as their longest caption."""
+
+    def __init__(
+        self,
+        settings: TuningSettings,
+        tokens: TokenBatch,
+        language_model: OpenLanguageModel,
+        parameters: dict[str, nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        bfloat16: bool,
+    ) -> None:
+        assert isinstance(language_model, nn.Module)
+        self.settings, self.tokens, self.language_model = (
+            settings,
+            tokens,
+            language_model,
+        )
+        self.parameters, self.optimiser = parameters, optimiser
+        self.bfloat16, self.device = bfloat16, device_of(language_model)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        if self.bfloat16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def rows(self, step: int) -> Tensor:
+        stream = random_stream(self.settings.seed, "batches", epoch=step)
+        size = (self.settings.batch_size,)
+        return torch.randint(len(self.tokens.ids), size, generator=stream)
+
+    def prepare(self, step: int) -> TokenBatch:
+        rows = self.rows(step)
+        length = self.tokens.length[rows]
+        ids = self.tokens.ids[rows.to(self.tokens.ids.device), : int(length.max())]
+        return TokenBatch(ids.to(self.device), length.to(self.device))
+
+    def update(self, step: int, batch: TokenBatch) -> Tensor:
+        with self.computing():
+            losses = tuning_losses(self.language_model, batch, self.settings.margin)
+        for group in self.optimiser.param_groups:
+            group["lr"] = _rate(self.settings, step)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(losses).sum().backward()
+        self.descend()
+        return torch.stack(losses).detach()
+
+    def descend(self) -> None:
+        norm = self.settings.max_gradient_norm
+        nn.utils.clip_grad_norm_(self.parameters.values(), norm)
+        self.optimiser.step()
+
+    def facts(self) -> dict[str, str]:
+        return {"precision": "bfloat16"} if self.bfloat16 else {}
+
+
+class _PackedWay(_PlainWay):
+    """Batches have one of two sizes."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        settings, length = self.settings, self.tokens.length
+        totals = torch.stack(
+            [length[self.rows(step)].sum() for step in range(settings.num_steps)]
+        )
+        # the token that starts a caption stands where a prefix does
+        self._layouts = layouts_of(
+            totals, totals, settings.batch_size, 1, int(length.max())
+        )
+        self._steps = steps_on(
+            self.device,
+            settings.num_steps,
+            self._losses,
+            self._descend,
+            self.optimiser,
+            changing_with(self.optimiser, self.parameters.values()),
+        )
+
+    def prepare(self, step: int) -> Packed:  # type: ignore[override]
+        rows = self.rows(step)
+        tokens = TokenBatch(
+            self.tokens.ids[rows.to(self.tokens.ids.device)].cpu(),
+            self.tokens.length[rows],
+        )
+        number = int(tokens.length.sum())
+        layout = next(one for one in self._layouts if number < one.positions)
+        is_pinned = self.device.type == "cuda"
+        integers = torch.empty(layout.size, dtype=torch.int64, pin_memory=is_pinned)
+        pack(layout, tokens, None, integers)
+        rate = torch.full((1,), _rate(self.settings, step), pin_memory=is_pinned)
+        return Packed(layout, {"rate": ()}, True, rate, integers)
+
+    def update(self, step: int, batch: Packed) -> Tensor:  # type: ignore[override]
+        return torch.stack(list(self._steps(batch).values()))
+
+    def _losses(self, like: Packed, _: Tensor, integers: Tensor) -> dict[str, Tensor]:
+        packing, lm = unpacked(like.layout, integers), self.language_model
+        assert isinstance(lm, PackedLanguageModel)
+        with self.computing():
+            first = torch.full_like(packing.length[:, None], lm.end_of_text)
+            states = packed_states(lm.embed_tokens(first), packing, lm)
+            likelihood = packed_loss(states, packing, lm)
+        cells = packing.position_of_cell
+        grid = rearranged(states, cells.flatten(), packing.cell)
+        grid = grid.unflatten(0, cells.shape).to(likelihood.dtype)
+        contrast = contrastive_loss(grid, packing.length, self.settings.margin)
+        return {"caption": likelihood, "contrastive": contrast}
+
+    def _descend(self, rate: Tensor) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"].copy_(rate)
+        self.descend()
+
+    def facts(self) -> dict[str, str]:
+        return {**super().facts(), **self._steps.facts()}
 
 
 def _rate(settings: TuningSettings, step: int) -> float:

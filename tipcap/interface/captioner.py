@@ -17,19 +17,32 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tipcap.core.likelihood import caption_losses
 from tipcap.core.nearest import Corpus, Near, nearest_captions
 from tipcap.core.prompts import PADDING, pad_prompts, prompt_text
-from tipcap.core.refining import Caption, suggested_words, words_of
+from tipcap.core.refining import (
+    Candidate,
+    Caption,
+    names_all,
+    suggested_words,
+    words_of,
+)
+from tipcap.core.spelling import check_spelling, words_in
 from tipcap.errors import InputError
+from tipcap.extras import extras_told
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
-from tipcap.io.captioning import candidates_of_embeddings, captioner_of, prompt_room
+from tipcap.io.captioning import (
+    candidates_of_embeddings,
+    captioner_of,
+    prompt_room,
+)
 from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.exported import Parts
 from tipcap.io.picture_files import decode_picture
 from tipcap.io.picture_sources import open_picture
 from tipcap.io.processes import device_named
-from tipcap.io.tokens import encode_prompts, load_tokenizer
+from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 """A file, an address, an encoded picture, an opened one, or colours (height, width, 3)."""
@@ -79,6 +92,7 @@ class Captioner:
         *,
         rough: str | Caption | None = None,
         beam: int | None = None,
+        must_name: bool = True,
     ) -> Caption:
         """Return the caption of a picture, refined by words where some are given.
 
@@ -87,12 +101,16 @@ class Captioner:
             prompt: what the picture contains besides: a word, several, or several with commas between them.
             rough: the caption to refine; by default the one that it gives without a prompt.
             beam: hypotheses that the search keeps; by default as the captioner is evaluated.
+            must_name: where the captioner leaves a word out, search again among captions that name all of them;
+                False leaves it to the captioner, as the paper's tables do.
 
         Raises:
             InputError: the picture cannot be read, or the captioner takes no pictures or no prompts.
         """
         said = None if rough is None else [str(rough)]
-        return self.captions([picture], prompt, rough=said, beam=beam)[0]
+        return self.captions(
+            [picture], prompt, rough=said, beam=beam, must_name=must_name
+        )[0]
 
     def captions(
         self,
@@ -101,6 +119,7 @@ class Captioner:
         *,
         rough: Sequence[str] | None = None,
         beam: int | None = None,
+        must_name: bool = True,
     ) -> list[Caption]:
         """Return the caption of each picture, all refined by the same words where some are given.
 
@@ -108,7 +127,7 @@ class Captioner:
             InputError: as `caption`.
         """
         return self.caption_embeddings(
-            self.embed(pictures), prompt, rough=rough, beam=beam
+            self.embed(pictures), prompt, rough=rough, beam=beam, must_name=must_name
         )
 
     def caption_embeddings(
@@ -118,6 +137,7 @@ class Captioner:
         *,
         rough: Sequence[str] | None = None,
         beam: int | None = None,
+        must_name: bool = True,
     ) -> list[Caption]:
         """Return the caption of each image embedding of the encoder that the captioner was made for.
 
@@ -126,6 +146,7 @@ class Captioner:
             prompt: as of `caption`.
             rough: the captions to refine, one for each image.
             beam: as of `caption`.
+            must_name: as of `caption`.
 
         Raises:
             InputError: another shape or norm, a prompt that is too long, or the captioner takes none.
@@ -133,7 +154,10 @@ class Captioner:
         vectors = unit_rows(images, "images", self.about.embed_dim)
         words = words_of([prompt] if isinstance(prompt, str) else prompt)
         if not words:
-            return self._write(vectors, [""] * len(vectors), beam)
+            return [
+                Caption(*best[0], tuple(best))
+                for best in self._candidates(vectors, [""] * len(vectors), beam)
+            ]
         if self.about.prompts is None:
             raise InputError(
                 f"captioner {self.name}: expected one that was trained with prompts, found one of stage 1 alone; choose one of stage 2, as mini:s1-prompt, or give no words"
@@ -145,11 +169,23 @@ class Captioner:
                 f"rough: expected a caption for each of {len(vectors)} images, found {len(rough)}; give one each"
             )
         texts = [prompt_text(said, words) for said in rough]
+        found = self._candidates(vectors, texts, beam)
+        insisted = set()
+        if must_name:
+            left_out = [
+                row
+                for row, best in enumerate(found)
+                if not names_all(best[0].text, words)
+            ]
+            again = [texts[row] for row in left_out]
+            named = self._candidates(vectors[left_out], again, beam, words)
+            for row, best in zip(left_out, named, strict=True):
+                if best:
+                    found[row] = best
+                    insisted.add(row)
         return [
-            Caption(found.text, found.score, found.candidates, said, words)
-            for found, said in zip(
-                self._write(vectors, texts, beam), rough, strict=True
-            )
+            Caption(*best[0], tuple(best), said, words, row in insisted)
+            for row, (best, said) in enumerate(zip(found, rough, strict=True))
         ]
 
     def embed(self, pictures: Sequence[Picture]) -> Tensor:
@@ -171,6 +207,32 @@ class Captioner:
             for first in range(0, len(pictures), _PICTURES_PER_BATCH)
         ]
         return torch.cat(parts) if parts else torch.empty(0, encoder.embed_dim)
+
+    def log_likelihood(
+        self, image: Tensor, caption: str, rough: str = "", words: Sequence[str] = ()
+    ) -> float:
+        """Return the log-probability of a caption of an image after a prompt, in nats, summed over its tokens.
+
+        Args:
+            image: its embedding, (embed_dim,).
+            caption: what is judged; a longer one than the captioner writes is judged as far as that.
+            rough: the caption of the prompt.
+            words: of the prompt; none are no prompt.
+        """
+        about = self.about
+        room = prompt_room(self._model, self._language_model, about.max_tokens)
+        text = prompt_text(rough, words) or PADDING[about.padding]
+        prompts, _ = encode_prompts(self._tokenizer, [text], room)
+        prompt = prompts.ids[0, : int(prompts.length[0])]
+        said = f" {caption}" if len(prompt) else caption
+        tokens, _ = encode_captions(
+            self._tokenizer, [said], about.max_tokens, about.end
+        )
+        only = torch.zeros(1, dtype=torch.int64)
+        losses = caption_losses(
+            self._model, self._language_model, image[None], tokens, only, prompt
+        )
+        return -losses.item()
 
     def nearest(self, picture: Picture, number: int = 5) -> list[Near]:
         """Return the captions of the corpus that are nearest to a picture, the nearest first.
@@ -223,7 +285,8 @@ class Captioner:
         number: int = 8,
     ) -> list[str]:
         """Return as `suggest` for an image embedding, (embed_dim,)."""
-        from tipcap.io.nouns import extract_nouns  # spaCy takes a second
+        with extras_told():
+            from tipcap.io.nouns import extract_nouns  # spaCy takes a second
 
         near = [found.text for found in self.nearest_of_embedding(image, _NEAREST)]
         kind = self.about.prompts or "nouns"
@@ -232,6 +295,24 @@ class Captioner:
         )
         offered = suggested_words(caption, near, nouns, number + len(without))
         return [word for word in offered if word not in without][:number]
+
+    def check_words(self, words: Words) -> None:
+        """Refuse a word that neither its corpus nor its language model has and that is near to one of the corpus.
+
+        Raises:
+            InputError: there is one, with what may be meant.
+        """
+        if self._corpus is None:
+            return
+        known = words_in(self._corpus.captions)
+        texts = words_of([words] if isinstance(words, str) else words)
+        check_spelling(texts, known, self._is_token)
+
+    def _is_token(self, word: str) -> bool:
+        """Whether the language model has a word whole, as it has those that are common."""
+        both = ["a", f"a {word}"]
+        found, _ = encode_prompts(self._tokenizer, both, len(word) + 2)
+        return int(found.length[1] - found.length[0]) == 1
 
     def save(self, folder: str | Path, num_captions: int = 2000) -> None:
         """Write the captioner as a folder that `load` opens anywhere.
@@ -259,10 +340,17 @@ class Captioner:
     def _corpus(self) -> Corpus | None:
         return self.parts.corpus()
 
-    def _write(
-        self, vectors: Tensor, texts: Sequence[str], beam: int | None
-    ) -> list[Caption]:
-        """Return the caption of each embedding after the text of its prompt; after the padding where that is empty."""
+    def _candidates(
+        self,
+        vectors: Tensor,
+        texts: Sequence[str],
+        beam: int | None,
+        words: Sequence[str] = (),
+    ) -> list[list[Candidate]]:
+        """Return captions of each embedding after the text of its prompt; after the padding where that is empty.
+
+        With words they name them all, and there may be none.
+        """
         about = self.about
         if beam is not None and beam < 1:
             raise InputError(
@@ -275,7 +363,7 @@ class Captioner:
                 f"prompt: expected at most {room} tokens with the rough caption, found more; give fewer words"
             )
         padding, _ = encode_prompts(self._tokenizer, [PADDING[about.padding]], room)
-        found = candidates_of_embeddings(
+        return candidates_of_embeddings(
             self._model,
             self._language_model,
             self._tokenizer,
@@ -283,10 +371,10 @@ class Captioner:
             beam or about.beam,
             about.max_tokens,
             pad_prompts(prompts, padding),
+            words,
             end=about.end,
             length_exponent=about.length_exponent,
         )
-        return [Caption(*best[0], tuple(best)) for best in found]
 
 
 def opened(picture: Picture) -> Image.Image:

@@ -6,7 +6,6 @@ from typing import Any
 
 from tipcap.errors import InputError
 from tipcap.interface.finding import find_captioner, results_of, root_of
-from tipcap.io.cells import read_all_cells
 from tipcap.io.exported import Part, Parts, write_exported
 from tipcap.io.model_card import card_of
 from tipcap.io.store import read_json
@@ -64,6 +63,8 @@ def cells_of(results: Path, model: str) -> Iterator[dict[str, Any]]:
     scores = set(_children(results / "score", "captions", captions))
     if not scores:
         return
+    from tipcap.io.cells import read_all_cells  # brings pandas
+
     try:
         cells = read_all_cells(results)
     except InputError:  # no tables were made

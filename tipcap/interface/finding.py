@@ -26,6 +26,7 @@ from tipcap.plan.captioners import (
     plan_captioners,
     target_with,
 )
+from tipcap.plan.loading import TARGET
 
 DEFAULT = "mini:s1-prompt"
 _CHECKOUT = Path(__file__).parents[2]
@@ -54,6 +55,19 @@ def find_captioner(name: str | Path | None = None) -> Parts:
             raise _unknown(str(name))
         return read_exported(folder)
     return _of_world(parse_name(name))
+
+
+def captioner_to_use(world_file: Path) -> Parts:
+    """Return the parts of the captioner that target `captioner` of a world has trained, where Snakemake was started.
+
+    Raises:
+        InputError: the world has no such target, or it was not made.
+    """
+    name = CaptionerName(world_file.stem, TARGET)
+    planned = plan_captioner(name, world_file)
+    if (trained := _trained(planned, Path())) is None:
+        raise _untrained(name, planned, Path(), world_file)
+    return _parts(name, planned, Path(), trained)
 
 
 def root_of(world: str) -> Path | None:
@@ -105,13 +119,19 @@ def _of_world(name: CaptionerName) -> Parts:
     for folder in shipped.values():
         if _key_of(read_about(folder)) == planned.model:
             return read_exported(folder)
+    raise _untrained(name, planned, root, world_file)
+
+
+def _untrained(
+    name: CaptionerName, planned: PlannedCaptioner, root: Path, world_file: Path
+) -> InputError:
     target = target_with(name, world_file)
     remedy = (
         f"make it: snakemake --configfile {world_file} --cores all -- {target}"
         if target
         else f"make a table with this experiment, which no table of {world_file} has"
     )
-    raise InputError(
+    return InputError(
         f"captioner {name}: expected one that was trained ({planned.model}), found none in {root / paths.RESULTS}; {remedy}; or choose one of `tipcap caption --models`"
     )
 

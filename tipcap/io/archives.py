@@ -1,4 +1,4 @@
-"""Archives and folders as people have them: zip or tar, made on any system, packed a folder deeper, or unpacked already.
+"""Archives and folders as people have them: zip, tar or Parquet, made on any system, packed a folder deeper, or unpacked already.
 
 A member is found by its path, or by as much of it as the archive has: flat or nested deeper, with other capitals,
 with `_` for `-`. What systems put beside the files (`__MACOSX`, `._a.jpg`, `.DS_Store`) is none.
@@ -25,7 +25,7 @@ from tipcap.io.file_kinds import INSTEAD
 from tipcap.io.folders import files_in, tidy_name
 from tipcap.io.store import locked, replace_file
 
-_SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz)|parquet)$", re.IGNORECASE)
 _SPLIT = re.compile(r"(train|val|test)(20\d\d)?")
 _COCO = re.compile(r"coco_(?:train|val|test)20\d\d_(\d{12}\.)")
 _ENCRYPTED, _UTF8, _DEFLATE64 = 0x1, 0x800, 9  # flags, a method: PKWARE's APPNOTE
@@ -196,6 +196,17 @@ class _Tar(Archive):
         return content
 
 
+class _Parquet(Archive):
+    def __init__(self, path: Path) -> None:
+        from tipcap.io.parquet_pictures import ParquetPictures  # brings pyarrow
+
+        self._pictures = ParquetPictures(path)
+        super().__init__(path, self._pictures.names)
+
+    def _content(self, name: str) -> bytes:
+        return self._pictures.content(name)
+
+
 class _Folder(Archive):
     def _content(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -229,6 +240,8 @@ def _open(path: Path) -> Archive:
             return _Zip(path)
         with path.open("rb") as file:
             start = file.read(32)
+        if start.startswith(b"PAR1"):
+            return _Parquet(path)
         for sign, opener in _PACKED.items():
             if start.startswith(sign):
                 return _Tar(path, _unpacked(path, opener))

@@ -1,4 +1,4 @@
-"""An attention for transformers' models that reads several batches of different lengths as one row."""
+"""An attention for transformers' models that reads several batches of different lengths, or a packed one, as one row."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tipcap.core.packing import Packing, attend_packed
 from tipcap.io.libraries import transformers_module
 
 _NAME = "parts-of-one-row"
@@ -29,6 +30,7 @@ def attend_within_parts(
     value: Tensor,
     attention_mask: Tensor | None,
     part_shapes: Sequence[tuple[int, int]] | None = None,
+    packing: Packing | None = None,
     **named: Any,
 ) -> tuple[Tensor, None]:
     """Return what transformers' attention gathers, within each part where one row holds several.
@@ -42,8 +44,12 @@ def attend_within_parts(
         value: likewise.
         attention_mask: not read where there are parts.
         part_shapes: rows and positions of each part.
+        packing: of the single batch row, where it is a packed batch.
         named: what the layer hands to any attention.
     """
+    if packing is not None:
+        rows = (states[0].transpose(0, 1) for states in (query, key, value))
+        return attend_packed(*rows, packing, named.get("scaling"))[None], None
     attend = transformers_module().modeling_utils.ALL_ATTENTION_FUNCTIONS["sdpa"]
     if part_shapes is None:
         attended: tuple[Tensor, None] = attend(

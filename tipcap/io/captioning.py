@@ -1,14 +1,15 @@
 """A trained captioner at work: loaded from its files, asked for captions, which are written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tipcap.core.captioner import Captioner
+from tipcap.core.constrained import constrained_candidates
 from tipcap.core.decoding import beam_candidates, beam_search
-from tipcap.core.refining import Candidate, distinct_candidates
+from tipcap.core.refining import Candidate, distinct_candidates, names_all
 from tipcap.core.types import LanguageModel, TokenBatch, device_of, dtype_of
 from tipcap.errors import InputError, reason_of
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
@@ -18,17 +19,45 @@ from tipcap.io.store import read_tensors, write_json
 from tipcap.io.tokens import CaptionTokenizer, End, decode, end_token
 
 _IMAGES_PER_BATCH = 128
+_ROWS_OF_GPU = 4
+"""Times as many on a GPU, which few rows do not fill."""
+_TOKENS_BETWEEN_LOOKS = 4
+"""On a GPU, which waits at each look at what still grows."""
 
 
 def load_captioner(
-    model: Path, language_model: Path, device: str
+    model: Path, language_model: Path, device: str, precision: str = "float32"
 ) -> tuple[Captioner, CausalLanguageModel]:
     """Return the trained captioner and its language model, in the precision of the training.
+
+    Args:
+        model: its file.
+        language_model: its folder.
+        device: PyTorch's name of it.
+        precision: `bfloat16` has the language model of a training in single precision in half.
 
     Raises:
         InputError: the files are not those of a training.
     """
-    return captioner_of(read_tensors(model), language_model, device, str(model))
+    captioner, lm = captioner_of(
+        read_tensors(model), language_model, device, str(model)
+    )
+    return captioner, computing_in(precision, lm)
+
+
+def computing_in(
+    precision: str, language_model: CausalLanguageModel
+) -> CausalLanguageModel:
+    """Return a frozen language model as it computes at `float32` or `bfloat16`; one of double precision stays so."""
+    if precision == "bfloat16" and dtype_of(language_model) == torch.float32:
+        return language_model.in_half_precision()
+    return language_model
+
+
+def note_precision(draft: Draft, language_model: CausalLanguageModel) -> None:
+    """Note in the record in what a language model computed, where that is not single precision."""
+    if (dtype := dtype_of(language_model)) != torch.float32:
+        draft.counts["precision"] = str(dtype).removeprefix("torch.")
 
 
 def captioner_of(
@@ -101,6 +130,7 @@ def caption_embeddings(
                 max_tokens,
                 end_token(tokenizer, end),
                 length_exponent,
+                _check_every(inputs),
             )
         texts = decode(tokenizer, decoded.ids, decoded.length)
         for row, text in zip(rows.tolist(), texts, strict=True):
@@ -118,24 +148,45 @@ def candidates_of_embeddings(
     beam: int,
     max_tokens: int,
     prompts: TokenBatch,
+    words: Sequence[str] = (),
     *,
     end: End = "eos",
     length_exponent: float = 1.0,
 ) -> list[list[Candidate]]:
-    """Return for each embedding what a beam search ends with, best first; the first is `caption_embeddings`'s."""
+    """Return for each embedding what a beam search ends with, best first; the first is `caption_embeddings`'s.
+
+    With words the search is held to captions that name them all; there may be none.
+    """
     found: list[list[Candidate]] = [[] for _ in vectors]
     last = end_token(tokenizer, end)
+    # as they follow another word
+    encoded = tokenizer.backend.encode_batch(
+        [f" {word}" for word in words], add_special_tokens=False
+    )
+    wanted = [encoding.ids for encoding in encoded]
+    settings = (beam, max_tokens, last, length_exponent)
     for rows, inputs in _inputs(
-        captioner, language_model, vectors, prompts, _IMAGES_PER_BATCH
+        captioner,
+        language_model,
+        vectors,
+        prompts,
+        1 if words else _IMAGES_PER_BATCH,
     ):
         with torch.inference_mode():
-            decoded = beam_candidates(
-                language_model, inputs, beam, max_tokens, last, length_exponent
-            )
+            if words:
+                decoded = constrained_candidates(
+                    language_model, inputs, wanted, *settings
+                )
+            else:
+                decoded = beam_candidates(language_model, inputs, *settings)
         for row, *of_image in zip(rows.tolist(), *decoded, strict=True):
             ids, length, score = of_image
             texts = decode(tokenizer, ids, length)
-            found[row] = list(distinct_candidates(texts, score.tolist()))
+            found[row] = [
+                each
+                for each in distinct_candidates(texts, score.tolist())
+                if names_all(each.text, words)
+            ]
     return found
 
 
@@ -148,6 +199,7 @@ def _inputs(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield rows, and what the language model reads before their captions; prompts of one length together."""
     device, dtype = device_of(language_model), dtype_of(captioner)
+    rows_per_batch *= 1 if device.type == "cpu" else _ROWS_OF_GPU
     groups = [torch.arange(len(vectors))]
     if prompts is not None:
         lengths = prompts.length
@@ -155,10 +207,15 @@ def _inputs(
     for rows in (part for group in groups for part in group.split(rows_per_batch)):
         with torch.inference_mode():
             inputs = captioner.prefix(vectors[rows].to(device, dtype))
+            inputs = inputs.to(dtype_of(language_model))
             if prompts is not None:
                 ids = prompts.ids[rows, : int(prompts.length[rows[0]])].to(device)
                 inputs = torch.cat([inputs, language_model.embed_tokens(ids)], 1)
         yield rows, inputs
+
+
+def _check_every(inputs: Tensor) -> int:
+    return 1 if inputs.device.type == "cpu" else _TOKENS_BETWEEN_LOOKS
 
 
 def write_captions(

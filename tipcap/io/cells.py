@@ -197,6 +197,7 @@ def by_name(cells: Cells) -> dict[CellName, Measured]:
             line["source"],
             tuple(line["key"].split()),
             _known(line["std"]),
+            tuple(map(float, line["values"].split())),
         )
         for line in cells.to_dict("records")
     }

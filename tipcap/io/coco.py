@@ -7,6 +7,7 @@ from typing import Any
 
 from tipcap.errors import InputError, edge
 from tipcap.io.archives import open_archives
+from tipcap.io.coco_addresses import addresses_of
 from tipcap.io.documents import is_document, read_document
 from tipcap.io.image_names import ImageId, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
@@ -96,5 +97,12 @@ def _record(
         places[0][1],
         None,
         captions[identity],
+        _addresses(image, places[0][0], name),
         published_id=identity.published,
     )
+
+
+def _addresses(image: Mapping[str, Any], folder: str, name: str) -> tuple[str, ...]:
+    """Return where a picture lies: as the file says, and where COCO keeps all of them."""
+    told = [image.get("coco_url"), *addresses_of(folder, name), image.get("flickr_url")]
+    return tuple(dict.fromkeys(url for url in told if isinstance(url, str) and url))

@@ -1,6 +1,7 @@
 """JSON documents of annotations, whoever wrote them: whole or line by line, each name once in an object."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,44 @@ from tipcap.io.store import parse_json
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_document(content: bytes, where: str) -> Any:
-    """Return the content of a JSON file, or of one that has a document in each line.
+def read_document(
+    content: bytes,
+    where: str,
+    hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """Return the content of a JSON file, or the list of those of a file that has a document in each line.
+
+    Args:
+        content: of the file.
+        where: its name.
+        hook: what makes an object of its names and values; by default `once`.
 
     Raises:
         InputError: it is no JSON, no UTF-8, holds half a character, or a name stands twice in one object.
     """
+    make = hook or once
     try:
         try:
-            return parse_json(content, object_pairs_hook=once)
+            return parse_json(content, object_pairs_hook=make)
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Extra data"):
                 raise
-            lines = filter(bytes.strip, content.split(b"\n"))
-            return [parse_json(line, object_pairs_hook=once) for line in lines]
+            return list(_lines(content, make))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{where}: expected JSON, found something else ({reason_of(error)}); make or fetch the file again"
         ) from error
+
+
+def _lines(
+    content: bytes, hook: Callable[[list[tuple[str, Any]]], Any]
+) -> Iterator[Any]:
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line.strip():
+            try:
+                yield parse_json(line, object_pairs_hook=hook)
+            except ValueError as error:
+                raise ValueError(f"in line {number}: {error}") from error
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

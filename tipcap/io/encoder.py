@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tipcap.core.types import device_of
 from tipcap.errors import InputError, edge, reason_of
-from tipcap.io.libraries import open_clip_module
+from tipcap.io.libraries import open_clip_module, without_drawn_weights
 from tipcap.io.pixels import Preparation
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
@@ -27,12 +27,18 @@ _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
 
 
-def precision_on(device: str) -> torch.dtype:
+def precision_on(device: str, precision: str) -> torch.dtype:
     """Return the precision that an encoder computes in on a device, its unit norm aside.
 
     OpenAI's CLIP does the same: half precision, in which its weights are published, on a GPU, and single on a CPU.
+
+    Args:
+        device: PyTorch's name of it.
+        precision: `float32`, or `bfloat16` for half precision, which on a GPU is the weights' own, float16.
     """
-    return torch.float16 if device.startswith("cuda") else torch.float32
+    if precision == "float32":
+        return torch.float32
+    return torch.float16 if device.startswith("cuda") else torch.bfloat16
 
 
 class Encoder:
@@ -173,12 +179,16 @@ def load_encoder(folder: Path) -> Encoder:
     weights = read_tensors(folder / "model.safetensors")
     if source == "trained":
         tokenizer = _own_tokenizer(folder)
-        model = build_small_model(parameters, tokenizer.get_vocab_size())
+        with without_drawn_weights():
+            model = build_small_model(parameters, tokenizer.get_vocab_size())
         tokenize = small_tokenize(tokenizer, parameters["context_length"])
         prepare = Preparation(int(parameters["vision"]["image_size"]))
         embed_dim = int(parameters["embed_dim"])
     else:
-        with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
+        with (
+            edge(folder, "a model of open_clip", "correct `model` of the encoder"),
+            without_drawn_weights(),
+        ):
             model = open_clip_module().create_model(name)
             side = model.visual.image_size
         tokenize = _published_tokenize(folder, name)

@@ -1,95 +1,152 @@
-"""When a whole run of the workflow will end: a line now and then, from the jobs that have finished.
+"""When a whole run of the workflow will end, from what its jobs should take and what those that have ended took.
 
-Listens to Snakemake's own log records, so it works with every way of starting it. Standard library only:
-each cluster job reads the Snakefile again.
+Standard library only: each cluster job reads the Snakefile again.
 """
 
-import logging
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
-_SECONDS_BETWEEN_LINES = 30.0
 _SCORING = "score"
+_PRIOR, _PRIOR_OF_ALL = 20.0, 60.0
+"""Seconds of reckoned work that must have been done to weigh as much as what all jobs, or no job, showed so far."""
+_LEAST_LEFT = 0.05
+"""Share of its time that a running job takes at least yet, which has had all of it."""
 
 
-class ExpectedEnd(logging.Handler):
-    """Prints how many jobs are left and when the last will end.
+class Job(NamedTuple):
+    """A job: what it does, and for which step's key or which table; empty for others."""
 
-    A rule's jobs are taken to last as long as those of the rule that have finished, and as many to run at
-    once as did so far. Of scoring, whose jobs come last, how long SPICE parses is reckoned beforehand.
+    rule: str
+    name: str = ""
+
+
+@runtime_checkable
+class Costs(Protocol):
+    """What is reckoned beforehand, in seconds of some machine."""
+
+    def seconds(self, job: Job) -> float:
+        """Return how long a job takes, SPICE's parser left out."""
+
+    def parsing(self, jobs: Iterable[Job]) -> float:
+        """Return how long SPICE's parser takes for some jobs together."""
+
+    def finished(self, job: Job) -> None:
+        """Learn that a job has ended."""
+
+
+class ExpectedEnd:
+    """How many jobs are left, and how long the rest takes.
+
+    A job is taken to last as long as it was reckoned to, times what those of its rule have shown so far, and where
+    few have ended, all others. As many are taken to run at once as did so far.
     """
 
-    def __init__(
-        self,
-        parsing: Callable[[], float] = lambda: 0.0,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """Listen.
+    def __init__(self, costs: Costs, now: Callable[[], float] = time.time) -> None:
+        self._costs, self._now = costs, now
+        self._waiting: dict[int, Job] = {}
+        self._running: dict[int, tuple[Job, float]] = {}
+        self._reckoned: dict[Job, float] = {}
+        self._expected: dict[str, float] = defaultdict(float)
+        self._taken: dict[str, float] = defaultdict(float)
+        self._num_jobs, self._begun = 0, now()
 
-        Args:
-            parsing: asked once when jobs begin: how long SPICE will parse in one of scoring's jobs, in seconds.
-            now: the time in seconds.
-        """
-        super().__init__(logging.INFO)
-        self._now = now
-        self._parsing = parsing
-        self._least: dict[str, float] = {}
-        self._left: Counter[str] = Counter()
-        self._num_jobs = 0
-        self._running: dict[int, tuple[str, float]] = {}
-        self._seconds: dict[str, list[float]] = {}
-        self._started = self._shown = now()
+    @property
+    def num_jobs(self) -> int:
+        """Of the run."""
+        return self._num_jobs
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take in one of Snakemake's records; others are let pass."""
-        match str(getattr(record, "event", "")):
-            case "run_info":
-                self._begin(getattr(record, "stats", {}))
-            case "job_info":
-                rule = str(getattr(record, "rule_name", ""))
-                self._running[getattr(record, "jobid", -1)] = rule, self._now()
-            case "job_finished":
-                self._finish(getattr(record, "job_id", -1))
+    @property
+    def num_done(self) -> int:
+        """How many have ended."""
+        return self._num_jobs - len(self._waiting) - len(self._running)
 
-    def _begin(self, stats: Mapping[str, int]) -> None:
-        self._left = Counter({r: n for r, n in stats.items() if r != "total"})
-        self._num_jobs = self._left.total()
-        self._started = self._shown = self._now()
-        if self._left[_SCORING] and (seconds := self._parsing()):
-            self._least = {_SCORING: seconds}
+    @property
+    def running(self) -> Mapping[str, int]:
+        """How many of each rule run now."""
+        return Counter(job.rule for job, _ in self._running.values())
 
-    def _finish(self, job: int) -> None:
-        if job not in self._running:
-            return
-        rule, started = self._running.pop(job)
+    def begin(self, jobs: Mapping[int, Job]) -> None:
+        """Take in all jobs of a run by their numbers."""
+        self._waiting = dict(jobs)
+        self._num_jobs = len(jobs)
+        self._begun = self._now()
+        self._reckoned = {job: self._costs.seconds(job) for job in jobs.values()}
+
+    def start(self, number: int) -> Job | None:
+        """Note that a job has begun; return it, if it is one."""
+        job = self._waiting.pop(number, None)
+        if job is not None:
+            self._running[number] = job, self._now()
+        return job
+
+    def fail(self, number: int) -> Job | None:
+        """Note that a job has failed, which may begin again; return it."""
+        if number not in self._running:
+            return self._waiting.get(number)
+        self._waiting[number], _ = self._running.pop(number)
+        return self._waiting[number]
+
+    def finish(self, number: int) -> tuple[Job, float] | None:
+        """Note that a job has ended; return it and how long it took."""
+        if number not in self._running:
+            return None
+        job, began = self._running.pop(number)
+        taken = self._now() - began
+        expected = self._reckoned[job]
+        if job.rule == _SCORING:
+            expected += self._costs.parsing([job])
+        self._costs.finished(job)
+        self._expected[job.rule] += expected
+        self._taken[job.rule] += taken
+        return job, taken
+
+    def seconds_left(self) -> float:
+        """Return how long the rest of the run takes."""
         now = self._now()
-        self._seconds.setdefault(rule, []).append(now - started)
-        self._left[rule] -= 1
-        if self._left.total() > 0 and now - self._shown >= _SECONDS_BETWEEN_LINES:
-            self._shown = now
-            print(self.line(), file=sys.stderr, flush=True)
+        left = [
+            self._ratio(job.rule) * self._reckoned[job]
+            for job in self._waiting.values()
+        ]
+        open_jobs = [
+            *self._waiting.values(),
+            *(job for job, _ in self._running.values()),
+        ]
+        parsing = self._costs.parsing(open_jobs) * self._ratio(_SCORING)
+        spent = 0.0
+        for job, began in self._running.values():
+            whole = self._ratio(job.rule) * self._reckoned[job]
+            if job.rule == _SCORING:
+                whole += self._costs.parsing([job]) * self._ratio(_SCORING)
+            elapsed = now - began
+            spent += elapsed
+            left.append(max(whole - elapsed, _LEAST_LEFT * whole))
+            if job.rule == _SCORING:
+                parsing -= self._costs.parsing([job]) * self._ratio(_SCORING)
+        work = sum(left) + max(0.0, parsing)
+        at_once = (sum(self._taken.values()) + spent) / max(1.0, now - self._begun)
+        return max([work / max(1.0, at_once), *left])
 
     def line(self) -> str:
-        """Return how far the run is and when it will end, as far as that can be told."""
-        left = self._left.total()
-        text = f"tipcap: {self._num_jobs - left} of {self._num_jobs} jobs done"
-        waiting = {rule: n for rule, n in self._left.items() if n > 0}
-        unseen = sorted(waiting.keys() - self._seconds.keys() - self._least.keys())
-        means = {rule: sum(s) / len(s) for rule, s in self._seconds.items()}
-        work_left = sum(
-            n * max(means.get(rule, 0.0), self._least.get(rule, 0.0))
-            for rule, n in waiting.items()
+        """Return how far the run is and when it will end, in words."""
+        seconds = self.seconds_left()
+        end = time.strftime("%H:%M", time.localtime(self._now() + seconds))
+        return f"{self.num_done} of {self._num_jobs} steps, {duration(seconds)} left, expected end {end}"
+
+    def _ratio(self, rule: str) -> float:
+        """Return how much longer than reckoned the jobs of a rule take."""
+        taken, expected = sum(self._taken.values()), sum(self._expected.values())
+        of_all = (taken + _PRIOR_OF_ALL) / (expected + _PRIOR_OF_ALL)
+        return float(
+            (self._taken[rule] + _PRIOR * of_all) / (self._expected[rule] + _PRIOR)
         )
-        work_done = sum(map(sum, self._seconds.values()))
-        now = self._now()
-        pace = (now - self._started) / work_done if work_done else 1.0
-        seconds = work_left * pace
-        end = time.strftime("%H:%M", time.localtime(now + seconds))
-        text += f", about {seconds / 60:.0f} min left, expected end {end}"
-        if parsing := waiting.get(_SCORING, 0) * self._least.get(_SCORING, 0.0):
-            text += f", with up to {parsing * pace / 60:.0f} min of SPICE's parsing"
-        if unseen:
-            text += f", without {', '.join(unseen)} (none has finished yet)"
-        return text
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: `40 s`, `12 min`, `3.2 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -9,6 +9,7 @@ removed when the next one is made.
 import contextlib
 import fcntl
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -67,6 +68,17 @@ def find_java() -> Path:
             f"{origin}: expected a Java runtime, found no program {launcher}; {remedy}"
         )
     return launcher
+
+
+def java_version(launcher: Path) -> int | None:
+    """Return the version that a Java launcher says it has, 17; None where it says nothing of the kind."""
+    try:
+        command = [str(launcher), "-version"]
+        done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(found[1]) if found else None
 
 
 class JavaProgram:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tipcap.errors import InputError, edge
 from tipcap.io.archives import open_archives
+from tipcap.io.coco_addresses import addresses_of
 from tipcap.io.documents import is_document, read_document
 from tipcap.io.image_names import ImageId, coco_name, image_id, picture_path
 from tipcap.io.image_records import ImageRecord
@@ -88,6 +89,7 @@ def _record(dataset: str, image: Mapping[str, Any], ids: Sequence[str]) -> Image
         "train" if split == "restval" else split,
         None,
         [_text(sentence) for sentence in sentences],
+        addresses_of(folder, place[-1]) if of_coco else (),
         published_split=split,
         published_id=identity.published,
     )

@@ -6,7 +6,7 @@ running the model once on a few tokens. Nothing is downloaded or trained here.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tipcap.core.captioner import NUM_HEADS
-from tipcap.core.types import Cache, OpenCache
+from tipcap.core.packing import Layout, Packing, pack, unpacked
+from tipcap.core.types import Cache, OpenCache, TokenBatch
 from tipcap.errors import InputError, reason_of
 from tipcap.io.attention import register_attention
+from tipcap.io.caches import KeysAndValues
 from tipcap.io.libraries import transformers_module
 from tipcap.io.tokens import load_tokenizer, read_config
 from tipcap.paths import WEIGHTS
@@ -25,41 +27,6 @@ from tipcap.paths import WEIGHTS
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _TOLERANCE = 1e-4
 """How far two ways to the same logits may lie apart, as a share of the largest."""
-
-
-class _KeysAndValues:
-    """transformers' cache as the core's: reading on makes another one."""
-
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-
-    @property
-    def length(self) -> int:
-        """Number of positions so far."""
-        return int(self._cache.get_seq_length())
-
-    def copied(self) -> Any:
-        """Return a cache of transformers with the same tensors, which replaces rather than changes them."""
-        twin = copy(self._cache)
-        twin.layers = [copy(layer) for layer in twin.layers]
-        return twin
-
-    def select(self, rows: Int[Tensor, " row"]) -> "_KeysAndValues":
-        """Return the cache of these rows of the batch, in this order."""
-        twin = self.copied()
-        twin.reorder_cache(rows)
-        return _KeysAndValues(twin)
-
-    def tensors(self) -> list[Tensor]:
-        """Return keys and values of each layer in turn."""
-        return [t for layer in self._cache.layers for t in (layer.keys, layer.values)]
-
-    def shifted(self, by: Sequence[Tensor]) -> "_KeysAndValues":
-        """Return the cache with something added to each of its tensors."""
-        twin = self.copied()
-        for layer, keys, values in zip(twin.layers, by[::2], by[1::2], strict=True):
-            layer.keys, layer.values = layer.keys + keys, layer.values + values
-        return _KeysAndValues(twin)
 
 
 class CausalLanguageModel(nn.Module):
@@ -82,6 +49,8 @@ class CausalLanguageModel(nn.Module):
         # the parts that nobody may take for parameters of their own
         self._whole = (model, embedding, head)
         self._reads_parts_together = False
+        self.reads_packed = False
+        self._half_head: nn.Linear | None = None
         self.eval()
 
     def train(self, _: bool = True) -> "CausalLanguageModel":
@@ -115,8 +84,8 @@ class CausalLanguageModel(nn.Module):
     def head(
         self, hidden: Float[Tensor, "*target lm_dim"]
     ) -> Float[Tensor, "*target vocab"]:
-        """Return the logits of hidden states."""
-        logits: Tensor = self._whole[2](hidden)
+        """Return the logits of hidden states, up to a constant in each row where the model is in half precision."""
+        logits: Tensor = (self._half_head or self._whole[2])(hidden)
         return logits
 
     def logits(
@@ -138,13 +107,47 @@ class CausalLanguageModel(nn.Module):
         """Return the final hidden states of `inputs`, and the keys and values with theirs."""
         past = None
         if cache is not None:
-            assert isinstance(cache, _KeysAndValues)  # the one this method returned
+            assert isinstance(cache, KeysAndValues)  # the one this method returned
             self._check_positions(cache.length + inputs.shape[1])
             past = cache.copied()
         else:
             self._check_positions(inputs.shape[1])
         read = self.base(inputs_embeds=inputs, past_key_values=past, use_cache=True)
-        return read.last_hidden_state, _KeysAndValues(read.past_key_values)
+        return read.last_hidden_state, KeysAndValues(read.past_key_values)
+
+    def packed_states(
+        self, inputs: Float[Tensor, "position lm_dim"], packing: Packing
+    ) -> Float[Tensor, "position lm_dim"]:
+        """Return the final hidden states of captions one behind another, each of which attends to itself."""
+        states: Tensor = self.base(
+            inputs_embeds=inputs[None],
+            position_ids=packing.position[None],
+            # in the place of a mask, which would be made for the whole row
+            attention_mask=inputs.new_zeros(1, 1, 1, 1),
+            packing=packing,
+            use_cache=False,
+        ).last_hidden_state
+        return states[0]
+
+    def in_half_precision(self) -> "CausalLanguageModel":
+        """Return a frozen copy in bfloat16, which has the same probabilities but for its rounding.
+
+        What the logits of a position have in common says nothing, and is far larger in GPT-2 than their differences:
+        the head loses its mean row first, or rounding would take the differences.
+        """
+        half = deepcopy(self).requires_grad_(False)
+        head = self._whole[2]
+        weight = head.weight.detach()
+        centred = nn.Linear(weight.shape[1], weight.shape[0], head.bias is not None)
+        with torch.no_grad():
+            centred.weight.copy_(weight - weight.mean(0))
+            if head.bias is not None:
+                centred.bias.copy_(head.bias - head.bias.mean())
+        half.to(torch.bfloat16)
+        half._half_head = centred.to(weight.device, torch.bfloat16).requires_grad_(
+            False
+        )
+        return half
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, which transformers opens too."""
@@ -186,13 +189,22 @@ class CausalLanguageModel(nn.Module):
         ]
         apart = torch.cat([self._states(part).flatten(0, 1) for part in parts])
         before = self._whole[0].config._attn_implementation
+        lengths = torch.tensor([part.shape[1] for part in parts for _ in part])
+        number = len(apart) + 1  # with one of padding
+        layout = Layout(len(lengths), 1, number, number, int(lengths.max()) + 1)
+        tokens = TokenBatch(lengths.new_zeros(len(lengths), layout.width), lengths)
+        packing = unpacked(layout, pack(layout, tokens))
+        inputs = torch.cat([*(part.flatten(0, 1) for part in parts), parts[0][0, :1]])
         try:
             self._whole[0].set_attn_implementation(register_attention())
             together = self._states_of_parts(parts)
+            packed = self.packed_states(inputs, packing)[:-1]
         except Exception:  # a model with an attention of its own fails in its own way
-            together = apart.new_full(apart.shape, torch.nan)
+            together = packed = apart.new_full(apart.shape, torch.nan)
         self._reads_parts_together = not _differs(together, apart)
+        self.reads_packed = not _differs(packed, apart)
         if not self._reads_parts_together:
+            self.reads_packed = False
             self._whole[0].set_attn_implementation(before)
 
     def _check_positions(self, number: int) -> None:
@@ -368,7 +380,7 @@ def _objection_to_steps(
     """
     logits, cache = adapted.step(embedded[:, :3], None)
     growing = transformers_module().cache_utils.DynamicLayer
-    if not isinstance(cache, _KeysAndValues) or not all(
+    if not isinstance(cache, KeysAndValues) or not all(
         isinstance(layer, growing) for layer in cache.copied().layers
     ):
         return "its cache holds other things than keys and values"

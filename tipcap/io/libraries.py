@@ -6,10 +6,14 @@ import, so nothing imports them before it needs them.
 """
 
 import importlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -22,6 +26,9 @@ def _import_torchvision() -> None:
     global _torchvision_operators
     try:
         importlib.import_module("torchvision")
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":  # transformers alone does without it
+            raise
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -36,6 +43,40 @@ def open_clip_module() -> Any:
     import open_clip
 
     return open_clip
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as they come, where a model would draw them."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.randn:
+            return torch.empty(*args, **kwargs)
+        in_place = (torch.Tensor.normal_, torch.Tensor.uniform_)
+        module = getattr(function, "__module__", None)
+        if function in in_place or module == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
+@contextmanager
+def without_drawn_weights() -> Iterator[None]:
+    """Within it, models are built without first weights: for those that get others at once.
+
+    Drawing CLIP's takes seconds, and open_clip warns of a model that is initialised randomly.
+    """
+    logging.disable(logging.WARNING)
+    try:
+        with _Undrawn():
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @cache

@@ -5,32 +5,25 @@ No scripts, no requests: pictures are inside the page, and all text is escaped b
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from tipcap.config.tables import Group, Row, Table
-from tipcap.core.claims import CellName, Judgement, Measured
+from tipcap.core.claims import Judgement
 from tipcap.core.readings import Rejudged
-from tipcap.core.tables import digits_of
-from tipcap.io.render import (
-    DAGGER,
-    DASH,
-    NOT_APPLICABLE,
-    Remarks,
-    column_names,
-    format_number,
-    remark_of,
-)
+from tipcap.core.refining import Part
 from tipcap.io.store import replace_file
-from tipcap.io.verdicts import details, explanation, quotation, summary
+from tipcap.io.verdicts import counted, details, explanation, quotation, summary
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _GALLERY_PIXELS = 320
 _STYLES = {"holds": "holds", "fails": "fails", "cannot be told": "open"}
+_MARKS = {"holds": "\N{CHECK MARK}", "fails": "\N{MULTIPLICATION X}", "open": "?"}
+"""A sign per style: no verdict is told by colour alone."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +32,13 @@ class PageCell:
 
     text: str
     paper: str = ""
-    title: str = ""
-    """Where it comes from, in words."""
+    num_runs: int = 0
+    """Of how many runs it is the mean, where a deviation stands beside it."""
+    mark: str = ""
+    """Letter of the note below the table that says why there is no number."""
     quoted: bool = False
-    run: int | None = None
-    """Number of its run in the list of runs."""
+    runs: str = ""
+    """Id of what is behind it on the page."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,8 @@ class PageRow:
     labels: Sequence[str] = ()
     cells: Sequence[PageCell] = ()
     section: str | None = None
+    id: str = ""
+    """Where what is behind its numbers leads back to."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,46 @@ class PageTable:
     rows: Sequence[PageRow] = ()
     notes: Sequence[str] = ()
     is_text: bool = False
+    plots: Sequence["PageFigure"] = ()
+    """Our numbers beside the paper's, one per group of columns."""
+
+
+@dataclass(frozen=True)
+class PageRun:
+    """One run behind the numbers of a row."""
+
+    label: str
+    key: str
+    values: Sequence[str]
+    """One per metric; empty where it has none."""
+
+
+@dataclass(frozen=True)
+class PageStep:
+    """A step behind a run."""
+
+    step: str
+    of: str
+    """Of which runs, where not of all."""
+    key: str
+    parameters: str
+    state: str
+    """When and how it was made, or that it was not."""
+
+
+@dataclass(frozen=True)
+class PageRuns:
+    """All that is behind the numbers of a row in one group of columns."""
+
+    id: str
+    row_id: str
+    title: str
+    columns: Sequence[str]
+    mean: Sequence[str]
+    """What the table shows, one per metric, with the interval that other images and seeds would leave it in."""
+    runs: Sequence[PageRun]
+    steps: Sequence[PageStep]
+    commands: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -94,6 +131,26 @@ class GalleryEntry:
 
     source: str
     texts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A picture with its caption before and after somebody named words."""
+
+    source: str
+    rough: str
+    words: Sequence[str]
+    parts: Sequence[Part]
+    """Of the caption afterwards."""
+
+
+@dataclass(frozen=True)
+class PageCaptioner:
+    """A captioner that the world's file names."""
+
+    name: str
+    folder: str
+    state: str
 
 
 @dataclass(frozen=True)
@@ -121,10 +178,13 @@ class Page:
     tested: list[Rejudged] = field(default_factory=list)
     figures: list[PageFigure] = field(default_factory=list)
     gallery: list[GalleryEntry] = field(default_factory=list)
+    refined_by: str = ""
+    """The run that `refined` shows, in words."""
+    refined: list[Refined] = field(default_factory=list)
+    captioners: list[PageCaptioner] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     versions: list[tuple[str, str]] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
-    """Keys of all scores that cells lead to."""
+    runs: list[PageRuns] = field(default_factory=list)
 
 
 def write_page(page: Page, out: Path) -> None:
@@ -137,21 +197,41 @@ def write_page(page: Page, out: Path) -> None:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    claims = [
-        {
-            "line": summary(judgement),
-            "quote": quotation(judgement),
-            "section": judgement.claim.section,
-            "details": details(judgement, page.tested),
-            "style": _STYLES.get(judgement.verdict, "note"),
-        }
-        for judgement in page.judgements
-    ]
     template = environment.get_template("page.html.j2")
     with replace_file(out) as partial:
         explained = [text.replace("`", "") for text in explanation(page.tested)]
-        shown = vars(page) | {"claims": claims, "claims_explained": explained}
+        shown = {
+            **vars(page),
+            "claims": [_claim(one, page.tested) for one in page.judgements],
+            "verdicts": _verdicts(page.judgements),
+            "claims_explained": explained,
+        }
         partial.write_text(template.render(shown) + "\n", "utf-8")
+
+
+def _claim(judgement: Judgement, tested: Sequence[Rejudged]) -> dict[str, Any]:
+    """Return what the template shows of a claim."""
+    style = _STYLES.get(judgement.verdict, "note")
+    return {
+        "line": summary(judgement),
+        "quote": quotation(judgement),
+        "section": judgement.claim.section,
+        "details": details(judgement, tested),
+        "style": style,
+        "mark": _MARKS.get(style, ""),
+        "is_run": judgement.verdict != "not run",
+    }
+
+
+def _verdicts(judgements: Iterable[Judgement]) -> list[tuple[str, str, str]]:
+    """Return style, sign, and number and name of each verdict that there is, those that say something first."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    order = sorted(counts, key=lambda one: [*_STYLES, one].index(one))
+    styles = {verdict: _STYLES.get(verdict, "note") for verdict in order}
+    return [
+        (styles[verdict], _MARKS.get(styles[verdict], ""), counted(counts, [verdict]))
+        for verdict in order
+    ]
 
 
 def inside(path: Path) -> str:
@@ -179,92 +259,3 @@ def picture_inside(picture: Image.Image) -> str:
 
 def _address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def page_table(
-    table: Table,
-    measured: Mapping[CellName, Measured],
-    runs: list[str],
-    remarks: Remarks | None = None,
-) -> PageTable:
-    """Return a table of scores with ours beside the paper's; the keys of its runs are added to `runs`.
-
-    `remarks` say below it what of a row's method is not as its authors run it.
-    """
-    rows = []
-    for index, row in enumerate(table.rows):
-        if row.section is not None:
-            rows.append(PageRow(section=row.section))
-            continue
-        cells = [
-            _cell(table, index, row, group, column, measured, runs)
-            for group in table.groups
-            for column in range(len(table.metrics_of(group)))
-        ]
-        rows.append(PageRow(row.label, cells))
-    names = [name for group in table.groups for name in column_names(table, group)]
-    headings = []
-    if len(table.groups) > 1:
-        headings = [Heading("", len(table.headers))]
-        for text, groups in groupby(table.groups, key=lambda g: g.heading or g.label):
-            width = sum(len(table.metrics_of(group)) for group in groups)
-            headings.append(Heading(text, width))
-    quoted = [row.reference for row in table.rows if row.reference]
-    notes = [f"{DAGGER} {'; '.join(dict.fromkeys(quoted))}."] if quoted else []
-    notes += [
-        f"{table.names[index]}. {remark_of(said)}."
-        for index, said in (remarks or {}).items()
-    ]
-    return PageTable(
-        id=table.id,
-        caption=table.caption,
-        headings=headings,
-        columns=[*table.headers, *names],
-        num_labels=len(table.headers),
-        rows=rows,
-        notes=notes,
-    )
-
-
-def text_table(table: Table, lines: Sequence[Sequence[str]]) -> PageTable:
-    """Return a table of words from the lines of its CSV."""
-    header, *others = lines
-    return PageTable(
-        id=table.id,
-        caption=table.caption,
-        columns=header,
-        num_labels=len(header),
-        rows=[PageRow(line) for line in others],
-        is_text=True,
-    )
-
-
-def _cell(
-    table: Table,
-    index: int,
-    row: Row,
-    group: Group,
-    column: int,
-    measured: Mapping[CellName, Measured],
-    runs: list[str],
-) -> PageCell:
-    metric = table.metrics_of(group)[column]
-    printed = table.printed(index, group, metric)
-    found = measured.get((table.id, table.names[index], group.label, metric))
-    if row.quoted is not None:
-        text = DASH if printed is None else f"{printed}{DAGGER}"
-        return PageCell(text, title=f"quoted: {row.reference}", quoted=True)
-    paper = printed or ""
-    if found is None or found.value is None:
-        reason = table.inapplicable(index, group, metric)
-        text = NOT_APPLICABLE if reason else DASH
-        return PageCell(text, paper, reason or "not computed in this world")
-    for key in found.keys:
-        if key not in runs:
-            runs.append(key)
-    return PageCell(
-        format_number(found.value, found.std, digits_of(table, metric)),
-        paper,
-        f"run: {' '.join(found.keys)}",
-        run=runs.index(found.keys[0]) + 1,
-    )

@@ -21,6 +21,7 @@ from jaxtyping import Integer
 
 from tipcap.errors import InputError
 from tipcap.io.store import publish, user_cache
+from tipcap.io.waiting import note
 
 _LAYOUT = 1  # raised when the arrays are to mean something else
 _END = 0
@@ -75,6 +76,7 @@ def _cached(table: Path) -> _Index:
     try:
         return _read(folder)
     except (OSError, ValueError, EOFError):  # none yet, or damaged
+        note("METEOR: its table of paraphrases is made ready, once per user (20 s)")
         with publish(folder) as partial:
             _write(partial, table)
     return _read(folder)

@@ -4,15 +4,17 @@ import glob
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError, meant, reason_of
 from tipcap.io.picture_files import decode_picture
 
 STANDARD_INPUT = "-"
+_MOST_NAMES = 1000  # among which one is looked for that is near
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _REMEDY = "name a picture, a folder of pictures, a pattern, an address, or - for standard input"
 
@@ -47,7 +49,7 @@ def open_picture(name: str) -> Image.Image:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    return _decoded(_content(name), name)
+    return picture_of(_content(name), name)
 
 
 def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]:
@@ -106,7 +108,7 @@ def _of_standard_input(standard_input: Callable[[], bytes]) -> Iterator[Source]:
             for name in filter(None, map(str.strip, names)):
                 yield from _sources(name, lambda: b"")
             return
-    yield Source("standard input", lambda: _decoded(content, "standard input"))
+    yield Source("standard input", lambda: picture_of(content, "standard input"))
 
 
 def _content(name: str) -> bytes:
@@ -117,8 +119,12 @@ def _content(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except FileNotFoundError as error:
+        folder = Path(name).parent
+        there = folder.iterdir() if folder.is_dir() else iter(())
+        beside = [one.name for one in islice(there, _MOST_NAMES)]
+        remedy = meant(Path(name).name, beside) or _REMEDY
         raise InputError(
-            f"{name}: expected a picture, found no such file; {_REMEDY}"
+            f"{name}: expected a picture, found no such file; {remedy}"
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or reason_of(error)
@@ -127,7 +133,12 @@ def _content(name: str) -> bytes:
         ) from error
 
 
-def _decoded(content: bytes, name: str) -> Image.Image:
+def picture_of(content: bytes, name: str) -> Image.Image:
+    """Return the picture that bytes hold.
+
+    Raises:
+        InputError: they are none, or damaged; names them.
+    """
     try:
         return decode_picture(content)
     except ValueError as error:

@@ -17,6 +17,7 @@ from tipcap.io.store import replace_file
 from tipcap.io.theme import COLUMN_INCHES, PAGE_INCHES, looks, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _WITHOUT_DATES: dict[str, dict[str, None]] = {
@@ -28,6 +29,10 @@ _LEVEL_TICKS = 6  # more labels than these run into each other
 _DODGE = 0.12
 """How far lines over names stand apart, in places."""
 _HISTOGRAM_BINS = 60
+_NUMBERS = ("value", "low", "high")
+_NUMBER_SIZE = 5.5
+"""Of the numbers beside points, in dots of 1/72 inch."""
+_LABEL_LENGTH = 34
 _PICTURES_PER_ROW, _PICTURE_INCHES, _TEXT_LINE_INCHES = 4, 1.8, 0.118
 _LINE_LENGTH = 29  # characters that fit into a column
 
@@ -44,7 +49,20 @@ class Point(NamedTuple):
     place: float
     value: float | None
     """None is left out."""
-    std: float | None
+    low: float | None
+    """The ends of its bar; None where nothing is known of its spread."""
+    high: float | None
+
+
+class Compared(NamedTuple):
+    """A row of a table: our number with its interval, and the paper's."""
+
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    paper: float | None
+    digits: int
 
 
 class Captioned(NamedTuple):
@@ -52,6 +70,7 @@ class Captioned(NamedTuple):
 
     picture: Image.Image
     texts: Sequence[tuple[str, str]]
+    image_id: int = 0
 
 
 @contextmanager
@@ -83,8 +102,11 @@ def draw_curves(
     measure: str,
     ticks: Mapping[float, str],
     scale: Literal["linear", "log", "names"],
+    digits: int = 1,
 ) -> None:
     """Draw one column of axes per group: ours above, the paper's below, over ranges of equal length.
+
+    Each point carries its number, and a bar where its spread is known.
 
     Args:
         points: what stands in the axes, in their order.
@@ -93,6 +115,7 @@ def draw_curves(
         measure: what the values are, beside the axes.
         ticks: place -> its name.
         scale: how places stand: at their number or its logarithm, or one beside the other without lines between.
+        digits: after the point of the numbers.
     """
     import seaborn as sns
 
@@ -104,40 +127,41 @@ def draw_curves(
     if is_named:
         shift = {n: _DODGE * (k - (len(lines) - 1) / 2) for k, n in enumerate(lines)}
         frame["place"] += frame["line"].map(shift)
-    # a value less and a value more by the deviation: their mean and sample deviation are the right ones
-    ends = [
-        frame.assign(value=frame["value"] + sign * frame["std"]) for sign in (-1, 1)
-    ]
-    shown = pd.concat([frame, *ends]).dropna(subset="value")
+    shown = frame.astype(dict.fromkeys(_NUMBERS, float)).dropna(subset="value")
+    lows, highs = (shown[end].fillna(shown["value"]) for end in ("low", "high"))
+    shown = shown.assign(low=lows, high=highs)
     width = PAGE_INCHES if len(groups) > 1 else COLUMN_INCHES
     with _drawn(out, width, 3.6 + 0.15 * len(lines)) as figure:
         grid = figure.subplots(len(sources), len(groups), squeeze=False, sharex=True)
         for column, group in enumerate(groups):
             of_group = shown[shown["group"] == group]
-            values = of_group.groupby("source")["value"]
-            reach = max(1.0, (values.max() - values.min()).max())
+            ends = of_group.groupby("source").agg({"low": "min", "high": "max"})
+            reach = max(1.0, (ends["high"] - ends["low"]).max())
             for axes, source in zip(grid[:, column], sources, strict=True):
                 part = of_group[of_group["source"] == source]
                 axes.set_xscale("log" if scale == "log" else "linear")
                 if part.empty:
                     axes.text(0.5, 0.5, "not run", transform=axes.transAxes)
                 else:
+                    look = looks(frame[names].unique())
                     sns.lineplot(
                         part,
                         x="place",
                         y="value",
                         hue=names,
                         style=names,
-                        **looks(frame[names].unique()),
+                        **look,
                         dashes=False,
                         linestyle="none" if is_named else "-",
-                        errorbar="sd",
-                        err_style="bars",
-                        err_kws={"capsize": 2},
+                        errorbar=None,
                         ax=axes,
                     )
-                    middle = (part["value"].min() + part["value"].max()) / 2
-                    axes.set_ylim(middle - 0.65 * reach, middle + 0.65 * reach)
+                    for line in part.itertuples():
+                        colour = look["palette"][getattr(line, names)]
+                        _draw_spread(axes, line, colour, digits, is_turned=is_named)
+                    middle = (part["low"].min() + part["high"].max()) / 2
+                    # room for the numbers above the bars
+                    axes.set_ylim(middle - 0.6 * reach, middle + 0.85 * reach)
                 axes.set_title(f"{group}: {source}")
                 axes.set(xlabel="", ylabel="" if column else measure)
                 turned = 30 if len(ticks) > _LEVEL_TICKS else 0
@@ -147,6 +171,90 @@ def draw_curves(
                 axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
             axes.set_xlabel(quantity)
         _gather_legends(figure, is_shown=len(lines) > 1, ncols=1)
+
+
+def _draw_spread(
+    axes: "Axes", point: Any, colour: Any, digits: int, *, is_turned: bool
+) -> None:
+    """Draw the bar of a point, where it has one, and its number above."""
+    if point.low < point.high:
+        ends = [[point.value - point.low], [point.high - point.value]]
+        axes.errorbar(
+            [point.place], [point.value], ends, fmt="none", color=colour, capsize=2
+        )
+    axes.annotate(
+        f"{point.value:.{digits}f}",
+        (point.place, point.high),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=_NUMBER_SIZE,
+        rotation=90 if is_turned else 0,
+    )
+
+
+def draw_comparison(rows: Sequence[Compared], out: Path, *, measure: str) -> None:
+    """Draw one line per row, in their order from above: ours with its interval, the paper's beside it, both in numbers.
+
+    Args:
+        rows: at least one.
+        out: the file.
+        measure: what the numbers are, below the axes.
+    """
+    import textwrap
+
+    look = looks(["ours", "paper"])
+    colours, markers = look["palette"], look["markers"]
+    with _drawn(out, COLUMN_INCHES, 0.75 + 0.17 * len(rows)) as figure:
+        axes = figure.subplots()
+        for place, row in enumerate(rows):
+            if row.paper is not None:
+                axes.plot(
+                    [row.paper],
+                    [place],
+                    markers["paper"],
+                    color=colours["paper"],
+                    fillstyle="none",
+                )
+            if row.value is None:
+                continue
+            ends = [row.value if end is None else end for end in (row.low, row.high)]
+            axes.errorbar(
+                [row.value],
+                [place],
+                xerr=[[row.value - ends[0]], [ends[1] - row.value]],
+                fmt=markers["ours"],
+                markersize=3,
+                capsize=2,
+                color=colours["ours"],
+            )
+        labels = [textwrap.shorten(row.label, _LABEL_LENGTH) for row in rows]
+        numbers = [
+            "".join(
+                f"{'' if value is None else f'{value:.{row.digits}f}':>7}"
+                for value in (row.value, row.paper)
+            )
+            for row in rows
+        ]
+        axes.set_yticks(range(len(rows)), labels)
+        axes.set_ylim(len(rows) - 0.5, -1.5)  # room for what the numbers are
+        axes.grid(visible=True, axis="both")
+        axes.set_xlabel(measure)
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(
+            [-1, *range(len(rows))],
+            [f"{'ours':>7}{'paper':>7}", *numbers],
+            family="DejaVu Sans Mono",
+            fontsize=_NUMBER_SIZE,
+        )
+        right.tick_params(length=0)
+        right.spines["right"].set_visible(False)
+        for name in ("ours", "paper"):
+            fill = "full" if name == "ours" else "none"
+            look_of = {"color": colours[name], "fillstyle": fill, "label": name}
+            axes.plot([], [], markers[name], **look_of)
+        figure.legend(loc="outside lower center", ncols=2)
 
 
 def _gather_legends(figure: "Figure", *, is_shown: bool = True, ncols: int) -> None:
@@ -171,7 +279,7 @@ def draw_histograms(
     bounds = [(values.min(), values.max()) for _, values in panels]
     reach = min(low for low, _ in bounds), max(high for _, high in bounds)
     colours = looks(["global", "local"])["palette"]
-    with _drawn(out, PAGE_INCHES, 1.6) as figure:
+    with _drawn(out, PAGE_INCHES, 1.75) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, (axes, (title, values)) in enumerate(
             zip(places, panels, strict=True)
@@ -201,7 +309,7 @@ def draw_points(
     """Draw one panel of image points and text points per entry."""
     import seaborn as sns
 
-    with _drawn(out, PAGE_INCHES, 1.9) as figure:
+    with _drawn(out, PAGE_INCHES, 2.15) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (title, images, texts) in zip(places, panels, strict=True):
             points = pd.DataFrame(np.concatenate([images, texts]), columns=["x", "y"])

@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tipcap.arithmetic import PRECISIONS
 from tipcap.core.ranks import Alone, Ranks
-from tipcap.errors import InputError
+from tipcap.errors import InputError, unknown_name
 
 RENDEZVOUS = "TIPCAP_RENDEZVOUS"
 """Environment variable: where the ranks find each other; torchrun's MASTER_ADDR where it is not set."""
@@ -36,6 +37,9 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
     torch.set_num_threads(threads_of_this_process(threads))
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = device_named(device, "--device", "use --device cpu")
+    if device == "cuda":
+        # nothing reads memory before it is written; filling it is a launch for each tensor
+        torch.utils.deterministic.fill_uninitialized_memory = False
     return gpu_of_this_process() if device == "cuda" else device
 
 
@@ -60,6 +64,25 @@ def device_named(name: str, option: str = "device", remedy: str = "choose cpu") 
     if name == "auto":
         return "cuda" if is_there else "cpu"
     return name
+
+
+def precision_named(name: str, device: str, option: str = "precision") -> str:
+    """Return in what language models and captioners compute: `float32` or `bfloat16`.
+
+    Args:
+        name: `auto` (bfloat16 on GPUs that have it), `float32` or `bfloat16`.
+        device: as `set_up_torch` returns it.
+        option: that it was given as, for errors.
+
+    Raises:
+        InputError: another name.
+    """
+    if name not in PRECISIONS:
+        raise unknown_name("precision", name, PRECISIONS, option)
+    if name != "auto":
+        return name
+    has_it = device.startswith("cuda") and torch.cuda.is_bf16_supported(False)
+    return "bfloat16" if has_it else "float32"
 
 
 def threads_of_this_process(threads: int) -> int:

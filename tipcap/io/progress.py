@@ -9,6 +9,12 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
+_silenced = [False]
+
+
+def silence() -> None:
+    """Show no progress from here on."""
+    _silenced[0] = True
 
 
 class Progress:
@@ -18,7 +24,8 @@ class Progress:
         self._label, self._total, self._done, self._first = label, total, done, done
         self._started = self._shown = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        self._is_silent = _silenced[0]
+        if sys.stderr.isatty() and not self._is_silent:
             self._bar = tqdm(total=total, initial=done, desc=label, leave=False)
 
     def advance(self, units: int = 1, note: str = "") -> None:
@@ -29,6 +36,8 @@ class Progress:
             self._bar.update(units)
             return
         now = time.monotonic()
+        if self._is_silent:
+            return
         finished = self._done == self._total
         if finished or now - self._shown >= _SECONDS_BETWEEN_LINES:
             self._shown = now

@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +85,27 @@ def read_record(file: Path) -> dict[str, Any]:
             "cpu_seconds": float(record.get("cpu_seconds", seconds)),
             "versions": dict(record.get("versions", {})),
         }
+
+
+def how_made(record: Mapping[str, Any], file: Path) -> str:
+    """Return when, where and with what a step was made, in words.
+
+    Args:
+        record: of the step.
+        file: where it was read.
+
+    Raises:
+        InputError: it lacks what every record has.
+    """
+    with edge(file, "the record of a step", "remove its folder and run again"):
+        started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record["started"]))
+        commit = (record["git"] or "no commit")[:9]
+        torch = record["versions"].get("torch", "none")
+        # scoring is shared by the runs of a table: its record is written when it has ended
+        figures = record.get("figures", {})
+        seconds = record["seconds"] + figures.get("scoring_seconds", 0.0)
+        cpu = record["cpu_seconds"] + figures.get("scoring_cpu_seconds", 0.0)
+        return f"done {started} UTC in {seconds:.1f} s ({cpu:.1f} s of CPU) on {record['host']}, {record['device']}, torch {torch}, tipcap {record['tipcap']} {commit}"
 
 
 def take_shipped(request: Request) -> bool:

@@ -21,6 +21,7 @@ from tipcap.io.store import replace_file
 DAGGER = "†"
 DASH = "--"
 NOT_APPLICABLE = "N/A"
+BOLD_EXPLAINED = "the paper's default setting, which it prints so"
 
 Examples = Mapping[str, Sequence[str]]
 """Corpus -> captions drawn from it."""
@@ -272,8 +273,12 @@ def _tex_notes(
     lines = [escape(note)] if note else []
     if any(cell.paper is not None and cell.source != "quoted" for cell in cells):
         lines.append("Small and grey: what the paper prints in the same place.")
-    if any(cell.std is not None and cell.source == "run" for cell in cells):
-        lines.append(r"Mean $\pm$ sample standard deviation over runs.")
+    if numbers := _numbers_of_runs(table, cells):
+        lines.append(
+            rf"Mean $\pm$ sample standard deviation over n runs, {escape(numbers)}."
+        )
+    if any(row.bold for row in table.rows):
+        lines.append(f"Bold: {escape(BOLD_EXPLAINED)}.")
     quoted = [row for row in table.rows if row.quoted is not None]
     if quoted:
         sources = "; ".join(dict.fromkeys(str(row.reference) for row in quoted))
@@ -287,3 +292,17 @@ def _tex_notes(
         r"\par\smallskip\scriptsize",
         r"\parbox{0.95\linewidth}{\raggedright " + r"\\ ".join(lines) + "}",
     ]
+
+
+def _numbers_of_runs(table: Table, cells: Sequence[Cell]) -> str:
+    """Return over how many runs the deviations of a table are, by row where they differ; empty without any."""
+    rows: dict[int, dict[str, None]] = {}
+    for cell in cells:
+        if cell.std is not None and cell.source == "run":
+            name = table.names[cell.row_index]
+            rows.setdefault(len(cell.key.split()), {})[name] = None
+    if len(rows) < 2:
+        return "".join(f"n = {number}" for number in rows)
+    most = max(rows, key=lambda number: len(rows[number]))
+    others = [f"{n} ({', '.join(rows[n])})" for n in sorted(rows) if n != most]
+    return f"n = {most}, but {'; '.join(others)}"

@@ -1,56 +1,105 @@
-"""Files of captions and references: the workflow's, and as other projects write them.
+"""Files of captions: the workflow's, and as other projects write them.
 
-Image ids are compared as text: a result file may give `139` where the annotations give `"139"`.
+Read are `[{"image_id": 1, "caption": "..."}]` and its like under other names, `{"1": "..."}`, `{"1": ["..."]}`,
+`{"1": [{"caption": "..."}]}`, MAGIC's and ViECap's `[{"image_name": ..., "prediction": ..., "captions": [...]}]`, whose
+captions are references, the same as JSON lines, and tables with a line of names.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tipcap.errors import InputError, edge
-from tipcap.io.store import parse_json
+from tipcap.io.documents import is_document, read_document
+from tipcap.io.image_matching import number_or_name
+from tipcap.io.image_names import ImageId
+from tipcap.io.own_files import read_entries
 
 Image = TypeVar("Image", int, str)
-_KARPATHY_IDS: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
-    lambda image: image["cocoid"],
-    lambda image: image["filename"],
-    lambda image: Path(image["filename"]).stem,
-    lambda image: image["imgid"],
+_IMAGE = (
+    *("image_id", "imageid", "img_id", "image_name", "file_name", "filename"),
+    *("image", "img", "image_path", "path", "file", "picture", "question_id", "id"),
 )
-"""What result files call an image of a Karpathy file, the likeliest first."""
+_CAPTION = (
+    *("prediction", "predicted_caption", "generated_caption", "pred", "hypothesis"),
+    *("candidate", "caption", "generated", "output", "answer", "response", "text"),
+    "captions",
+)
+_REFERENCES = ("captions", "references", "refs", "gts", "ground_truth")
+_LISTS = ("annotations", "predictions", "results", "captions")
+"""What people call an image, a caption, its references and the list of all, the likeliest first."""
 
 
-class References(NamedTuple):
-    """References of the images that have a caption, and how many other images the file holds."""
+class ResultFile(NamedTuple):
+    """What a file of captions says."""
 
-    captions: dict[str, list[str]]
-    num_left_out: int
+    captions: dict[str, str]
+    """By the image's id or name as the file has it, as text."""
+    references: dict[str, list[str]]
+    """Of the images beside whose captions the file has them."""
+    num_repeated: int
+    """How many further entries said the same of an image again."""
+
+
+class Doubled(dict[str, Any]):
+    """A JSON object in which names stand twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+    def error(self, where: str) -> InputError:
+        """Return the error for where this may not be."""
+        names = [name for name, _ in self.pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        return InputError(
+            f"{where}: expected every name once, found {twice!r} twice; remove one"
+        )
 
 
 def read_captions(path: Path) -> dict[str, str]:
-    """Return the caption of every image, whose id is given as text.
-
-    Args:
-        path: the COCO result format, `[{"image_id": 1, "caption": "..."}]`, or `{"1": "..."}`.
+    """Return the caption of every image, whose id or name is given as text.
 
     Raises:
-        InputError: another form, no captions, or two captions of one image.
+        InputError: as `read_results`.
     """
-    found: dict[str, str] = {}
-    for image, caption in _pairs(path):
-        # a type of its own: True is no number
-        if type(image) not in (int, str) or not isinstance(caption, str):
+    return read_results(path).captions
+
+
+def read_results(path: Path) -> ResultFile:
+    """Return the caption of every image and, where the file has them, its references.
+
+    Several processes that caption one set of images write some of them twice: what is equal counts once.
+
+    Raises:
+        InputError: another form, no captions, or two different captions of one image.
+    """
+    found: dict[ImageId, str] = {}
+    names: dict[ImageId, str] = {}
+    references: dict[str, list[str]] = {}
+    num_repeated = 0
+    for where, image, caption, beside in _entries(path):
+        with edge(where, "a number or name of an image", "correct this entry"):
+            identity = number_or_name(image)
+        if not isinstance(caption, str):
             raise InputError(
-                f"{path}: expected a number or name of an image and a text caption, found {str((image, caption))[:80]}; correct this entry"
+                f"{where}: expected a text caption of image {image}, found {shown(caption)}; correct this entry"
             )
-        if str(image) in found:
+        if identity not in found:
+            found[identity] = caption
+            names[identity] = name = _name(image)
+            if beside:
+                references[name] = texts_of(beside, f"{where}: image {image}")
+        elif found[identity] == caption:
+            num_repeated += 1
+        else:
             raise InputError(
-                f"{path}: expected one caption per image, found two of image {image}; remove one"
+                f"{where}: expected one caption per image, found two of image {image}: {found[identity]!r:.60} and {caption!r:.60}; remove one"
             )
-        found[str(image)] = caption
     if not found:
         raise InputError(f"{path}: expected captions, found none; generate them first")
-    return found
+    captions = {names[identity]: caption for identity, caption in found.items()}
+    return ResultFile(captions, references, num_repeated)
 
 
 def match_images(
@@ -86,106 +135,146 @@ def captions_of(path: Path, source: Path, known: Iterable[Image]) -> dict[Image,
     return {matched[image]: caption for image, caption in captions.items()}
 
 
-def _pairs(path: Path) -> list[tuple[Any, Any]]:
-    """Return what a file says: an image and its caption, unchecked, as often as it says so."""
-    content = _read(path)
-    if isinstance(content, _Object):
-        return list(content.pairs)
-    if isinstance(content, list):
-        return [_entry(path, number, one) for number, one in enumerate(content)]
-    raise _other_form(path, "a list of captions or a mapping", content)
+def read_any(path: Path, expected: str) -> Any:
+    """Return the document of a JSON file or the records of JSON lines or of a table.
 
-
-def read_references(path: Path, images: Collection[str]) -> References:
-    """Return the references of `images`, in the order of the file.
+    An object in which a name stands twice is a `Doubled`.
 
     Args:
-        path: COCO caption annotations, a Karpathy file, or `{"1": ["...", "..."]}`.
-        images: those that have a caption.
+        path: of the file.
+        expected: what it should hold, in words.
 
     Raises:
-        InputError: another form, or an image without references.
+        InputError: no such file, or neither JSON in UTF-8 nor a table.
     """
-    content = _read(path)
-    if not isinstance(content, _Object):
-        raise _other_form(path, "COCO annotations or a Karpathy file", content)
-    entries = dict(content.pairs)
-    try:
-        if "annotations" in entries:
-            found = _of_annotations(entries["annotations"])
-        elif "images" in entries:
-            found = _of_karpathy([dict(one.pairs) for one in entries["images"]], images)
-        else:
-            found = {image: _texts(texts) for image, texts in entries.items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _other_form(
-            path, "COCO annotations or a Karpathy file", content
-        ) from error
-    matched = match_images(path, images, [i for i, texts in found.items() if texts])
-    kept = {image: texts for image, texts in found.items() if image in matched}
-    return References(kept, len(found) - len(kept))
+    with edge(
+        path, f"{expected}, as JSON in UTF-8", "write it again", "check its name"
+    ):
+        if path.suffix.lower() in (".json", ".jsonl") or is_document(path):
+            return read_document(path.read_bytes(), str(path), _object)
+        return [
+            {"image": one.image, "caption": text}
+            for one in read_entries(path)
+            for text in one.captions
+        ]
 
 
-def _of_annotations(annotations: Sequence["_Object"]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for annotation in annotations:
-        entry = dict(annotation.pairs)
-        found.setdefault(str(entry["image_id"]), []).extend(_texts([entry["caption"]]))
-    return found
+def fields_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says by the names of its fields in small letters."""
+    return {str(name).strip().lower(): value for name, value in record.items()}
 
 
-def _of_karpathy(
-    images: Sequence[Mapping[str, Any]], wanted: Collection[str]
-) -> dict[str, list[str]]:
-    best: dict[str, list[str]] = {}
-    most = -1
-    for name_of in _KARPATHY_IDS:
-        try:
-            named = {str(name_of(image)): image for image in images}
-        except KeyError:
-            continue
-        if (known := len(named.keys() & set(wanted))) > most:
-            most = known
-            best = {
-                name: _texts([dict(one.pairs)["raw"] for one in image["sentences"]])
-                for name, image in named.items()
-            }
-    return best
+def first_of(fields: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """Return the first of some names that a record has."""
+    return next((name for name in names if fields.get(name) is not None), None)
 
 
-def _texts(texts: Any) -> list[str]:
-    if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-        raise TypeError("references are a list of texts")
+def texts_of(found: Any, where: str) -> list[str]:
+    """Return references: a text, or a list of texts or of records that hold one (`raw`, `caption`, ...).
+
+    Raises:
+        InputError: one of them is something else.
+    """
+    listed = found if isinstance(found, list) else [found]
+    texts = []
+    for number, one in enumerate(listed):
+        text = one
+        if isinstance(one, Mapping):
+            fields = fields_of(one)
+            text = fields.get(first_of(fields, ("raw", *_CAPTION)) or "")
+        if not isinstance(text, str):
+            raise InputError(
+                f"{where}, caption {number}: expected a text, found {shown(text)}; correct or remove it"
+            )
+        texts.append(text)
     return texts
 
 
-class _Object:
-    """A JSON object that keeps names that occur twice."""
+def shown(value: Any) -> str:
+    """Return the beginning of a value as JSON has it."""
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case dict():
+            return f"an object with {', '.join(map(str, list(value)[:5])) or 'nothing'}"
+        case list():
+            return f"a list of {len(value)}"
+    return f"{value!r:.60}"
 
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        self.pairs = pairs
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Doubled(pairs)
 
 
-def _entry(path: Path, number: int, entry: Any) -> tuple[Any, Any]:
-    fields = dict(entry.pairs) if isinstance(entry, _Object) else {}
-    if not {"image_id", "caption"} <= fields.keys():
+def _name(image: Any) -> str:
+    is_whole = isinstance(image, float) and image.is_integer()
+    return str(int(image) if is_whole else image).strip()
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield where an entry stands, its image, its caption and its references, all unchecked."""
+    content = read_any(path, "captions")
+    if isinstance(content, dict):
+        if listed := _list_in(content):
+            content = listed
+        elif _is_record(content):
+            content = [content]  # JSON lines, of which there is one
+        elif isinstance(content.get("images"), list):
+            raise InputError(
+                f"{path}: expected captions, found the annotations of a dataset; name this file as --references"
+            )
+    if isinstance(content, list):
+        for number, one in enumerate(content):
+            yield _of_record(f"{path}: entry {number}", one)
+    elif isinstance(content, dict):
+        pairs = content.pairs if isinstance(content, Doubled) else content.items()
+        for image, said in pairs:
+            for one in _said(said):
+                yield f"{path}: image {image}", image, one, None
+    else:
         raise InputError(
-            f"{path}: entry {number}: expected image_id and caption, found {sorted(fields)}; use the COCO result format"
+            f"{path}: expected a list of captions or a mapping, found {shown(content)}; see `tipcap score --help`"
         )
-    return fields["image_id"], fields["caption"]
 
 
-def _read(path: Path) -> Any:
-    with edge(path, "JSON in UTF-8", "write the file again", "check its name"):
-        return parse_json(path.read_bytes(), object_pairs_hook=_Object)
+def _said(found: Any) -> Sequence[Any]:
+    """Return the captions that a mapping has of an image; of a list that is none, the list."""
+    listed = found if isinstance(found, list) and found else [found]
+    texts = []
+    for one in listed:
+        fields = fields_of(one) if isinstance(one, Mapping) else {}
+        name = first_of(fields, _CAPTION)
+        texts.append(fields[name] if name else one)
+    return texts
 
 
-def _other_form(path: Path, expected: str, content: Any) -> InputError:
-    found = (
-        f"a mapping with {', '.join(name for name, _ in content.pairs[:5])}"
-        if isinstance(content, _Object)
-        else f"a {type(content).__name__}"
-    )
-    return InputError(
-        f"{path}: expected {expected}, found {found}; see `tipcap score --help`"
-    )
+def _list_in(content: Mapping[str, Any]) -> list[Any] | None:
+    for name in _LISTS:
+        match content.get(name):
+            case [dict() as first, *_] as listed if _is_record(first):
+                return list(listed)
+    return None
+
+
+def _is_record(found: Mapping[str, Any]) -> bool:
+    fields = fields_of(found)
+    caption, image = first_of(fields, _CAPTION), first_of(fields, _IMAGE)
+    return caption is not None and image is not None
+
+
+def _of_record(where: str, entry: Any) -> tuple[str, Any, Any, Any]:
+    if isinstance(entry, Doubled):
+        raise entry.error(where)
+    fields = fields_of(entry) if isinstance(entry, Mapping) else {}
+    image = next((name for name in _IMAGE if name in fields), None)
+    caption = next((name for name in _CAPTION if name in fields), None)
+    if image is None or caption is None:
+        raise InputError(
+            f"{where}: expected image_id and caption, found {shown(entry)}; use the COCO result format, or name them so"
+        )
+    said = fields[caption]
+    if isinstance(said, list) and len(said) == 1:
+        (said,) = _said(said)
+    beside = first_of(fields, _REFERENCES) if caption not in _REFERENCES else None
+    return where, fields[image], said, fields[beside] if beside else None

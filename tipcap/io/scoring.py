@@ -5,7 +5,7 @@ tokenised at once, one METEOR serves all runs, references are prepared once per 
 break the line protocols, and nothing waits for ever. METEOR, SPICE and the tokeniser have modules of their own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -58,6 +58,8 @@ class Scores(NamedTuple):
     """Numbers per image whose sums make corpus BLEU and METEOR; not kept in files."""
     counts: Mapping[str, int] = {}
     """What happened to captions on the way, for the record."""
+    took: Mapping[str, float] = {}
+    """Its share of what SPICE's parser took for all runs, as a record's figures."""
 
 
 def score_runs(
@@ -68,6 +70,7 @@ def score_runs(
     spice: SpiceTools | None = None,
     kept: Path | None = None,
     silence: float = SILENCE_SECONDS,
+    before_spice: Callable[[Mapping[str, Scores]], None] | None = None,
 ) -> dict[str, Scores]:
     """Return the scores of every run by its key.
 
@@ -83,6 +86,7 @@ def score_runs(
         spice: needed for SPICE only.
         kept: folder in which sets of references stay, tokenised and counted, for later calls.
         silence: seconds without any sign of life after which a Java program is ended.
+        before_spice: is given all other scores before SPICE, which may take hours, is computed.
 
     Raises:
         InputError: an unknown metric; captions and references of different images; a run without
@@ -114,6 +118,8 @@ def score_runs(
                 progress.advance(note=run.key)
         if meteor is not None:
             meteor.close()
+    if before_spice is not None:
+        before_spice(scores)
     if "SPICE" in wanted and spice is not None:
         scores = _with_spice(scores, runs, tokens, references, Spice(spice, silence))
     return scores
@@ -162,6 +168,7 @@ def _with_spice(
             corpus={**scores[key].corpus, "SPICE": float(np.mean([*own.values()]))},
             images=images,
             counts=counts,
+            took=scorer.parsing.share(len(runs), "parsing"),
         )
     return found
 

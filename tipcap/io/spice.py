@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError
-from tipcap.io.java import SILENCE_SECONDS, java_program, work_folder
+from tipcap.io.java import (
+    SILENCE_SECONDS,
+    find_java,
+    java_program,
+    java_version,
+    work_folder,
+)
 from tipcap.io.progress import Progress
 from tipcap.io.spice_parses import (
     Parses,
@@ -23,6 +29,8 @@ from tipcap.io.spice_parses import (
     without_handles,
 )
 from tipcap.io.store import read_json
+from tipcap.io.timing import Took, timed
+from tipcap.io.waiting import note
 from tipcap.paths import SHIPPED_PARSES
 
 MAX_WORDS = 80
@@ -31,6 +39,9 @@ words, 34 for 160. No caption of COCO, Flickr30K or NoCaps is as long."""
 _MAX_KEY_BYTES = 511  # what LMDB takes
 # Small enough that jobs which need the same captions soon see each other's, large enough for Java's start.
 _CAPTIONS_PER_PARSE = 1000
+_FIRST_CAPTIONS = 100
+"""Parsed first where there are many, so that their end can be told early."""
+LEAST_JAVA = 17
 _PAIRS_PER_SCORING = 10_000
 _CPU_START, _CPU_PER_CAPTION, _CPU_PER_CUBIC_WORD = 60.0, 0.05, 1e-5
 _PATIENCE = 10.0  # times the CPU time that is expected
@@ -44,6 +55,9 @@ _OPTIONS = (
 )
 # All identity hashes alike: nodes keep the order in which a caption names them, whatever was scored before.
 _FIXED_HASHES = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
+
+JAVA_OPTIONS = (*_OPTIONS, *_FIXED_HASHES)
+"""What the virtual machine must know of; one before Java 17 does not."""
 
 
 _Pair = tuple[str, tuple[str, ...]]
@@ -60,6 +74,21 @@ class SpiceTools(NamedTuple):
     threads: int = 1
     shipped: Path | None = None
     """File of parses that `add_parses` made earlier."""
+
+
+def check_spice_java() -> None:
+    """See whether this Java can run SPICE, before the work whose result it is to score.
+
+    Raises:
+        InputError: there is none, or an older one.
+    """
+    launcher = find_java()
+    version = java_version(launcher)
+    if version is None or version < LEAST_JAVA:
+        found = "one that does not say its version" if version is None else version
+        raise InputError(
+            f"{launcher}: expected Java {LEAST_JAVA} or newer for SPICE, found {found}; set JAVA_HOME to such a Java or unset it, or leave SPICE out"
+        )
 
 
 def spice_tools(
@@ -82,6 +111,8 @@ class Spice:
         self._store = Parses(tools.parses)
         self.cut: set[str] = set()
         """Captions that were longer than `MAX_WORDS`."""
+        self.parsing = Took()
+        """What parsing took so far."""
 
     def score(
         self, candidates: Sequence[str], references: Sequence[Sequence[str]]
@@ -132,11 +163,17 @@ class Spice:
         progress = Progress("parsing for SPICE", len(missing))
         start = os.getpid() * 7919 % max(1, len(missing))
         missing = missing[start:] + missing[:start]
-        while missing:
-            chunk, missing = (
-                missing[:_CAPTIONS_PER_PARSE],
-                missing[_CAPTIONS_PER_PARSE:],
+        size = _CAPTIONS_PER_PARSE
+        if len(missing) > size:
+            size = _FIRST_CAPTIONS
+        if missing:
+            cpu = _CPU_START / 6 + _CPU_PER_CAPTION * len(missing)
+            note(
+                f"SPICE: {len(missing)} captions are new to its parser, which takes about {_duration(cpu / self._tools.threads)} on an idle machine; parses are kept"
             )
+        while missing:
+            chunk, missing = missing[:size], missing[size:]
+            size = _CAPTIONS_PER_PARSE
             fresh = self._parse([keys[key] for key in chunk])
             if lost := [keys[key] for key in chunk if key not in fresh]:
                 raise InputError(
@@ -159,7 +196,9 @@ class Spice:
             for text in captions
         )
         with work_folder() as folder:
-            self._run(questions, folder, (), cpu)
+            with timed() as took:
+                self._run(questions, folder, (), cpu)
+            self.parsing += took
             with open_parses(folder, readonly=True) as env, env.begin() as reading:
                 return dict(reading.cursor())
 
@@ -210,3 +249,7 @@ class Spice:
                 f"SPICE: expected {len(questions)} answers in order, found {len(answers)} others; run again"
             )
         return list(answers)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"

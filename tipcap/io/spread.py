@@ -22,7 +22,7 @@ from tipcap.errors import InputError
 _PATIENCE = 20.0
 """Seconds that processes get to end by themselves when one of them has failed."""
 _POLL = 0.05
-_FORWARDED = (signal.SIGTERM, signal.SIGUSR1)
+_FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _NODE_TASK = "TIPCAP_NODE_TASK"
 
 
@@ -173,12 +173,13 @@ def _status(code: int) -> int:
 def _forwarding(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
     """Pass on what asks this process to end: the others end, and then it does.
 
-    From a terminal they are interrupted together with it.
+    From a terminal they are interrupted together with it, and srun, asked so twice, would leave its tasks no time: so
+    an interrupt is passed on as the wish that they end.
     """
 
     def pass_on(number: int, _: object) -> None:
         for process in processes:
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
 
     before = {n: signal.signal(n, pass_on) for n in _FORWARDED}
     try:

@@ -18,6 +18,8 @@ _COLOURS = {
     "ViT-L/14": 1,
     "image": 0,
     "text": 1,
+    "ours": 0,
+    "paper": 3,
     "global": 7,
     "local": 2,
 }

@@ -1,14 +1,14 @@
-"""What steps and tables left in their folders, as a tracking server takes it: tags, parameters and curves."""
+"""What a step left in its folder, as a tracking server takes it: parameters, curves, figures and scores."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, edge
-from tipcap.io.cells import read_cells
 from tipcap.io.store import read_json
-from tipcap.io.tracking import KEY_TAG, Curve, numbers_in, tracked_name
+from tipcap.io.tracking import Curve, numbers_in
 from tipcap.paths import CURVES, META, SCORES
 
 
@@ -24,6 +24,26 @@ class TrackedStep(NamedTuple):
         return str(self.meta["key"])
 
     @property
+    def step(self) -> str:
+        """The kind of step: train, score."""
+        return str(self.meta["step"])
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """Its parameters."""
+        return self.meta.get("spec") or {}
+
+    @property
+    def parents(self) -> Mapping[str, str]:
+        """Role -> key of what it read."""
+        return self.meta.get("parents") or {}
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return float(self.meta["seconds"])
+
+    @property
     def record(self) -> str:
         """What tells a record from that of the same step made again later."""
         return f"{self.key}@{self.started}"
@@ -36,33 +56,20 @@ class TrackedStep(NamedTuple):
     @property
     def ended(self) -> float:
         """In Unix seconds."""
-        return self.started + float(self.meta["seconds"])
+        return self.started + self.seconds
 
-    def tags(self) -> dict[str, str]:
-        """Return what the record says of how the step was run."""
-        meta = self.meta
+    def origin(self) -> dict[str, str]:
+        """Return MLflow's own tags that say what ran: the command, and the commit of its code."""
         found = {
-            "tipcap.kind": "step",
-            "tipcap.step": meta["step"],
-            KEY_TAG: meta["key"],
-            "tipcap.version": meta.get("tipcap"),
-            "tipcap.device": meta.get("device"),
-            "tipcap.host": meta.get("host"),
-            "tipcap.python": meta.get("python"),
-            "mlflow.source.name": f"tipcap {meta['step']}",
+            "mlflow.source.name": f"tipcap step {self.step}",
             "mlflow.source.type": "JOB",
-            "mlflow.source.git.commit": meta.get("git"),
-            **{f"tipcap.parent.{k}": v for k, v in (meta.get("parents") or {}).items()},
-            **{
-                f"tipcap.version.{k}": v
-                for k, v in (meta.get("versions") or {}).items()
-            },
+            "mlflow.source.git.commit": self.meta.get("git"),
         }
         return {name: str(text) for name, text in found.items() if text is not None}
 
     def parameters(self) -> dict[str, str]:
         """Return the fields of its specification, those inside others as `outer.inner`."""
-        return _flat(self.meta.get("spec", {}))
+        return _flat(self.spec)
 
     def curves(self) -> Iterator[Curve]:
         """Yield what the step measured while it ran.
@@ -90,18 +97,26 @@ class TrackedStep(NamedTuple):
         """Yield the numbers of its record."""
         for block in ("figures", "counts"):
             for name, value in numbers_in(self.meta.get(block) or {}):
-                yield Curve(f"{block}.{name}", value, self.ended, 0)
-        yield Curve("seconds", float(self.meta["seconds"]), self.ended, 0)
+                yield Curve(name, value, self.ended, 0)
+        yield Curve("seconds", self.seconds, self.ended, 0)
 
     def scores(self) -> Iterator[Curve]:
-        """Yield its corpus scores, if it has any."""
+        """Yield its corpus scores in the unit of the paper's tables, if it has any: CIDEr 106.7, the loss in nats."""
         path = self.folder / SCORES
         if path.exists():
             scores = read_json(path)
             with edge(path, "scores", "delete its folder and score again"):
                 corpus = dict(scores["corpus"])
             for name, value in numbers_in(corpus):
-                yield Curve(name, value, self.ended, 0)
+                yield Curve(name, in_paper_unit(name, value), self.ended, 0)
+
+
+def in_paper_unit(score_name: str, score: float) -> float:
+    """Return a score as the paper's tables print it."""
+    return _SCALES.get(score_name, 1.0) * score
+
+
+_SCALES = {metric.score_name: metric.scale for metric in METRICS.values()}
 
 
 def read_step(folder: Path) -> TrackedStep:
@@ -118,27 +133,6 @@ def read_step(folder: Path) -> TrackedStep:
             "delete the folder and run the step again"
         )
     return TrackedStep(folder, meta)
-
-
-def parameters_of_chain(steps: Sequence[TrackedStep]) -> dict[str, str]:
-    """Return the specs of a chain by `step.field`; those of steps that occur twice stay with the children."""
-    names = [step.meta["step"] for step in steps]
-    return {
-        f"{step.meta['step']}.{name}": value
-        for step in steps
-        if names.count(step.meta["step"]) == 1
-        for name, value in step.parameters().items()
-    }
-
-
-def cells_of(path: Path) -> Iterator[Curve]:
-    """Yield the values of a table, named `row/group/metric`; cells without a number are left out."""
-    for cell in read_cells(path).dropna(subset="value").to_dict("records"):
-        name = "/".join(
-            tracked_name(cell[part]).replace("/", "-")
-            for part in ("row", "group", "metric")
-        )
-        yield Curve(name, cell["value"], changed(path), 0)
 
 
 def changed(file: Path) -> float:

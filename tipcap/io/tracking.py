@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tipcap.io.addresses import shown_address, shown_reason
 from tipcap.paths import CURVES
 
-KEY_TAG = "tipcap.key"
+KEY_TAG = "key"
 METRICS_AT_ONCE = 1000
 """MLflow takes at most this many."""
 _LOGGER = logging.getLogger(__name__)
@@ -35,14 +35,6 @@ def numbers_in(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in record.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield name, float(value)
-
-
-def metric_of(curve: Curve) -> Any:
-    """Return a value as mlflow takes it."""
-    from mlflow.entities import Metric
-
-    name = tracked_name(curve.name)
-    return Metric(name, curve.value, milliseconds(curve.time), curve.step)
 
 
 def tracked_name(text: str) -> str:
@@ -152,10 +144,17 @@ class LiveLogger:
         client, run = self._connect()
         while self._pending:
             some = self._pending[:METRICS_AT_ONCE]
-            client.log_batch(run, metrics=[metric_of(curve) for curve in some])
+            client.log_batch(run, metrics=[_metric_of(curve) for curve in some])
             del self._pending[: len(some)]
 
     def _end(self) -> None:
         self._send()
         client, run = self._connect()
         client.set_terminated(run)
+
+
+def _metric_of(curve: Curve) -> Any:
+    from mlflow.entities import Metric
+
+    name = tracked_name(curve.name)
+    return Metric(name, curve.value, milliseconds(curve.time), curve.step)

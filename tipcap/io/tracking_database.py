@@ -1,57 +1,35 @@
-"""The import of what was made into MLflow's database, on one host and by one writer at a time."""
+"""The import of what was made into MLflow's database, on one host and by one writer at a time.
 
-import hashlib
+MLflow itself makes the database; runs are then written with SQL, all of an import in one transaction, so that a process
+killed at any moment leaves all of them or none. Its client commits a dozen times for each run: 86 ms of CPU a run
+against 3 ms here. `schema_problem` sees to it that the tables are those of the installed MLflow.
+"""
+
+import contextlib
+import importlib.util
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError, edge
+from tipcap.errors import InputError, edge, reason_of, refused
 from tipcap.io.store import locked, replace_file
-from tipcap.io.tracked_steps import (
-    TrackedStep,
-    cells_of,
-    changed,
-    parameters_of_chain,
-    read_step,
+from tipcap.io.tracked_runs import LAYOUT, RunRecord
+from tipcap.io.tracked_steps import read_step
+from tipcap.io.tracking import client_class
+from tipcap.io.tracking_rows import (
+    ARTIFACTS,
+    TABLES,
+    Writer,
+    layout_of,
+    location_of,
 )
-from tipcap.io.tracking import (
-    KEY_TAG,
-    METRICS_AT_ONCE,
-    Curve,
-    client_class,
-    metric_of,
-    milliseconds,
-    tracked_name,
-)
-from tipcap.paths import CAPTIONS, META, SCORES
 
-ARTIFACTS = "mlflow-artifacts"
-_KEPT_FILES = (META, SCORES, CAPTIONS)
-_CELLS = "cells.csv"
-# MLflow takes at most this many at once.
-_PARAMETERS_AT_ONCE = 100
-_TAGS_AT_ONCE = 100
-_RUNS_AT_ONCE = 1000
-_PARAMETER_CHARACTERS = 6000
 _SQLITE = b"SQLite format 3\0"
 _REMEDY = "move it away and run again, everything is imported anew"
-
-_RECORD = "tipcap.record"
-_PARENT = "mlflow.parentRunId"
-
-
-class ExperimentRecord(NamedTuple):
-    """What becomes one parent run: a chain of steps, or a table's files."""
-
-    name: str
-    folders: Sequence[Path] = ()
-    """The artefacts of the chain, parents before children. Each becomes a child run, unless it is
-    one of an experiment recorded before."""
-    files: Sequence[Path] = ()
-    """Further files to keep. The values of a `*cells.csv` also become metrics."""
-    tags: Mapping[str, str] = {}
+_PATIENCE_SECONDS = 60
 
 
 class Imported(NamedTuple):
@@ -62,14 +40,12 @@ class Imported(NamedTuple):
 
 
 def import_records(
-    results: Path, database: Path, records: Sequence[ExperimentRecord]
+    results: Path, database: Path, records: Sequence[RunRecord]
 ) -> Imported:
     """Return how many runs were written into a tracking database; what is there is not written again.
 
-    One parent run per record and one child run per step, with the step's spec as parameters, its curves
-    at their own times, its scores as metrics and its small files as artifacts. A step that several
-    experiments share is the child of the first; all are named in its tags
-    `tipcap.experiment.<name>`, whose value is the parent run. A step that was made again is a further run.
+    A step that was made again makes its run a further one. A store that was moved or copied with its world is made to name
+    the files beside it; one of another layout stays as a deleted experiment, and a new one is begun.
 
     Args:
         results: the world's folder: its name becomes MLflow's experiment, its `mlflow-artifacts` keeps files.
@@ -77,198 +53,140 @@ def import_records(
         records: experiments and tables; a step's folder may occur in several.
 
     Raises:
-        InputError: a folder without a complete `meta.json`, an unreadable file, or a database file that
-            is none.
+        InputError: a folder without a complete `meta.json`, an unreadable file, a database file that
+            is none, or one of another MLflow.
     """
-    steps = {
-        folder: read_step(folder) for record in records for folder in record.folders
-    }
+    folders = dict.fromkeys(f for record in records for f in record.folders)
+    steps = {folder: read_step(folder) for folder in folders}
     with locked(database):
-        client = _open(database)
+        _open(database)
         follow_move(results, database)
-        tracker = _Tracker(client, results)
-        for record in records:
-            tracker.add(record, [steps[folder] for folder in record.folders])
-    return Imported(tracker.added, tracker.present)
+        with _connected(database, "rw") as base:
+            writer = Writer(base, results)
+            for record in records:
+                writer.add(record, [steps[folder] for folder in record.folders])
+    return Imported(writer.added, writer.present)
 
 
-class _Tracker:
-    """Writes runs that are not there yet."""
-
-    def __init__(self, client: Any, results: Path) -> None:
-        self.added = self.present = 0
-        self._client = client
-        location = _location(results)
-        found = client.get_experiment_by_name(results.name)
-        self._experiment = (
-            client.create_experiment(results.name, artifact_location=location)
-            if found is None
-            else found.experiment_id
+def is_current(results: Path, database: Path) -> bool:
+    """Return whether a database holds this world's runs, in this layout and with this folder as the place of their files."""
+    if not database.exists() or schema_problem(database) is not None:
+        return False
+    ask = "select artifact_location, experiment_id from experiments where name = ?"
+    with _connected(database, "ro") as base:
+        found = base.execute(ask, (results.name,)).fetchone()
+        return (
+            found is not None
+            and found[0] == location_of(results)
+            and layout_of(base, found[1]) == LAYOUT
         )
-        self._tags: dict[str, dict[str, str]] = {}
-        self._runs: dict[str, str] = {}
-        for run in self._all_runs():
-            if run.info.status == "FINISHED":
-                self._tags[run.info.run_id] = dict(run.data.tags)
-                self._runs[run.data.tags.get(_RECORD, "")] = run.info.run_id
-            else:  # an import that was killed
-                client.delete_run(run.info.run_id)
 
-    def _all_runs(self) -> list[Any]:
-        runs, token = [], None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], max_results=_RUNS_AT_ONCE, page_token=token
+
+def experiment_of(results: Path, database: Path) -> int | None:
+    """Return the number of a world's experiment, or None where nothing was imported yet."""
+    ask = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
+    with _connected(database, "ro") as base:
+        found = base.execute(ask, (results.name,)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def schema_problem(database: Path) -> str | None:
+    """Return why the installed MLflow cannot use a database, and what to do, in one line; None where it can.
+
+    Looks at the file alone: neither MLflow nor its libraries are imported.
+    """
+    try:
+        with database.open("rb") as file:
+            if file.read(len(_SQLITE)) != _SQLITE:
+                return f"{database}: expected an SQLite database, found another file; {_REMEDY}"
+        with _connected(database, "ro") as base:
+            found = base.execute("select version_num from alembic_version").fetchall()
+            tables = {
+                name
+                for (name,) in base.execute("select name from sqlite_master").fetchall()
+            }
+    except OSError as error:
+        return str(refused(error))
+    except InputError as error:
+        return str(error)
+    revisions = [str(one) for (one,) in found]
+    newest, known = _revisions()
+    if revisions != [newest]:
+        is_older = set(revisions) <= known
+        return (
+            f"{database}: expected MLflow's schema {newest}, found {' and '.join(revisions) or 'none'} of {'an older' if is_older else 'another'} MLflow; "
+            + (
+                f"bring it up to date with `mlflow db upgrade sqlite:///{database}`, or "
+                if is_older and revisions
+                else ""
             )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
-
-    def add(self, record: ExperimentRecord, steps: Sequence[TrackedStep]) -> None:
-        identity = _identity(record, steps)
-        tags = {f"tipcap.{name}": text for name, text in record.tags.items()}
-        parent = self._runs.get(identity)
-        is_fresh = parent is None
-        if parent is None:
-            parent = self._create(
-                record.name,
-                identity,
-                min(
-                    [step.started for step in steps] or map(changed, record.files),
-                ),
-                {
-                    "tipcap.kind": "experiment" if steps else "table",
-                    KEY_TAG: steps[-1].key if steps else record.name,
-                },
-            )
-        else:
-            self.present += 1
-        belongs = {f"tipcap.experiment.{tracked_name(record.name)}": parent}
-        self._add_tags(parent, {**tags, **belongs})
-        for step in steps:
-            self._add_step(step, parent, belongs)
-        if is_fresh:
-            self._write_parameters(parent, parameters_of_chain(steps))
-            self._write_curves(parent, (c for step in steps for c in step.scores()))
-            for file in record.files:
-                self._client.log_artifact(parent, str(file))
-                if file.name.endswith(_CELLS):
-                    self._write_curves(parent, cells_of(file))
-            ends = [s.ended for s in steps] or map(changed, record.files)
-            self._finish(parent, identity, max(ends))
-
-    def _add_step(
-        self, step: TrackedStep, parent: str, belongs: Mapping[str, str]
-    ) -> None:
-        run = self._runs.get(step.record)
-        if run is not None:
-            self.present += 1
-            # Its parent was never finished and is gone.
-            orphan = self._tags[run].get(_PARENT) not in self._tags
-            self._add_tags(run, {**belongs, **({_PARENT: parent} if orphan else {})})
-            return
-        tags = {**step.tags(), **belongs, _PARENT: parent}
-        run = self._create(step.key, step.record, step.started, tags)
-        self._write_parameters(run, step.parameters())
-        self._write_curves(run, [*step.curves(), *step.figures(), *step.scores()])
-        for name in _KEPT_FILES:
-            if (step.folder / name).exists():
-                self._client.log_artifact(run, str(step.folder / name))
-        self._finish(run, step.record, step.ended)
-
-    def _create(
-        self, name: str, identity: str, started: float, tags: Mapping[str, str]
-    ) -> str:
-        run = self._client.create_run(
-            self._experiment, start_time=milliseconds(started), run_name=name
-        ).info.run_id
-        self._tags[run] = {}
-        self._add_tags(run, {**tags, _RECORD: identity})
-        return str(run)
-
-    def _finish(self, run: str, identity: str, ended: float) -> None:
-        self._client.set_terminated(run, end_time=milliseconds(ended))
-        self._runs[identity] = run
-        self.added += 1
-
-    def _add_tags(self, run: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        fresh = {k: v for k, v in tags.items() if self._tags[run].get(k) != v}
-        for some in _portions(fresh.items(), _TAGS_AT_ONCE):
-            self._client.log_batch(run, tags=[RunTag(k, v) for k, v in some])
-        self._tags[run] |= fresh
-
-    def _write_parameters(self, run: str, parameters: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        for some in _portions(parameters.items(), _PARAMETERS_AT_ONCE):
-            self._client.log_batch(
-                run, params=[Param(k, v[:_PARAMETER_CHARACTERS]) for k, v in some]
-            )
-
-    def _write_curves(self, run: str, curves: Iterable[Curve]) -> None:
-        for some in _portions(curves, METRICS_AT_ONCE):
-            self._client.log_batch(run, metrics=[metric_of(curve) for curve in some])
-
-
-def _identity(record: ExperimentRecord, steps: Sequence[TrackedStep]) -> str:
-    """Return what tells a parent run from others: its steps and the content of its files, not its name."""
-    if not steps and not record.files:
-        raise InputError(
-            f"record {record.name!r}: expected folders or files, found neither; leave it out"
+            + _REMEDY
         )
-    digest = hashlib.sha256("\n".join(step.record for step in steps).encode())
-    for file in record.files:
-        digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
-    return f"{steps[-1].key if steps else record.name}#{digest.hexdigest()[:16]}"
+    if lacking := sorted(set(TABLES) - tables):
+        return f"{database}: expected MLflow's tables, found none called {lacking[0]}; {_REMEDY}"
+    return None
 
 
-def _portions(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    portion: list[Any] = []
-    for item in items:
-        portion.append(item)
-        if len(portion) == size:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
-
-
-def _location(results: Path) -> str:
-    return (results.resolve() / ARTIFACTS).as_uri()
+def _revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision of the schema that the installed MLflow has, and all of them, from its migrations' text."""
+    spec = importlib.util.find_spec("mlflow")
+    places = [] if spec is None else list(spec.submodule_search_locations or [])
+    revisions: set[str] = set()
+    before: set[str] = set()
+    for place in places:
+        for file in Path(place, "store", "db_migrations", "versions").glob("*.py"):
+            text = file.read_text("utf-8")
+            revisions |= set(re.findall(r'^revision\s*=\s*"(\w+)"', text, re.M))
+            before |= set(re.findall(r'^down_revision\s*=\s*"(\w+)"', text, re.M))
+    (newest,) = (revisions - before) or {"none"}
+    return newest, frozenset(revisions)
 
 
 def follow_move(results: Path, database: Path) -> None:
     """Let a database that was moved or copied with its world's folder name the files that lie beside it.
 
-    MLflow keeps absolute addresses and has no call to change them, so new files would appear at the old place.
+    MLflow keeps absolute addresses and has no call to change them, so new files would appear at the old place. That is true
+    of every experiment in it, also of the empty one that MLflow itself begins with. A place that somebody chose stays.
 
     Raises:
         InputError: the database cannot be written, or another MLflow has laid it out.
     """
     if not database.exists():
         return
-    location = _location(results)
-    of_run = "experiment_id = ? and substr(artifact_uri, 1, ?) = ?"
-    with (
-        edge(database, "MLflow's database", _REMEDY),
-        closing(sqlite3.connect(database)) as base,
-        base,
-    ):
-        ask = "select experiment_id, artifact_location from experiments where name = ?"
-        for number, before in base.execute(ask, (results.name,)).fetchall():
-            if before == location or not before.endswith(f"/{ARTIFACTS}"):
+    location = location_of(results)
+    with _connected(database, "rw") as base:
+        ask = "select experiment_id, artifact_location from experiments"
+        for number, before in base.execute(ask).fetchall():
+            found = re.search(f"/{ARTIFACTS}(/[^/]+)?$|/mlruns(/0)$", before or "")
+            if found is None or before.startswith(location):
                 continue
+            now = location + (found[1] or found[2] or "")
             base.execute(
-                f"update runs set artifact_uri = ? || substr(artifact_uri, ?) where {of_run}",
-                (location, len(before) + 1, number, len(before), before),
+                "update runs set artifact_uri = ? || substr(artifact_uri, ?) where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
+                (now, len(before) + 1, number, len(before), before),
             )
             base.execute(
                 "update experiments set artifact_location = ? where experiment_id = ?",
-                (location, number),
+                (now, number),
             )
+
+
+@contextlib.contextmanager
+def _connected(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection; what is changed over it is kept if the block ends well, all or nothing."""
+    address = f"{database.resolve().as_uri()}?mode={mode}"
+    try:
+        with (
+            closing(
+                sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)
+            ) as base,
+            base,
+        ):
+            yield base
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{database}: expected a database of MLflow, found one that cannot be used ({reason_of(error)}); {_REMEDY}"
+        ) from error
 
 
 class _Client:
@@ -292,15 +210,11 @@ class _Client:
         return call
 
 
-def _open(database: Path) -> _Client:
+def _open(database: Path) -> None:
+    """See to it that a database is there and can be used."""
     if not database.exists():
         # Making the tables takes seconds; a process killed meanwhile leaves no half-made database.
         with replace_file(database) as partial:
             _Client(partial).search_experiments()
-    with edge(database, "an SQLite database", _REMEDY), database.open("rb") as file:
-        is_database = file.read(len(_SQLITE)) == _SQLITE
-    if not is_database:
-        raise InputError(
-            f"{database}: expected an SQLite database, found another file; {_REMEDY}"
-        )
-    return _Client(database)
+    if problem := schema_problem(database):
+        raise InputError(problem)

@@ -77,8 +77,10 @@ def train_with_log(
     language_model: LanguageModel,
     checkpoints: Path,
     weights: Mapping[str, Tensor] | None = None,
+    *,
+    precision: str = "float32",
 ) -> TrainingState:
-    """Train from the last checkpoint on, and copy the curves into the draft.
+    """Train from the last checkpoint on, and copy the curves into the draft, which notes how steps were computed.
 
     Raises:
         Stopped: the process was asked to end; the state is saved.
@@ -100,6 +102,8 @@ def train_with_log(
             on_step=None if log is None else log.on_step,
             on_checkpoint=None if log is None else log.on_checkpoint,
             stop_requested=stop_requested,
+            bfloat16=precision == "bfloat16",
+            on_way=draft.counts.update,
             ranks=ranks,
         )
     if log is not None:
@@ -146,12 +150,12 @@ def with_images(
 
 @contextmanager
 def stop_signals(is_one_of_several: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield whether this process has been asked to end; schedulers ask before they kill.
+    """Yield whether this process has been asked to end: schedulers ask before they kill, people by Ctrl-C.
 
     Where it is one of several, the end of the process that started them asks too.
     """
     arrived, parent = Event(), os.getppid()
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
     before = {n: signal.signal(n, lambda *_: arrived.set()) for n in numbers}
     try:
         yield lambda: arrived.is_set() or (is_one_of_several and os.getppid() != parent)

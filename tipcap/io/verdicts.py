@@ -214,7 +214,7 @@ def details(judgement: Judgement, tested: Sequence[Rejudged] = ()) -> list[str]:
         ]
         seeds = Counter(one.seeds for noise in seen.values() for one in noise)
         found.append(f"Could have seen: {', '.join(ranges)}.")
-        found.append(f"Pairs by their seeds: {_listed(seeds, sorted(seeds))}.")
+        found.append(f"Pairs by their seeds: {counted(seeds, sorted(seeds))}.")
     own = [one for one in tested if one.judgement.claim == judgement.claim]
     return [*found, *_on_readings(judgement, own)]
 
@@ -258,10 +258,11 @@ def _range(noise: Iterable[Noise], metric: MetricName) -> str:
 
 
 def _counted(judgement: Judgement) -> str:
-    return _listed(judgement.counts, ORDER[::-1])
+    return counted(judgement.counts, ORDER[::-1])
 
 
-def _listed(counts: Counter[Any], order: Iterable[str]) -> str:
+def counted(counts: Counter[Any], order: Iterable[str]) -> str:
+    """Return how many there are of each name, in an order: `2 hold, 1 fails`."""
     words = {"holds": "hold", "fails": "fail"}  # of several
     return ", ".join(
         f"{counts[name]} {words.get(name, name) if counts[name] > 1 else name}"

@@ -1,4 +1,4 @@
-"""What an encoder reads, made part by part: in worker processes beside the device's work, or here where that is little.
+"""What an encoder reads, or a parser finds, made part by part: in worker processes beside the device's work, or here where that is little.
 
 Workers are started afresh (never forked from a process that has used a GPU), all from one that imported what they
 need. Parts come in order and are the same bytes whoever makes them. Arrays travel through pipes: the shared memory
@@ -19,7 +19,7 @@ from tipcap.errors import InputError
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.pixels import Preparation
 
-Item = TypeVar("Item")
+Item, Made = TypeVar("Item"), TypeVar("Made")
 MANY_PICTURES, MANY_TEXTS = 2048, 100_000
 """From here on workers save more time than they take to start."""
 _PARTS_AHEAD = 2  # of each worker
@@ -88,11 +88,11 @@ def num_workers(threads: int, num_items: int, many: int) -> int:
 
 
 def made_in_order(
-    make: Callable[[Sequence[Item]], NDArray[Any]],
+    make: Callable[[Sequence[Item]], Made],
     items: Sequence[Item],
     size: int,
     workers: int,
-) -> Iterator[NDArray[Any]]:
+) -> Iterator[Made]:
     """Yield what is made of the items, so many at a time.
 
     Args:
@@ -135,10 +135,10 @@ def made_in_order(
 class _InWorker(Dataset[Any]):
     """What a loader asks for parts. What is refused is handed on as a value, since the loader would wrap it."""
 
-    def __init__(self, make: Callable[[Sequence[Any]], NDArray[Any]]) -> None:
+    def __init__(self, make: Callable[[Sequence[Any]], Any]) -> None:
         self._make = make
 
-    def __getitem__(self, items: Sequence[Any]) -> NDArray[Any] | InputError:
+    def __getitem__(self, items: Sequence[Any]) -> Any:
         try:
             return self._make(items)
         except InputError as error:

@@ -1,12 +1,12 @@
 """The captioner of one experiment: its chain of steps alone, planned in a moment, and the name that means it.
 
 `mini:s1-prompt` is an experiment of a world; `mini:s1-prompt,encoder=vit-l-14,train.seed=1` lays fields over it as a
-table does.
+table does; `paper:captioner` is what the world's file says under `captioner`.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tipcap.config.experiments import Experiments, at, overlay
 from tipcap.config.figures import Gallery
@@ -15,7 +15,7 @@ from tipcap.config.world import World, load_world
 from tipcap.errors import InputError, unknown_name
 from tipcap.plan.chains import Chains
 from tipcap.plan.graph import Plan
-from tipcap.plan.loading import declarations
+from tipcap.plan.loading import TARGET, declarations
 
 _UNPROMPTED = {"generate": {"prompts": "none"}}
 
@@ -80,7 +80,10 @@ def plan_captioners(world_file: Path) -> Iterator[tuple[str, PlannedCaptioner]]:
     """Yield the captioners of a world's experiments by name, without those that its data do not allow."""
     world = load_world(world_file)
     experiments, _ = declarations(world, world_file)
-    for experiment in _captioners(experiments):
+    for experiment in [
+        *_captioners(experiments),
+        *([TARGET] if world.captioner else []),
+    ]:
         name = CaptionerName(world_file.stem, experiment)
         try:
             planned = _planned(name, world, experiments, world_file)
@@ -94,14 +97,17 @@ def _planned(
 ) -> PlannedCaptioner:
     where = f"captioner {name}"
     known = _captioners(experiments)
-    if name.experiment not in experiments.rows:
-        raise unknown_name("experiment", name.experiment, known, where)
-    layers = [_UNPROMPTED]
+    to_use = world.captioner if name.experiment == TARGET else None
+    experiment = to_use.experiment if to_use else name.experiment
+    if experiment not in experiments.rows:
+        raise unknown_name("experiment", experiment, known, where)
+    layers: list[dict[str, Any]] = [_UNPROMPTED, *([to_use.set] if to_use else [])]
     for field in name.fields:
         place, _, value = field.partition("=")
         layers.append(at(place, read_value(value, f"{where}: {place}")))
     plan = Plan(world, str(world_file), {}, (), Gallery(table="", num=1))
-    key = Chains(plan, experiments).add_captions(name.experiment, layers, where)
+    chains = Chains(plan, experiments, to_use.by_address if to_use else ())
+    key = chains.add_captions(experiment, layers, where)
     if "model" not in plan.steps[key].parents or "encoder" in plan.steps[key].parents:
         raise InputError(
             f"{where}: expected an experiment that trains a captioner, found {plan.steps[key].spec.step}; choose one of {', '.join(known[:8])}, ..."
@@ -121,7 +127,10 @@ def _captioners(experiments: Experiments) -> list[str]:
 
 def target_with(name: CaptionerName, world_file: Path) -> str | None:
     """Return the target of the workflow that trains an experiment's captioner; None where none does."""
-    if name.experiment in load_world(world_file).captioners and not name.fields:
+    world = load_world(world_file)
+    if name.experiment == TARGET and world.captioner and not name.fields:
+        return TARGET
+    if name.experiment in world.captioners and not name.fields:
         return "captioners"
     tables = tables_with(name, world_file)
     return f"table_{tables[0]}" if tables else None

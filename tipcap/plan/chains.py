@@ -37,11 +37,14 @@ _PROMPTING = ("prompts", "prompt_seed", "max_prompt_words", "prompt_pool")
 class Chains:
     """Turns table rows into chains of steps; equal steps fall together by their keys."""
 
-    def __init__(self, plan: Plan, experiments: Experiments) -> None:
+    def __init__(
+        self, plan: Plan, experiments: Experiments, by_address: Sequence[str] = ()
+    ) -> None:
+        """Begin; `by_address` as of `Sources`."""
         self.plan = plan
         self.world = plan.world
         self.experiments = experiments
-        self.sources = Sources(plan)
+        self.sources = Sources(plan, by_address)
 
     # Tables
 
@@ -77,13 +80,15 @@ class Chains:
         experiment = self._resolve(name, layers)
         return self._generate(experiment, choose(experiment, self._spot(where)), where)
 
-    def add_captioner(self, name: str, where: str) -> None:
-        """Plan the training of an experiment's captioner, which nothing need score."""
+    def add_captioner(
+        self, name: str, where: str, layers: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
+        """Plan the training of an experiment's captioner, which nothing need score, and return its key."""
         if name not in self.experiments.rows:
             raise unknown_name("experiment", name, self.experiments.rows, where)
-        experiment = self._resolve(name, ())
+        experiment = self._resolve(name, layers)
         chosen = choose(experiment, self._spot(where))
-        self.plan.captioners[name], _ = self._model(experiment, chosen, where)
+        return self._model(experiment, chosen, where)[0]
 
     def _check_metric(self, metric: str, where: str) -> None:
         known = (*self.world.metrics, *self.world.absent)
@@ -312,11 +317,12 @@ class Chains:
                 parents["gap"] = self._estimate(experiment, chosen, where)
             case "trained" if setting == 3:
                 source, split = chosen.images or corpus, chosen.images_split
-                parents["images"] = self.sources.embed(
-                    source, "image", split, experiment.encoder, where
-                )
                 wanted = self._value(TrainSpec, "num_images", experiment, where)
                 num_images = self._scaled(wanted)
+                seen = {"num_images": num_images}
+                parents["images"] = self.sources.embed(
+                    source, "image", split, experiment.encoder, where, seen
+                )
                 self.sources.check_count(num_images, source, split, where)
             case "paired":
                 parents["images"] = self.sources.embed(
@@ -347,13 +353,10 @@ class Chains:
     def _estimate(self, experiment: Experiment, chosen: Chosen, where: str) -> str:
         encoder, web = experiment.encoder, experiment.setting == 2
         source = (chosen.web if web else chosen.pairs) or experiment.corpus
-        parents = {
-            "images": self.sources.embed(source, "image", "train", encoder, where),
-            "texts": self.sources.embed(source, "text", "train", encoder, where),
-        }
-        fraction, num_pairs = (
+        parents = {"texts": self.sources.embed(source, "text", "train", encoder, where)}
+        fraction, num_pairs, sample = (
             self._value(EstimateSpec, name, experiment, where)
-            for name in ("fraction", "num_pairs")
+            for name in ("fraction", "num_pairs", "sample")
         )
         if web:
             parents["corpus"] = self._texts(experiment.corpus, experiment, where)
@@ -364,7 +367,12 @@ class Chains:
             if fraction is not None:
                 scaled = fraction * self.world.fraction_scale
                 fraction = min(1.0, round(scaled, 9))  # 0.07 x 3 is 0.21 in a key
-        changed = {} if web else {"correction": "full"}
+        seen = {"fraction": fraction, "num_images": num_pairs, "sample": sample or 0}
+        parents["images"] = self.sources.embed(
+            source, "image", "train", encoder, where, seen
+        )
+        changed: dict[str, Any] = {} if web else {"correction": "full"}
+        changed |= {"sampled": True} if self.sources.is_by_address(source) else {}
         spec = self._spec(
             EstimateSpec,
             "estimate",

@@ -20,7 +20,7 @@ CHOOSING = {
     "generate": ("method", "dataset", "domain", "seed"),
 }
 _BLOCKS: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
-    "estimate": (EstimateSpec, ("setting", "covariance")),
+    "estimate": (EstimateSpec, ("setting", "covariance", "sampled")),
     "train": (TrainSpec, ("setting", "covariance")),
     "prompt": (PromptSpec, ()),
     "generate": (GenerateSpec, ("padding", "end")),

@@ -65,6 +65,10 @@ class Plan:
     """The figures of this world: those whose tables `all_tables` makes."""
     captioners: dict[str, str] = field(default_factory=dict)
     """Experiment -> key of the training that makes its captioner, of those that the world names."""
+    exported: dict[str, str] = field(default_factory=dict)
+    """Target -> key of the training whose captioner it exports: what it needs, tables need not."""
+    beside: set[str] = field(default_factory=set)
+    """Steps that nothing but `exported` needs."""
     embedded: dict[str, dict[str, str]] = field(default_factory=dict)
     """Figure -> role -> key of the embeddings it shows."""
 
@@ -126,12 +130,18 @@ class Plan:
             and step.spec.model_dump()["source"] != "scratch"
         ]
 
+    def of_tables(self) -> list[str]:
+        """Return the keys of all steps that a table or figure of this world needs, or a captioner beside them."""
+        own = [key for key in self.steps if key not in self.beside]
+        parents = {p for key in own for p in self.steps[key].parents.values()}
+        ends = [key for key in own if key not in parents]
+        return list(dict.fromkeys(key for end in ends for key in self.ancestors(end)))
+
     def downloads(self) -> list[str]:
-        """Return the keys of all steps that use the network and that a table or figure of this world needs."""
-        parents = {key for step in self.steps.values() for key in step.parents.values()}
-        ends = [key for key in self.steps if key not in parents]
-        behind = dict.fromkeys(key for end in ends for key in self.ancestors(end))
-        return [k for k in behind if STEPS[self.steps[k].spec.step].uses_network]
+        """Return those of them that use the network."""
+        return [
+            k for k in self.of_tables() if STEPS[self.steps[k].spec.step].uses_network
+        ]
 
     def download_files(self) -> list[str]:
         """Return the files, and folders of collected pictures or of models, of `downloads`."""

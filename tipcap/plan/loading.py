@@ -15,6 +15,9 @@ from tipcap.plan.graph import Plan
 from tipcap.plan.likelihoods import with_likelihood
 from tipcap.steps import STEPS
 
+TARGET = "captioner"
+"""Of the workflow: trains and exports what a world's file says under that name."""
+
 
 def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
     """Return the plan of a world.
@@ -63,12 +66,20 @@ def load(world_file: str | Path, tables: Sequence[str] | None = None) -> Plan:
         builder.add_table(plan.tables[name])
     if tables is None:
         for name in world.captioners:
-            builder.add_captioner(name, f"{path}: captioners")
+            key = builder.add_captioner(name, f"{path}: captioners")
+            plan.captioners[name] = key
     # the figures show the paper's data, which a world of other data does not need
     if tables is None and not world.base:
         for figure in figures.values():
             if tables_of(figure) <= set(wanted):
                 builder.add_figure(figure)
+    if tables is None and (to_use := world.captioner) is not None:
+        before = set(plan.steps)
+        apart = Chains(plan, experiments, to_use.by_address)
+        plan.exported[TARGET] = apart.add_captioner(
+            to_use.experiment, f"{path}: captioner", [to_use.set]
+        )
+        plan.beside.update(plan.steps.keys() - before)
     return plan
 
 

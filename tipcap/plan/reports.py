@@ -133,8 +133,20 @@ def figure_arguments(plan: Plan, name: str) -> list[str]:
     return [*tokens, "--out", figure_file(plan, name)]
 
 
+def claims_are_here(plan: Plan) -> bool:
+    """Return whether the world makes a table that the paper's text says something of."""
+    made = set(plan.wanted)
+    return any(
+        {pair.left.place.table.id, pair.right.place.table.id} <= made
+        for pairs in plan.claims.values()
+        for pair in pairs
+    )
+
+
 def report_inputs(plan: Plan) -> dict[str, list[str]]:
-    """Return the files that the report shows, by role."""
+    """Return the files that the report shows, by role; without tables the captioners of the world."""
+    if not plan.wanted:
+        return {"captioners": [plan.main_file(k) for k in plan.captioners.values()]}
     return {
         "cells": [paths.cells(plan.name, "parquet")],
         "tables": [
@@ -142,7 +154,7 @@ def report_inputs(plan: Plan) -> dict[str, list[str]]:
             for table in plan.wanted
             if plan.tables[table].kind != "scores"
         ],
-        "claims": [paths.claims(plan.name, "csv")],
+        "claims": [paths.claims(plan.name, "csv")] if claims_are_here(plan) else [],
         "figures": [figure_file(plan, name) for name in plan.figures],
     }
 
@@ -174,6 +186,21 @@ def shown(plan: Plan, address: Address) -> dict[str, list[str]]:
         embedded = inputs(plan, "embed", run.parents["images"])
         files["pictures"] = embedded["pictures"]
     return files
+
+
+def exported_inputs(plan: Plan, target: str) -> dict[str, str]:
+    """Return the files of a trained captioner and of what goes along with it, by role."""
+    key = plan.exported[target]
+    parents = plan.steps[key].parents
+    encoder = plan.steps[parents["texts"]].parents["encoder"]
+    along = {role: parents[role] for role in ("corpus", "texts", "language_model")}
+    keys = {"model": key, "encoder": encoder, **along}
+    return {role: plan.main_file(found) for role, found in keys.items()}
+
+
+def exported_arguments(plan: Plan, target: str) -> list[str]:
+    """Return the command line that exports a captioner after `tipcap step captioner`."""
+    return ["--world", plan.world_file, "--out", paths.exported(plan.name, target)]
 
 
 def document_arguments(plan: Plan) -> list[str]:

@@ -95,28 +95,48 @@ def content_of(folder: Path, memory: Path, where: str) -> str:
 class Sources:
     """Plans the steps behind a world's datasets, encoders and language models."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, by_address: Iterable[str] = ()) -> None:
+        """Begin; `by_address` names datasets whose pictures are fetched so, whatever the world's file says."""
         self.plan = plan
+        self._addressed = frozenset(by_address)
         self.world = plan.world
         self._downloads: Mapping[str, Download] | None = None
 
     def embed(
-        self, dataset: str, modality: str, split: str, encoder: str, where: str
+        self,
+        dataset: str,
+        modality: str,
+        split: str,
+        encoder: str,
+        where: str,
+        sample: Mapping[str, Any] | None = None,
     ) -> str:
-        """Return the key of the embeddings of a split's images or captions."""
+        """Return the key of the embeddings of a split's images or captions.
+
+        Args:
+            dataset: its name.
+            modality: `image` or `text`.
+            split: of the dataset.
+            encoder: as experiments name it.
+            where: the place in the declarations, for errors.
+            sample: fields of `SampleSpec`: the images that are needed. They alone are fetched and embedded where pictures
+                come by address; else all are.
+        """
         self.check_split(dataset, split, where)
         parents = {
             "dataset": self.prepare(dataset, where),
             "encoder": self.encoder(encoder, where),
         }
+        fields: dict[str, Any] = {"modality": modality, "split": split}
         if modality == "image":
-            pictures = self._pictures(dataset, where)
+            if self.is_by_address(dataset):
+                fields |= sample or {}
+            pictures = self._pictures(dataset, where, split, sample)
             if not pictures:
                 raise InputError(
                     f"{self.plan.world_file}: {where}: expected pictures of dataset {dataset!r}, found none declared; name them under `pictures` or choose another dataset"
                 )
             parents |= pictures
-        fields = {"modality": modality, "split": split}
         return self.plan.add(check(EmbedSpec, fields, where), parents)
 
     # Models
@@ -257,8 +277,24 @@ class Sources:
             DrawSpec, fields, f"{self.plan.world_file}: datasets.{name}.raw.draw"
         )
 
-    def _pictures(self, name: str, where: str) -> dict[str, str]:
+    def is_by_address(self, dataset: str) -> bool:
+        """Whether a dataset's pictures are fetched one by one, and no more of them than are needed."""
+        declared = self.world.datasets[dataset].raw.pictures
+        return declared == "by_address" or dataset in self._addressed
+
+    def _pictures(
+        self,
+        name: str,
+        where: str,
+        split: str = "train",
+        sample: Mapping[str, Any] | None = None,
+    ) -> dict[str, str]:
         declared = self._dataset(name, where)
+        if self.is_by_address(name):
+            addresses = declared.raw.addresses
+            fields = {"split": split, "addresses": addresses, **(sample or {})}
+            spec = self._selection(CollectSpec, name, declared, fields)
+            return {"pictures": self.plan.add(spec, self._raw(name, where))}
         drawn = self._draw_spec(name, where)
         if drawn is not None:
             return {"pictures": self.plan.add(drawn, {})} if drawn.pictures else {}
@@ -269,7 +305,7 @@ class Sources:
         if isinstance(declared.raw.pictures, PictureFolder):
             folder = declared.raw.pictures.folder
             return {"pictures": self._adopt(name, Path(folder))}
-        return _numbered("pictures", self._all(declared.raw.pictures))
+        return _numbered("pictures", self._all(_archives(declared)))
 
     def _all(self, files: Iterable[str]) -> list[str]:
         """Return the keys of files, each name meaning one or a range of them."""
@@ -330,6 +366,11 @@ class Sources:
             raise InputError(
                 f"{self.plan.world_file}: {where}: expected at most {there} images ({dataset} {split}), found {count}; lower count_scale or enlarge the dataset"
             )
+
+
+def _archives(dataset: Dataset) -> tuple[str, ...]:
+    named = dataset.raw.pictures
+    return named if isinstance(named, tuple) else ()
 
 
 def _numbered(role: str, keys: Iterable[str]) -> dict[str, str]:

@@ -219,6 +219,16 @@ class Evidence:
         found = compare(values[0] - values[1], images, spreads)
         return Noise(values[0], values[1], *found, seeds)
 
+    def interval(self, name: CellName) -> tuple[float, float] | None:
+        """Return where other test images and seeds would leave a cell of ours; None where that is not known."""
+        from tipcap.core.comparison import compare
+
+        if (row := self._row(name)) is None:
+            return None
+        spreads, _ = self._drawn({name: row})
+        found = compare(row.value, [row.table.mean(axis=0)], spreads)
+        return found.low, found.high
+
     def _quoted(self, name: CellName) -> float | None:
         cell = self.measured.get(name)
         if cell is None or cell.source != "quoted" or self.plan.world.is_stand_in:

@@ -15,16 +15,16 @@ from tipcap.config.figures import (
     number_in,
     rows_of,
 )
-from tipcap.config.tables import Table
-from tipcap.core.claims import CellName, Measured
+from tipcap.config.tables import Address, Group, MetricName, Table
 from tipcap.core.metrics import METRICS
-from tipcap.core.tables import printed_number
+from tipcap.core.tables import digits_of, printed_number
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
 from tipcap.io.cells import by_name, read_cells
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.plots import (
     Captioned,
+    Compared,
     Point,
     draw_curves,
     draw_histograms,
@@ -35,6 +35,7 @@ from tipcap.io.result_files import read_captions
 from tipcap.io.store import read_json
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import figure_file, figure_inputs, shown
+from tipcap.reports.claims import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,47 @@ _TSNE_PERPLEXITY = 30.0
 _HISTOGRAM_DIFFERENCES = (
     200_000  # enough for 60 bins, also where the corpus has 566,747 captions
 )
+_NO_THINGS = frozenset(
+    [
+        "area",
+        "back",
+        "background",
+        "bottom",
+        "bunch",
+        "center",
+        "centre",
+        "corner",
+        "couple",
+        "direction",
+        "distance",
+        "edge",
+        "end",
+        "foreground",
+        "front",
+        "group",
+        "half",
+        "kind",
+        "left",
+        "line",
+        "lot",
+        "middle",
+        "number",
+        "pair",
+        "part",
+        "piece",
+        "place",
+        "right",
+        "row",
+        "set",
+        "side",
+        "top",
+        "type",
+        "variety",
+        "view",
+        "way",
+    ]
+)
+"""Nouns that say where, how many or of what kind, but name nothing that a picture shows."""
 
 
 def make_figure(world: Path, name: str, out: Path) -> None:
@@ -81,9 +123,8 @@ def _draw_curve(plan: Plan, figure: Curve, out: Path) -> None:
     (file,) = figure_inputs(plan, figure.id)["cells"]
     rows = rows_of(figure, table)
     places = _places(figure, table, rows)
-    points = list(
-        _points(plan.name, figure, table, places, by_name(read_cells(Path(file))))
-    )
+    evidence = Evidence(plan, by_name(read_cells(Path(file))))
+    points = list(_points(figure, table, places, evidence))
     draw_curves(
         points,
         out,
@@ -91,6 +132,7 @@ def _draw_curve(plan: Plan, figure: Curve, out: Path) -> None:
         measure=METRICS[figure.metric].title,
         ticks={places[row]: table.rows[row].label[0] for row in rows},
         scale=figure.scale,
+        digits=digits_of(table, figure.metric),
     )
 
 
@@ -105,13 +147,10 @@ def _places(figure: Curve, table: Table, rows: Sequence[int]) -> dict[int, float
 
 
 def _points(
-    world: str,
-    figure: Curve,
-    table: Table,
-    places: Mapping[int, float],
-    measured: Mapping[CellName, Measured],
+    figure: Curve, table: Table, places: Mapping[int, float], evidence: Evidence
 ) -> Iterator[Point]:
     """Yield our points and the paper's of every group, one line per heading."""
+    ours = f"{evidence.plan.name} world"
     for group in table.groups:
         section = ""
         for index, row in enumerate(table.rows):
@@ -119,14 +158,32 @@ def _points(
             if index not in places:
                 continue
             name = (table.id, table.names[index], group.label, figure.metric)
-            ours = measured.get(name)
-            paper = printed_number(table.printed(index, group, figure.metric))
-            place = places[index]
-            for source, value, std in (
-                (f"{world} world", ours and ours.value, ours and ours.std),
-                ("paper", *paper),
-            ):
-                yield Point(source, group.label, section, place, value, std)
+            found = evidence.measured.get(name)
+            low, high = evidence.interval(name) or (None, None)
+            place = group.label, section, places[index]
+            yield Point(ours, *place, found and found.value, low, high)
+            value, std = printed_number(table.printed(index, group, figure.metric))
+            reach = None if value is None or std is None else (value - std, value + std)
+            yield Point("paper", *place, value, *(reach or (None, None)))
+
+
+def compared_rows(
+    table: Table, group: Group, metric: MetricName, evidence: Evidence
+) -> Iterator[Compared]:
+    """Yield every row of a table that has a number in one column: ours with its interval, the paper's beside it."""
+    for index, row in enumerate(table.rows):
+        if row.section is not None:
+            continue
+        name = (table.id, table.names[index], group.label, metric)
+        found = evidence.measured.get(name)
+        is_ours = found is not None and found.source == "run"
+        value = found.value if found is not None and is_ours else None
+        paper, _ = printed_number(table.printed(index, group, metric))
+        if value is None and paper is None:
+            continue
+        low, high = evidence.interval(name) or (None, None)
+        digits = digits_of(table, metric)
+        yield Compared(table.names[index], value, low, high, paper, digits)
 
 
 # Embeddings
@@ -153,9 +210,15 @@ def _histograms(pairs: "Pairs", figure: Differences) -> "list[tuple[str, np.ndar
         dimension = equivalent(paper, figure.embed_dim, width)
         title = f"dimension={dimension}"
         if width != figure.embed_dim:
-            title += f" of {width}\n(paper: {paper} of {figure.embed_dim})"
+            title += f" of {width} (paper: {paper})"
         panels.append((title, shown[:, dimension - 1]))
-    return panels
+    return [
+        (
+            f"{title}\nmean {values.mean():+.3f}, \N{GREEK SMALL LETTER SIGMA} {values.std():.3f}",
+            values,
+        )
+        for title, values in panels
+    ]
 
 
 def equivalent(dimension: int, embed_dim: int, width: int) -> int:
@@ -166,8 +229,14 @@ def equivalent(dimension: int, embed_dim: int, width: int) -> int:
 def neighbourhoods(
     pairs: "Pairs", figure: Neighbourhoods
 ) -> "list[tuple[str, np.ndarray, np.ndarray]]":
-    """Return for each panel its title and the places of images and mapped texts in the plane."""
+    """Return for each panel its title and the places of images and mapped texts in the plane.
+
+    The title also says what the whole embeddings show: the share that `mixed_share` finds, and how far the means of
+    images and texts lie apart.
+    """
     import torch
+
+    from tipcap.core.mixing import mixed_share
 
     generator = torch.Generator().manual_seed(figure.seed)
     order = torch.randperm(len(pairs.images), generator=generator)
@@ -175,16 +244,18 @@ def neighbourhoods(
     images = pairs.images[chosen]
     found = []
     for panel in figure.panels:
-        texts = pairs.texts[chosen] + _added(pairs, panel, len(chosen), figure.seed)
+        added, noise = _added(pairs, panel, len(chosen), figure.seed)
+        texts = pairs.texts[chosen] + added
         distance = (images.mean(0) - texts.mean(0)).norm().item()
         points = _tsne(torch.cat([images, texts]), figure.seed)
-        title = f"{panel.title}\nmeans {distance:.2f} apart"
+        mixed = f"{mixed_share(images, texts):.0%} mixed"
+        title = f"{panel.title} {noise}\n{mixed}\nmeans {distance:.2f} apart"
         found.append((title, points[: len(chosen)], points[len(chosen) :]))
     return found
 
 
-def _added(pairs: "Pairs", panel: Panel, num: int, seed: int) -> "Tensor":
-    """Return what the mapping of a panel adds to each text embedding."""
+def _added(pairs: "Pairs", panel: Panel, num: int, seed: int) -> "tuple[Tensor, str]":
+    """Return what the mapping of a panel adds to each text embedding, and its deviation in words."""
     import torch
 
     from tipcap.core.gaussian import estimate_gaussian, sample_gap
@@ -195,9 +266,15 @@ def _added(pairs: "Pairs", panel: Panel, num: int, seed: int) -> "Tensor":
         num_images = len(pairs.image_id.unique())
         differences = pairs.images - pairs.texts
         found = estimate_gaussian(differences, panel.gap, num_images)
-        return sample_gap(found.gaussian, num, generator=generator)
+        added = sample_gap(found.gaussian, num, generator=generator)
+        sigma = f"\N{GREEK SMALL LETTER SIGMA} {differences.std().item():.4f}"
+        return added, sigma if panel.gap == "univariate" else f"{panel.gap} covariance"
+    std = panel.noise_std or 0.0
     noise = torch.randn(num, width, generator=generator)
-    return noise * (panel.noise_std or 0.0)
+    return (
+        noise * std,
+        f"\N{GREEK SMALL LETTER SIGMA} {std:.4f}" if std else "no mapping",
+    )
 
 
 def _tsne(vectors: "Tensor", seed: int) -> "np.ndarray":
@@ -251,11 +328,12 @@ def captioned(plan: Plan, strip: Strip, seed: int) -> Iterator[Captioned]:
         references = record.captions[: strip.num_references]
         texts = [("GT", reference) for reference in references]
         texts += [(label, found[image]) for label, found in lines]
-        yield Captioned(archives.read(record.archive, record.member, image), texts)
+        picture = archives.read(record.archive, record.member, image)
+        yield Captioned(picture, texts, image)
 
 
 def _texts(files: Mapping[str, Sequence[str]], part: str) -> dict[int, str]:
-    """Return a line per image; images whose prompt is empty have none."""
+    """Return a line per image; of words those images whose prompts name things."""
     if part == "rough" and "rough" not in files:
         raise InputError(
             "figure: expected a run with prompts, found one without; choose part caption"
@@ -264,7 +342,24 @@ def _texts(files: Mapping[str, Sequence[str]], part: str) -> dict[int, str]:
     if part != "words":
         return {int(image): text for image, text in read_captions(Path(file)).items()}
     return {
-        entry["image_id"]: f"An image contains {', '.join(entry['words'])}."
-        for entry in read_json(Path(file))
-        if entry.get("words")
+        image: f"An image contains {', '.join(words)}."
+        for image, words in _words_in(Path(file)).items()
     }
+
+
+def words_of(plan: Plan, address: Address) -> dict[int, tuple[str, ...]]:
+    """Return the words of a run's prompts by image; without images that have none, or where one names no thing."""
+    return _words_in(Path(shown(plan, address)["captions"][0]))
+
+
+def _words_in(file: Path) -> dict[int, tuple[str, ...]]:
+    return {
+        entry["image_id"]: tuple(entry["words"])
+        for entry in read_json(file)
+        if entry.get("words") and all(map(names_a_thing, entry["words"]))
+    }
+
+
+def names_a_thing(word: str) -> bool:
+    """Return whether a noun, or the head of a compound, names something that a picture shows: no `left`, no `side`."""
+    return word.split()[-1] not in _NO_THINGS

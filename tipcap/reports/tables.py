@@ -1,10 +1,8 @@
-"""The table, document and track reports: from score files to what a person reads."""
+"""The table and document reports: from score files to what a person reads."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tipcap import paths
 from tipcap.config.tables import Examples, Table
 from tipcap.core.metrics import METRICS
 from tipcap.core.tables import Place, cells, draw_examples
@@ -12,10 +10,9 @@ from tipcap.errors import InputError, unknown_name
 from tipcap.io.annotations import read_annotations
 from tipcap.io.latex import render_document
 from tipcap.io.render import render_table
-from tipcap.io.store import read_json, replace_file, write_json
-from tipcap.plan import Plan, load, part
+from tipcap.io.store import read_json
+from tipcap.plan import load, part
 from tipcap.reports.notes import note_below
-from tipcap.steps import STEPS
 
 Scored = list[tuple[str, float]]
 """Keys of score artefacts and their scores."""
@@ -105,41 +102,3 @@ def make_document(world: Path, out: Path) -> None:
     """Write one LaTeX document of all tables of a world."""
     plan = load(world)
     render_document(out.parent, plan.wanted, out)
-
-
-def track_table(world: Path, name: str, database: Path, out: Path) -> None:
-    """Import the records of a table's runs into the MLflow database, and leave a stamp."""
-    from tipcap.io.tracking_database import ExperimentRecord, import_records
-
-    plan = load(world, [name])
-    records = [
-        ExperimentRecord(label, folders)
-        for label, folders in _experiments(plan, name).items()
-    ]
-    files = [
-        Path(paths.table_file(plan.name, name, suffix))
-        for suffix in ("cells.csv", "tex")
-    ]
-    records.append(ExperimentRecord(f"table {name}", files=files))
-    imported = import_records(Path(paths.RESULTS) / plan.name, database, records)
-    with replace_file(out) as partial:
-        write_json(partial, {"table": name, "experiments": len(records)})
-    print(
-        f"table {name}: {imported.added} runs added to {database}, {imported.present} there already"
-    )
-
-
-def _experiments(plan: Plan, name: str) -> dict[str, list[Path]]:
-    """Return for each experiment of a table the folders of all steps behind its scores."""
-    found: dict[str, list[Path]] = {}
-    for cell in plan.cells[name]:
-        group = re.sub(r"[^a-z0-9]+", "-", cell.group.lower()).strip("-")
-        for number, key in enumerate(cell.score_keys):
-            suffix = f" run {number}" if len(cell.score_keys) > 1 else ""
-            label = f"table {name}, row {cell.row_index}, {group}: {cell.experiment}{suffix}"
-            found[label] = [
-                Path(paths.folder(plan.name, step.spec.step, step.key))
-                for step in map(plan.steps.__getitem__, plan.ancestors(key))
-                if STEPS[step.spec.step].has_record
-            ]
-    return found

@@ -6,15 +6,15 @@ from typing import ClassVar, Literal
 
 from tipcap.errors import InputError
 from tipcap.paths import EMBEDDINGS
-from tipcap.specs import Spec, Split
+from tipcap.specs import SampleSpec, Split
 from tipcap.step import Request, Step
 
 _PICTURES, _TEXTS = (256, 32), (1024, 1024)
 """How many the encoder reads together, and how many of these a process prepares at a time."""
 
 
-class EmbedSpec(Spec):
-    """Unit-norm embeddings of all pictures or all captions of a split."""
+class EmbedSpec(SampleSpec):
+    """Unit-norm embeddings of all captions of a split, or of all pictures or the sample of them that was fetched."""
 
     step: ClassVar[str] = "embed"
     lineage: ClassVar[tuple[str, ...]] = ("dataset", "encoder")
@@ -31,12 +31,13 @@ def embed(
     pictures: Sequence[Path] = (),
     *,
     device: str,
+    precision: str = "float32",
     threads: int = 1,
 ) -> None:
     """Publish `embeddings.safetensors`: unit-norm vectors with image ids and caption numbers.
 
-    Pictures and captions are prepared by `threads` processes, this one among them, while the device computes. On
-    a GPU that is in half precision, which the record then says. What was embedded lies beside the artefact until
+    Pictures and captions are prepared by `threads` processes, this one among them, while the device computes. Where
+    `precision` is bfloat16 that is in half precision, which the record then says. What was embedded lies beside the artefact until
     that is whole, and a run that was killed goes on from there.
     """
     import torch
@@ -51,11 +52,16 @@ def embed(
         raise InputError(
             f"{dataset}: expected images of split {spec.split!r}, found none; choose another split"
         )
+    if spec.is_sample:
+        from tipcap.io.pictures import PictureArchives
+
+        there = PictureArchives(pictures).members()  # those that were drawn
+        records = [record for record in records if record.member in there]
     with sole_embedding(request) as (draft, kept):
         if draft is None:
             return
-        precision = precision_on(device)
-        clip = load_encoder(encoder).to(device, precision)
+        dtype = precision_on(device, precision)
+        clip = load_encoder(encoder).to(device, dtype)
         items: list[PictureFile] | list[str]
         if spec.modality == "image":
             items = [PictureFile(r.archive, r.member, r.image_id) for r in records]
@@ -80,8 +86,8 @@ def embed(
         )
         draft.device = device
         draft.counts |= {"embeddings": len(items), "embed_dim": clip.embed_dim}
-        if precision != torch.float32:
-            draft.counts["precision"] = str(precision).removeprefix("torch.")
+        if dtype != torch.float32:
+            draft.counts["precision"] = str(dtype).removeprefix("torch.")
 
 
 STEP = Step(

@@ -37,6 +37,8 @@ class EstimateSpec(Spec):
     """Setting 2, Eq. 7: `full` corrects mean and covariance with two independent differences; `shared` takes
     the web texts of both to be the same, so that Cov(web images) + Cov(corpus texts) remains; `mean` corrects
     the mean alone; `none` leaves the gap of the web pairs."""
+    sampled: bool = False
+    """The images at hand are the sample: it was drawn when their pictures were fetched."""
 
 
 def estimate(
@@ -50,7 +52,13 @@ def estimate(
     import torch
 
     from tipcap.core.gaussian import estimate_gaussian, log_likelihood, web_gap
-    from tipcap.core.selection import pair_up, rows_of_images, sample_images
+    from tipcap.core.selection import (
+        captions_of,
+        pair_up,
+        rows_of_images,
+        sample_images,
+        sample_size,
+    )
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
     from tipcap.io.store import scratch_tensor, write_tensors
@@ -59,10 +67,16 @@ def estimate(
         image_embeddings = read_embeddings(images)
         width = image_embeddings.vectors.shape[1]
         text_embeddings = read_embeddings(texts, width)
+        if spec.sampled:
+            text_embeddings = captions_of(text_embeddings, image_embeddings.image_id)
         owners = text_embeddings.image_id
         rows_of_images(image_embeddings.image_id, owners)  # all of them have one
         distinct = owners.unique()
-        number = spec.num_pairs or max(2, round((spec.fraction or 0) * len(distinct)))
+        number = (
+            len(distinct)
+            if spec.sampled
+            else sample_size(len(distinct), spec.fraction, spec.num_pairs)
+        )
         chosen = sample_images(distinct, number, spec.sample)
         is_used = torch.isin(owners, chosen)
         rows = is_used.nonzero().squeeze(1)

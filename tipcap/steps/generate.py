@@ -66,6 +66,7 @@ def generate(
     rough_nouns: Path | None = None,
     *,
     device: str,
+    precision: str = "float32",
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id.
 
@@ -76,6 +77,7 @@ def generate(
     from tipcap.io.captioning import (
         caption_embeddings,
         load_captioner,
+        note_precision,
         prompt_room,
         write_captions,
     )
@@ -100,7 +102,7 @@ def generate(
         if spec.projection == "memory":
             memory = (spec.memory_size, spec.memory_temperature, spec.memory_seed)
             vectors = project(vectors.to(device), texts, *memory, draft)
-        captioner, lm = load_captioner(model, language_model, device)
+        captioner, lm = load_captioner(model, language_model, device, precision)
         tokenizer = load_tokenizer(language_model)
         owners = embeddings.image_id.tolist()
         room = prompt_room(captioner, lm, spec.max_tokens)
@@ -126,6 +128,7 @@ def generate(
             length_exponent=spec.length_exponent,
         )
         draft.device = device
+        note_precision(draft, lm)
         captions = dict(zip(owners, written, strict=True))
         write_captions(draft, draft.folder / CAPTIONS, captions, words)
 

@@ -72,6 +72,7 @@ def train_with_prompts(
     *,
     checkpoints: Path,
     device: str,
+    precision: str = "float32",
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key.
 
@@ -80,11 +81,16 @@ def train_with_prompts(
     from tipcap.core.prompts import PADDING, pad_prompts, prompted_captions
     from tipcap.core.ranks import own_rows, shared_texts
     from tipcap.core.selection import sample_captions
-    from tipcap.core.training_losses import mapped_embeddings
+    from tipcap.core.training_batches import mapped_embeddings
     from tipcap.core.training_model import build_model
     from tipcap.core.training_settings import TrainingArrays
     from tipcap.core.types import Gaussian
-    from tipcap.io.captioning import caption_embeddings, load_captioner, prompt_room
+    from tipcap.io.captioning import (
+        caption_embeddings,
+        computing_in,
+        load_captioner,
+        prompt_room,
+    )
     from tipcap.io.embeddings import corpus_captions, read_embeddings
     from tipcap.io.store import read_tensors, write_tensors
     from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
@@ -96,6 +102,7 @@ def train_with_prompts(
         before = _stage_1(model)
         weights = read_tensors(model)
         captioner, lm = load_captioner(model, language_model, device)
+        writer = computing_in(precision, lm)
         tokenizer = load_tokenizer(language_model)
         text_embeddings = sample_captions(
             read_embeddings(texts), spec.num_captions, spec.seed
@@ -128,7 +135,7 @@ def train_with_prompts(
             mapped = mapped_embeddings(mapping, arrays, spec.seed, epoch)
             said = caption_embeddings(
                 captioner,
-                lm,
+                writer,
                 tokenizer,
                 mapped[own_rows(ranks, len(mapped))],
                 spec.rough_beam,
@@ -153,7 +160,15 @@ def train_with_prompts(
             ]
         )
         trained = train_with_log(
-            draft, ranks, request, settings, arrays, lm, checkpoints, weights
+            draft,
+            ranks,
+            request,
+            settings,
+            arrays,
+            lm,
+            checkpoints,
+            weights,
+            precision=precision,
         )
         if ranks.index == 0:
             # a language model that stage 1 trained goes on unchanged
@@ -219,6 +234,8 @@ def _prompts(
         checkpoints: where the first rank keeps each epoch's prompts.
         ranks: the processes of the training.
     """
+    import torch
+
     from tipcap.core.prompts import TrainingPrompts, training_prompts
     from tipcap.core.ranks import any_rank
     from tipcap.io.nouns import extract_nouns
@@ -235,7 +252,10 @@ def _prompts(
             rough = say(epoch)
             if is_first:
                 known |= extract_nouns(
-                    set(rough) - known.keys(), spec.prompts, spec.compounds
+                    set(rough) - known.keys(),
+                    spec.prompts,
+                    spec.compounds,
+                    threads=torch.get_num_threads(),
                 )
                 found = training_prompts(
                     captions,

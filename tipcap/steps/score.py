@@ -84,6 +84,7 @@ def score(
     from tipcap.io.scoring import score_runs, with_likelihood, write_scores
     from tipcap.io.spice import spice_tools
     from tipcap.io.store import read_json, replace_file, write_json
+    from tipcap.io.timing import timed
 
     where = "tipcap step score --runs: run"
     listed = [check(ScoredRun, run, f"{where} {n}") for n, run in enumerate(runs)]
@@ -104,11 +105,16 @@ def score(
             _with_references(run.key, captions, annotations[file], spec)
         )
     found: dict[str, Scores] = {}
+    took: dict[str, dict[str, float]] = {}
     for metrics, group in by_metrics.items():
         progress = Progress("scoring", len(group))
         names = [METRICS[m].score_name for m in metrics if METRICS[m].of_captions]
-        found |= score_runs(group, names, progress, spice=tools, kept=reference_sets)
+        with timed() as scoring:
+            found |= score_runs(
+                group, names, progress, spice=tools, kept=reference_sets
+            )
         progress.close()
+        took |= {run.key: scoring.share(len(group), "scoring") for run in group}
     for run in waiting:
         key = run.key
         if "nll" in run.spec.metrics:
@@ -124,6 +130,7 @@ def score(
                 ]
                 write_json(draft.folder / SUBMISSION, entries)
             draft.counts |= {"images": len(found[key].images), **found[key].counts}
+            draft.figures |= {**took[key], **found[key].took}
     with replace_file(index) as partial:
         corpora = {}
         for run in listed:

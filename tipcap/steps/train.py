@@ -120,8 +120,13 @@ def train_captioner(
     *,
     checkpoints: Path,
     device: str,
+    precision: str = "float32",
 ) -> None:
-    """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
+    """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key.
+
+    Its numbers are kept in the precision of the specification; `precision` is what they are computed in, where
+    that is float32. On a GPU the steps are packed and captured, as the record then says.
+    """
     from tipcap.core.captioner import check_context
     from tipcap.core.training_settings import TrainingArrays, settings_from
     from tipcap.core.types import Gaussian
@@ -161,6 +166,7 @@ def train_captioner(
             arrays,
             lm.to(device),
             checkpoints,
+            precision=precision,
         )
         if ranks.index == 0:
             write_tensors(draft.folder / WEIGHTS, trained.model)

@@ -36,6 +36,7 @@ def tune_language_model(
     *,
     checkpoints: Path,
     device: str,
+    precision: str = "float32",
 ) -> None:
     """Publish `model.safetensors` and the curves; goes on from a checkpoint of the same key."""
     from tipcap.core.tuning import TuningSettings, tune
@@ -76,6 +77,8 @@ def tune_language_model(
                 on_step=log.on_step,
                 on_checkpoint=log.on_checkpoint,
                 stop_requested=stop_requested,
+                bfloat16=precision == "bfloat16",
+                on_way=draft.counts.update,
             )
         log.finish()
         write_tensors(draft.folder / WEIGHTS, tuned.model)

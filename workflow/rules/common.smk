@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tipcap.commands.costs import parsing_seconds
+from snakemake.settings.enums import Quietness
+from tipcap.commands.ending import lines_of_end
+from tipcap.commands.job_costs import JobCosts
+from tipcap.commands.targets import check_targets, job_of, tables_of
 from tipcap.config.downloads import load_downloads
 from tipcap.errors import InputError
 from tipcap.io.by_hand import require_by_hand
+from tipcap.io.console import Console, end_in_one_line, take_over
 from tipcap.io.expected_end import ExpectedEnd
 from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.keys import ALPHABET
@@ -21,13 +25,16 @@ from tipcap.launch import SOCKET, start_warm_process
 from tipcap.paths import (
     artefact,
     cells,
+    claims,
     document,
+    exported,
     page,
     score_index,
     table_file,
     tracked,
 )
 from tipcap.plan import PART, load
+from tipcap.step import PRECISION
 from tipcap.plan.commands import arguments, inputs, launcher, threads
 from tipcap.plan.oddities import warnings_of
 from tipcap.plan.sources import downloads_file
@@ -37,6 +44,8 @@ from tipcap.plan.reports import (
     claim_arguments,
     claim_files,
     document_arguments,
+    exported_arguments,
+    exported_inputs,
     figure_arguments,
     figure_file,
     figure_inputs,
@@ -57,8 +66,6 @@ except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 
-logger.addHandler(ExpectedEnd(lambda: parsing_seconds(plan)))
-
 LOGS = f"results/{plan.name}/logs"
 DEVICE = plan.world.runtime.device
 NUM_GPUS = 0 if DEVICE == "cpu" else 1
@@ -72,6 +79,7 @@ WARM = Path(f"results/{plan.name}/.warm-{os.getpid()}")
 # job, and a training needs somebody to wait until its state is saved.
 shell.prefix(
     f"set -euo pipefail; trap : TERM; export {SOCKET}={WARM}"
+    f" {PRECISION}={plan.world.runtime.precision}"
     f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
 
@@ -110,5 +118,48 @@ def check_files_by_hand():
         raise WorkflowError(str(error))
 
 
+def console(inner):
+    """Snakemake's own words, with its reasons and commands, stay for dry runs and --verbose."""
+    settings = workflow.output_settings
+    return Console(
+        inner,
+        ExpectedEnd(JobCosts(plan)),
+        jobs=jobs_to_run,
+        check=check_what_is_asked,
+        end=end_of_run,
+        only_looks=settings.dryrun or settings.verbose,
+        shows_progress=not settings.quiet,
+        shows_end=Quietness.ALL not in (settings.quiet or ()),
+        shows_commands=settings.printshellcmds,
+    )
+
+
+def jobs_to_run():
+    due = workflow.dag.needrun_jobs()
+    return {workflow.dag.jobid(job): job_of(job) for job in due}
+
+
+def check_what_is_asked():
+    try:
+        check_targets(plan, workflow.dag_settings.targets, workflow.rules)
+    except InputError as error:
+        print(f"tipcap: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def end_of_run():
+    wanted = list(workflow.dag.jobs)
+    made = {str(file) for job in wanted for file in job.output}
+    shown = [page(plan.name), claims(plan.name, "md")]
+    files = [file for file in shown if file in made]
+    return lines_of_end(plan, list(tables_of(wanted)), files)
+
+
 def growing(amount):
     return lambda wildcards, attempt: amount * attempt
+
+
+if workflow.is_main_process:
+    end_in_one_line()
+
+CONSOLE = take_over(logger, console if workflow.is_main_process else None)

@@ -23,7 +23,12 @@ rule table:
     input:
         unpack(lambda wildcards: table_inputs(plan, wildcards.table)),
     output:
-        csv=table_file(plan.name, "{table}", "csv"),
+        csv=report(
+            table_file(plan.name, "{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
         tex=table_file(plan.name, "{table}", "tex"),
         cells=table_file(plan.name, "{table}", "cells.csv"),
     log:
@@ -32,6 +37,7 @@ rule table:
         "../../environment.yml"
     params:
         arguments=lambda wildcards: table_arguments(plan, wildcards.table),
+        caption=lambda wildcards: plan.table_of(wildcards.table).caption,
     message:
         "table {wildcards.table}"
     shell:
@@ -98,7 +104,15 @@ rule claims:
     input:
         cells=cells(plan.name, "parquet"),
     output:
-        **claim_files(plan),
+        **{
+            role: report(
+                file,
+                caption="../report/claims.rst",
+                category="Claims",
+                labels={"file": Path(file).name},
+            )
+            for role, file in claim_files(plan).items()
+        },
     log:
         f"{LOGS}/claims.log",
     conda:
@@ -125,7 +139,12 @@ for name in plan.figures:
         input:
             **figure_inputs(plan, name),
         output:
-            figure=figure_file(plan, name),
+            figure=report(
+                figure_file(plan, name),
+                caption="../report/figure.rst",
+                category="Figures",
+                labels={"figure": name},
+            ),
         log:
             f"{LOGS}/figure/{name}.log",
         localrule: name not in plan.embedded
@@ -136,6 +155,7 @@ for name in plan.figures:
             mem_mb=growing(16000),
         params:
             arguments=figure_arguments(plan, name),
+            caption=plan.figures[name].caption,
         message:
             f"figure {name}"
         shell:
@@ -147,7 +167,12 @@ rule report:
     input:
         **report_inputs(plan),
     output:
-        page=page(plan.name),
+        page=report(
+            page(plan.name),
+            caption="../report/page.rst",
+            category="Page",
+            labels={"world": plan.name},
+        ),
     log:
         f"{LOGS}/report.log",
     conda:

@@ -1,0 +1,94 @@
+"""What all commands have alike, asked of every one there is."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from tipcap import cli
+from tipcap.cli import main
+from tipcap.cli.manners import epilog
+from tipcap.cli.step import steps
+from tipcap.io import progress
+
+
+def names_of(app):
+    return [one.name for one in app.registered_commands]
+
+
+def helped(capsys, *words):
+    main([*words])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", names_of(cli.app))
+def test_every_command_of_people_shows_an_example_of_itself(capsys, name):
+    shown = helped(capsys, name, "-h")
+    assert "Example" in shown
+    example = shown.partition("Example")[2]
+    assert f"tipcap {name}" in example
+
+
+@pytest.mark.parametrize("name", [one for one in names_of(steps) if one])
+def test_every_step_shows_the_words_that_a_rule_calls_it_by(capsys, name):
+    example = helped(capsys, "step", name, "--help").partition("Example:")[2].strip()
+    assert example.startswith(f"tipcap step {name} --")
+    assert len(example.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [[], ["step"], ["step", "spread"]])
+def test_groups_have_examples_too(capsys, words):
+    assert "Example" in helped(capsys, *words, "-h")
+
+
+def test_examples_stand_on_lines_of_their_own():
+    assert epilog(["a", "b"]) == "\b\nExamples:\n  a\n  b"
+
+
+@pytest.mark.parametrize("name", ["score", "caption", "new"])
+def test_progress_can_be_silenced_where_there_is_some(capsys, name):
+    assert "-q, --quiet" in helped(capsys, name, "-h")
+
+
+def test_quiet_silences_what_the_command_does(monkeypatch, tmp_path):
+    monkeypatch.setattr(progress, "_silenced", [False])
+    with pytest.raises(SystemExit):
+        main(["new", "mine", "-q", "--captions", str(tmp_path / "none")])
+    assert progress._silenced == [True]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+def test_ctrl_c_is_one_line_and_status_130(capsys, monkeypatch, error):
+    def stop(*_, **__):
+        raise error
+
+    monkeypatch.setattr("tipcap.plan.load", stop)
+    with pytest.raises(SystemExit) as ended:
+        main(["plan"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == "tipcap: interrupted"
+
+
+def test_shells_can_complete_commands():
+    # as bash asks, through the script that `tipcap --show-completion` prints
+    asked = {
+        "_TIPCAP_COMPLETE": "complete_bash",
+        "COMP_WORDS": "tipcap do",
+        "COMP_CWORD": "1",
+    }
+    code = "import sys; sys.argv = ['tipcap']; from tipcap.launch import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["doctor"]
+
+
+def test_no_help_has_colours(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in helped(capsys, "--help")
+    assert isinstance(cli.app, typer.Typer)

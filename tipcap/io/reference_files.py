@@ -1,0 +1,236 @@
+"""Files of reference captions, as datasets and other projects write them.
+
+Read are COCO's caption annotations, VizWiz's, Karpathy's files and their variants, what the prepare step writes, a
+mapping from image to captions in any of its forms, a list of `{"image_id": 1, "caption": "..."}` with an entry for each
+caption or of records with all of an image's, the same as JSON lines, and tables.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tipcap.errors import InputError, edge
+from tipcap.io.image_matching import PLACE, KnownImages, number_or_name
+from tipcap.io.image_names import ImageId
+from tipcap.io.result_files import (
+    Doubled,
+    fields_of,
+    first_of,
+    read_any,
+    shown,
+    texts_of,
+)
+
+_NAMES = (
+    *("cocoid", "image_id", "imageid", "img_id", "published_id", "image_name"),
+    *("file_name", "filename", "image", "img", "image_path", "path", "file"),
+    *("picture", "member"),
+)
+"""What files call an image, the likeliest first; where none of these is there, `id` and `question_id` may be."""
+_LAST_NAMES = ("question_id", "id")
+_TEXTS = (
+    *("sentences", "captions", "references", "refs", "gts", "ground_truth"),
+    *("caption", "sentence", "raw", "text"),
+)
+_LISTS = ("images", "data", "captions", "references")
+_FLAGS = ("is_rejected", "is_precanned")
+"""VizWiz: the image could not be described; a text that stood ready for such images."""
+_SPLITS = {"restval": "train"}
+
+
+class ReferenceFile(NamedTuple):
+    """The images of a file; all lists have one entry for each."""
+
+    known: KnownImages
+    captions: list[list[str]]
+    num_flagged: int = 0
+    """How many captions VizWiz marks as rejected or precanned; with `vizwiz` they are left out."""
+
+
+class _Found(NamedTuple):
+    """One image as it is read."""
+
+    names: dict[str, Any]
+    split: str | None
+    captions: list[str]
+
+
+def read_references(path: Path, vizwiz: bool = False) -> ReferenceFile:
+    """Return all images of a file with their references.
+
+    Args:
+        path: of the file.
+        vizwiz: whether captions that VizWiz marks are left out, as its own evaluation does.
+
+    Raises:
+        InputError: another form, no references, one that is no text, or an image that stands twice.
+    """
+    content = read_any(path, "references")
+    num_flagged = 0
+    is_record = isinstance(content, dict) and first_of(fields_of(content), _TEXTS)
+    match content:
+        case Doubled():
+            raise content.error(str(path))
+        case {"annotations": list(annotations)}:
+            images = content.get("images") or []
+            found, num_flagged = _of_coco(path, annotations, images, vizwiz)
+        case _ if vizwiz:
+            raise _unmarked(path)
+        case dict() if is_record and _named(content):
+            found = _of_records(path, [content], "entry {}")  # JSON lines, just one
+        case dict() if any(isinstance(content.get(one), list) for one in _LISTS):
+            name = next(one for one in _LISTS if isinstance(content.get(one), list))
+            found = _of_records(path, content[name], f"{name}[{{}}]")
+        case list(records):
+            found = _of_records(path, records, "entry {}")
+        case dict():
+            found = _of_mapping(path, content)
+        case _:
+            raise _other(path, content)
+    if not found:
+        raise InputError(
+            f"{path}: expected references, found none; name the file that holds them"
+        )
+    return _as_file(found, num_flagged)
+
+
+def references_beside(references: Mapping[str, Sequence[str]]) -> ReferenceFile:
+    """Return the references that a file of captions has beside them, by image."""
+    names = {"image_id": list(references)}
+    return ReferenceFile(
+        KnownImages(names, [None] * len(references)),
+        [list(texts) for texts in references.values()],
+    )
+
+
+def _as_file(found: Sequence[_Found], num_flagged: int) -> ReferenceFile:
+    fields = [
+        name
+        for name in (*_NAMES, *_LAST_NAMES, PLACE)
+        if any(name in one.names for one in found)
+    ]
+    names = {name: [one.names.get(name) for one in found] for name in fields}
+    known = KnownImages(names, [one.split for one in found])
+    return ReferenceFile(known, [one.captions for one in found], num_flagged)
+
+
+def _of_coco(
+    path: Path, annotations: Sequence[Any], images: Sequence[Any], vizwiz: bool
+) -> tuple[list[_Found], int]:
+    files: dict[ImageId, Any] = {}
+    for number, image in enumerate(images):
+        with edge(f"{path}: images[{number}]", "an image", "correct or remove it"):
+            files[number_or_name(image["id"])] = image.get("file_name")
+    found: dict[ImageId, _Found] = {}
+    num_flagged = 0
+    for number, annotation in enumerate(annotations):
+        where = f"{path}: annotations[{number}]"
+        if isinstance(annotation, Doubled):
+            raise annotation.error(where)
+        if not isinstance(annotation, Mapping) or "image_id" not in annotation:
+            raise InputError(
+                f"{where}: expected image_id and caption, found {shown(annotation)}; correct or remove it"
+            )
+        if vizwiz and not all(flag in annotation for flag in _FLAGS):
+            raise _unmarked(path)
+        with edge(where, "the id of an image", "correct or remove it"):
+            identity = number_or_name(annotation["image_id"])
+        names = {"image_id": annotation["image_id"]}
+        if files.get(identity):
+            names["file_name"] = files[identity]
+        one = found.setdefault(identity, _Found(names, None, []))
+        is_flagged = any(annotation.get(flag) for flag in _FLAGS)
+        num_flagged += is_flagged
+        if vizwiz and is_flagged:
+            continue
+        if "caption" not in annotation:
+            raise _no_captions(path, where, annotation)
+        where = f"{where} (image {annotation['image_id']})"
+        one.captions.extend(texts_of(annotation["caption"], where))
+    return list(found.values()), num_flagged
+
+
+def _no_captions(path: Path, where: str, annotation: Mapping[str, Any]) -> InputError:
+    if "question" in annotation or "answers" in annotation:
+        what, remedy = "questions and answers", "name the captions of the dataset"
+    elif {"category_id", "bbox", "segments_info", "segmentation"} & annotation.keys():
+        what = "COCO annotations of objects"
+        remedy = "name the file whose name begins with captions_"
+    else:
+        what, remedy = shown(annotation), "correct or remove it"
+    return InputError(f"{where}: expected a caption, found {what}; {remedy}")
+
+
+def _of_records(path: Path, records: Iterable[Any], place: str) -> list[_Found]:
+    """Return the images of records that hold all captions of one, or one caption each."""
+    found: dict[ImageId, _Found] = {}
+    whole: set[ImageId] = set()
+    for number, record in enumerate(records):
+        where = f"{path}: {place.format(number)}"
+        if isinstance(record, Doubled):
+            raise record.error(where)
+        fields = fields_of(record) if isinstance(record, Mapping) else {}
+        names = _named(fields)
+        field = next((name for name in _TEXTS if name in fields), None)
+        if field is None or not names:
+            raise InputError(
+                f"{where}: expected an image with references, found {shown(record)}; give each an image_id and captions"
+            )
+        for name in names:
+            with edge(where, f"a number or name as {name}", "correct or remove it"):
+                number_or_name(names[name])
+        first = next(iter(names.values()))
+        identity = number_or_name(first)
+        has_all = isinstance(fields[field], list)
+        if identity in found and (has_all or identity in whole):
+            raise InputError(
+                f"{where}: expected every image once, found image {first} twice; remove one of its entries"
+            )
+        if has_all:
+            whole.add(identity)
+        split = fields.get("split")
+        split = _SPLITS.get(split, split) if isinstance(split, str) else None
+        one = found.setdefault(identity, _Found(names, split, []))
+        one.captions.extend(texts_of(fields[field], f"{where} (image {first})"))
+    return list(found.values())
+
+
+def _named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record calls its image, by field."""
+    fields = fields_of(record)
+    names = {name: fields[name] for name in _NAMES if fields.get(name) is not None}
+    for name in () if names else _LAST_NAMES:
+        if fields.get(name) is not None:
+            names = {name: fields[name]}
+            break
+    place = fields.get(PLACE)
+    return names if place is None else names | {PLACE: place}
+
+
+def _of_mapping(path: Path, content: Mapping[str, Any]) -> list[_Found]:
+    found: dict[ImageId, _Found] = {}
+    for image, said in content.items():
+        where = f"{path}: image {image}"
+        identity = number_or_name(image)
+        if identity in found:
+            raise InputError(
+                f"{path}: expected every image once, found {found[identity].names['image_id']} and {image}; remove one"
+            )
+        fields = fields_of(said) if isinstance(said, Mapping) else {}
+        texts = fields[name] if (name := first_of(fields, _TEXTS)) else said
+        if not isinstance(texts, str | list):
+            raise _other(path, content)
+        found[identity] = _Found({"image_id": image}, None, texts_of(texts, where))
+    return list(found.values())
+
+
+def _other(path: Path, content: Any) -> InputError:
+    return InputError(
+        f"{path}: expected COCO's caption annotations, a Karpathy file or a mapping from image to captions, found {shown(content)}; see `tipcap score --help`"
+    )
+
+
+def _unmarked(path: Path) -> InputError:
+    return InputError(
+        f"{path}: expected VizWiz's annotations for --vizwiz, found captions without {' and '.join(_FLAGS)}; leave --vizwiz out or name VizWiz's own file"
+    )

@@ -1,0 +1,68 @@
+"""What a person who waits sees: from the second second on, what is being done and for how long."""
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+_FIRST_LINES = 5.0
+_CLEAR = "\r\x1b[K"
+
+
+def note(text: str) -> None:
+    """Print a line on stderr; what is shown there while somebody waits makes room for it."""
+    start = _CLEAR if sys.stderr.isatty() else ""
+    print(f"{start}{text}", file=sys.stderr, flush=True)
+
+
+class Waiting:
+    """A block that shows what it does: on a terminal in one line, in a log in a line now and then, ever more rarely.
+
+    A thread of its own writes, so that imports and calls into libraries are covered too.
+    """
+
+    def __init__(self, what: str, first: float = 1.0) -> None:
+        """Take what is done first, and the seconds until it is shown."""
+        self._what, self._first = what, first
+        self._ended = threading.Event()
+        self._started = time.monotonic()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def now(self, what: str) -> None:
+        """Say what is done from here on."""
+        self._what = what
+
+    def __enter__(self) -> "Waiting":
+        """Begin to watch the clock."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave nothing on the terminal."""
+        self.end()
+
+    def end(self) -> None:
+        """Show nothing any more, since something else is to be shown."""
+        self._ended.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        on_terminal = sys.stderr.isatty()
+        pause, shown, last = self._first, "", 0.0
+        while not self._ended.wait(pause):
+            pause = 1.0
+            spent = time.monotonic() - self._started
+            line = f"{self._what} ({spent:.0f} s)"
+            if on_terminal:
+                print(f"{_CLEAR}{line}", end="", file=sys.stderr, flush=True)
+                shown = line
+            elif self._what != shown or spent >= 2 * max(last, _FIRST_LINES):
+                print(line, file=sys.stderr, flush=True)
+                shown, last = self._what, spent
+        if on_terminal and shown:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
