@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 
 onstart:
     check_files_by_hand()
+    say_what_is_odd()
     start_warm_process(WARM)
     if not workflow.local_exec:
         wait_for_controllers()

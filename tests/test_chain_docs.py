@@ -81,6 +81,9 @@ def test_the_commands_of_a_page_run_as_they_stand(page, workspace, monkeypatch, 
 
 
 def test_the_tutorial_leads_from_own_files_to_scores(workspace):
+    page = (workspace / "results/example/report.html").read_text("utf-8")
+    assert "Table own" in page
+    assert 'id="claims"' not in page  # the paper says nothing of these files
     cells = pd.read_csv(workspace / "results/example/tables/table_own.cells.csv")
     numbers = cells[cells["metric"] == "cider"].set_index("row")["value"]
     assert numbers.notna().all()

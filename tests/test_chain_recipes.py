@@ -85,19 +85,17 @@ def cells(followed, page, table):
 def test_an_ablation_is_one_row_and_its_table(followed):
     made = cells(followed, "first_ablation", "layers")
     assert set(made["row"].astype(str)) == {"3", "5"}
-    assert set(made["group"]) == {"MS-COCO", "Flickr30k"}
     assert made["value"].notna().all()
-    keys = made[made["metric"] == "cider"].groupby("group")["key"].nunique()
-    assert (keys == 2).all()
-    assert "layers" in followed["first_ablation"][0]
+    assert made[made["metric"] == "cider"]["key"].nunique() == 2
 
 
 def test_a_metric_is_computed_and_shown(followed):
     before = cells(followed, "first_ablation", "layers")
     after = cells(followed, "metric", "layers")
     words = after[after["metric"] == "words"]
-    assert len(words) == 4
-    assert words["value"].between(1, 13).all()
+    assert len(words) == 2
+    assert words["value"].between(0, 12).all()
+    assert words["value"].any()
     columns = ["row", "group", "metric", "value"]
     pd.testing.assert_frame_equal(
         after.loc[after["metric"] != "words", columns].reset_index(drop=True),
@@ -121,7 +119,7 @@ def test_an_encoder_is_an_entry_of_the_worlds_file(followed, project):
     assert [*project.glob("results/tiny/encoder/*resnet-wide*")]
 
 
-def test_a_published_encoder_stands_in_for_those_that_experiments_name(
+def test_a_published_encoder_takes_the_place_of_one_that_experiments_name(
     followed, project, monkeypatch
 ):
     monkeypatch.chdir(project)
@@ -129,17 +127,17 @@ def test_a_published_encoder_stands_in_for_those_that_experiments_name(
     (project / "weights/open_clip_model.safetensors").write_bytes(b"weights")
     plan = load("config/vit-b-16.yaml")
     encoders = [s.spec for s in plan.steps.values() if s.spec.step == "encoder"]
-    assert {spec.name for spec in encoders} == {"vit-b-16"}
+    models = {spec.name: (spec.source, spec.model) for spec in encoders}
+    assert models["rn50x4"] == ("file", "ViT-B-16")
 
 
 def test_a_language_model_in_a_folder_is_used(followed, project):
     made = followed["language_model"][1]
     (part,) = (
-        one for name, one in made.items() if "TIPCap" in name or "tipcap" in name
+        f for n, f in made.items() if set(f["row"]) == {"another language model"}
     )
-    assert part["value"].notna().any()
-    (record,) = project.glob("results/small-lm/language_model/*/config.json")
-    assert record.exists()
+    assert part["value"].notna().all()
+    assert [*project.glob("results/tiny/language_model/*small*/config.json")]
 
 
 def test_a_model_of_the_hub_is_planned(followed, project, monkeypatch):

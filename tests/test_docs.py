@@ -17,7 +17,7 @@ MAKE_TARGETS = set(
 RULES = {
     rule
     for file in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
-    for rule in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)
+    for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.MULTILINE)
 }
 OTHERS = {".", "apptainer", "cd", "git", "sacct", "scontrol", "torchrun"}
 """Programs of others, which no test runs."""

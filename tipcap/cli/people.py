@@ -52,6 +52,7 @@ def plan(
     """Show what each table needs, what is done, what is left and what that costs."""
     from tipcap.commands.overview import show_plan, target_of
     from tipcap.plan import load
+    from tipcap.plan.oddities import warnings_of
 
     planned = load(world)
     if target:
@@ -67,6 +68,8 @@ def plan(
         return
     for line in show_plan(planned, table, row):
         typer.echo(line)
+    for line in warnings_of(planned):
+        typer.echo(f"warning: {line}", err=True)
 
 
 def doctor(

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tipcap.config.advice import schedule_warnings
 from tipcap.core.captioner import PromptedCaptions
 from tipcap.core.gaussian import Covariance
 from tipcap.core.losses import MapLoss
@@ -155,6 +156,17 @@ def on_cpu(arrays: TrainingArrays) -> TrainingArrays:
 def num_steps(settings: TrainingSettings, num_captions: int) -> int:
     """Return how many updates a training makes; the last batch of an epoch may be smaller."""
     return settings.epochs * math.ceil(num_captions / settings.batch_size)
+
+
+def warnings_of(settings: TrainingSettings, num_captions: int) -> Iterator[str]:
+    """Yield what is odd about a training's schedule, one line each."""
+    return schedule_warnings(
+        num_captions,
+        settings.epochs,
+        settings.batch_size,
+        settings.learning_rate,
+        settings.warmup_steps,
+    )
 
 
 def learning_rate_at(settings: TrainingSettings, step: int, total: int) -> float:

@@ -4,6 +4,7 @@ captioner = tipcap.fit(texts, captions, setting=3, images=unpaired)
 captioner.caption_embeddings(images)
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,12 @@ from tipcap.core.captioner import check_context
 from tipcap.core.gaussian import WebCorrection, estimate_gaussian, web_gap
 from tipcap.core.nearest import Corpus
 from tipcap.core.training import Record, train
-from tipcap.core.training_settings import TrainingArrays, TrainingSettings, num_steps
+from tipcap.core.training_settings import (
+    TrainingArrays,
+    TrainingSettings,
+    num_steps,
+    warnings_of,
+)
 from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, unknown_name
 from tipcap.interface.arrays import unit_rows
@@ -78,6 +84,9 @@ def fit(
     Raises:
         InputError: arrays that are missing, not needed, of another shape or norm; an unknown setting; a warm-up as long
             as the training.
+
+    Warns:
+        UserWarning: a batch larger than the corpus.
     """
     vectors = unit_rows(texts, "texts")
     width = vectors.shape[1]
@@ -90,6 +99,8 @@ def fit(
     folder = Path(language_model or _own_language_model())
     model = load_language_model(folder)
     chosen = _settings(gaussian is not None, setting, seed, len(captions), settings)
+    for line in warnings_of(chosen, len(captions)):
+        warnings.warn(line, stacklevel=2)
     check_context(model, chosen.prefix_length, max_caption_tokens)
     tokens, _ = encode_captions(load_tokenizer(folder), captions, max_caption_tokens)
     trained = train(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tipcap.core.training_settings import (
     TrainingArrays,
     TrainingSettings,
     num_steps,
+    warnings_of,
 )
 from tipcap.core.types import Embeddings, LanguageModel
 from tipcap.errors import InputError
@@ -85,6 +87,8 @@ def train_with_log(
     """
     total = num_steps(settings, len(arrays.tokens.ids))
     log = CurveLog(draft, request, total, checkpoints) if ranks.index == 0 else None
+    for line in warnings_of(settings, len(arrays.tokens.ids)) if log else ():
+        print(f"warning: {line}", file=sys.stderr)
     state = saved_state(checkpoints, ranks)
     if log is not None:
         log.resume(0 if state is None else state.step)

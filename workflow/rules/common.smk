@@ -35,6 +35,7 @@ from tipcap.paths import (
 from tipcap.plan import PART, load
 from tipcap.step import PRECISION
 from tipcap.plan.commands import arguments, inputs, launcher, threads
+from tipcap.plan.oddities import warnings_of
 from tipcap.plan.sources import downloads_file
 from tipcap.plan.reports import (
     cells_arguments,
@@ -98,6 +99,12 @@ def arguments_of(step):
 def group_of(step):
     """Steps that may share a job; how many do, says the profile. Local runs have no groups."""
     return lambda wildcards: f"{step}{plan.turn(wildcards.key)}"
+
+
+def say_what_is_odd():
+    """Warn of what the world's file asks for and hardly means; the run goes on."""
+    for line in warnings_of(plan):
+        print(f"tipcap: warning: {line}", file=sys.stderr)
 
 
 def check_files_by_hand():
