@@ -1,7 +1,11 @@
+import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from tipcap.io import libraries
 
 
 @pytest.mark.slow
@@ -24,3 +28,19 @@ def test_no_module_of_a_step_imports_them_before_it_needs_them():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stderr.strip() == "set()"
+
+
+def test_a_model_that_gets_its_weights_next_is_made_without_a_warning_of_them(
+    monkeypatch, caplog
+):
+    def create_model(name):
+        logging.warning(f"No pretrained weights loaded for model '{name}'.")
+        logging.warning("another")
+        return name
+
+    package = SimpleNamespace(create_model=create_model)
+    monkeypatch.setattr(libraries, "open_clip_module", lambda: package)
+    assert libraries.clip_without_weights("RN50x4") == "RN50x4"
+    assert caplog.messages == ["another"]
+    logging.warning("No pretrained weights")  # others may still say so
+    assert len(caplog.messages) == 2

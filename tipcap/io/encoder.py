@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tipcap.core.types import device_of
 from tipcap.errors import InputError, edge, reason_of
-from tipcap.io.libraries import open_clip_module
+from tipcap.io.libraries import clip_without_weights, open_clip_module
 from tipcap.io.pixels import Preparation
 from tipcap.io.store import read_json, read_tensors
 from tipcap.mini.pretrain import normalise_pixels
@@ -179,7 +179,7 @@ def load_encoder(folder: Path) -> Encoder:
         embed_dim = int(parameters["embed_dim"])
     else:
         with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
-            model = open_clip_module().create_model(name)
+            model = clip_without_weights(name)
             side = model.visual.image_size
         tokenize = _published_tokenize(folder, name)
         prepare = Preparation(side if isinstance(side, int) else side[0])

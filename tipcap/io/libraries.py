@@ -6,6 +6,7 @@ import, so nothing imports them before it needs them.
 """
 
 import importlib
+import logging
 from functools import cache
 from typing import Any
 
@@ -36,6 +37,20 @@ def open_clip_module() -> Any:
     import open_clip
 
     return open_clip
+
+
+def clip_without_weights(name: str) -> Any:
+    """Return a published model of open_clip as drawn, for weights that are at hand; open_clip would warn of that."""
+    root = logging.getLogger()
+    root.addFilter(_is_no_warning_of_weights)
+    try:
+        return open_clip_module().create_model(name)
+    finally:
+        root.removeFilter(_is_no_warning_of_weights)
+
+
+def _is_no_warning_of_weights(record: logging.LogRecord) -> bool:
+    return "No pretrained weights" not in record.getMessage()
 
 
 @cache

