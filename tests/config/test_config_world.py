@@ -6,6 +6,7 @@ import pytest
 from tipcap.config.reading import read_yaml
 from tipcap.config.world import Sizes, World, load_world
 from tipcap.errors import InputError
+from tipcap.plan import load
 from tipcap.steps.train import TrainSpec
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -251,3 +252,42 @@ def test_a_world_says_of_which_captions_spice_is(refused):
     absent = sample.model_copy(update={"absent": {"spice": "slow"}})
     assert absent.note_on(["spice"]) == sample.note
     assert "images" in refused("absent:\n", "spice: {images: 0}\nabsent:\n")
+
+
+DRAWN = "raw: {draw: {style: describe, domains: [coco], num_train: 3500, num_val: 500, num_test: 2000, seed: 1}}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("raw: {download: [a.zip], pictures: by_adress}", "pictures"),
+        ("raw: {download: [a.zip], pictures: by_address, missing: 3}", "`missing`"),
+        (
+            "raw: {download: [a.zip], pictures: by_address, addresses: [http://a/b.jpg]}",
+            "addresses",
+        ),
+        (
+            "raw: {download: [a.zip], pictures: {folder: p}, addresses: ['http://a/{name}']}",
+            "at hand",
+        ),
+    ],
+)
+def test_pictures_by_address_are_declared_whole(refused, raw, said):
+    assert said in refused(DRAWN, raw)
+
+
+def test_what_is_drawn_has_no_addresses(refused):
+    declared = "captioner: {experiment: s1-prompt, by_address: [coco]}\ndatasets:"
+    assert "by_address` (coco)" in refused("datasets:", declared)
+
+
+def test_a_misspelt_experiment_of_the_captioner_to_use_is_one_line(tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    path = tmp_path / "config/paper.yaml"
+    path.write_text(
+        path.read_text().replace("experiment: s1-prompt", "experiment: s1-promt")
+    )
+    with pytest.raises(
+        InputError, match=r"captioner: unknown experiment 's1-promt'; did"
+    ):
+        load(path)

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["open_clip", "transformers"])
 def test_each_library_imports_beside_this_torch(name):

@@ -1,6 +1,7 @@
 import pytest
 
 from tipcap.core.prompts import missing_words
+from tipcap.io import nouns
 from tipcap.io.nouns import extract_nouns
 
 ROUGH = "A man is walking along a road."
@@ -65,3 +66,15 @@ def test_blanks_and_company_change_nothing():
     assert found[blank] == found[TRUTH] == lone
     assert extract_nouns([], "nouns") == {}
     assert extract_nouns(["", "..."], "nouns") == {"": [], "...": []}
+
+
+@pytest.mark.slow
+def test_several_processes_find_the_same_words(monkeypatch):
+    monkeypatch.setattr(nouns, "_MANY_TEXTS", 256)
+    texts = [
+        f"A {word} on table number {n}" for n in range(300) for word in ("cat", "dog")
+    ]
+    alone = nouns.extract_nouns(texts, "nouns", shows_progress=False)
+    together = nouns.extract_nouns(texts, "nouns", shows_progress=False, threads=2)
+    assert together == alone
+    assert list(together) == list(alone)

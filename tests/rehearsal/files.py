@@ -119,6 +119,23 @@ def _karpathy(dataset, splits):
     return {"images": images, "dataset": dataset}, pictures
 
 
+def _single(archives):
+    """Pictures of COCO by the addresses at which each lies on its own; the first host has lost one of them."""
+    found = {}
+    for number, (member, picture) in enumerate(
+        (member, picture)
+        for inside in archives.values()
+        for member, picture in inside.items()
+    ):
+        host = (
+            "https://s3.amazonaws.com/images.cocodataset.org"
+            if number == 1
+            else "http://images.cocodataset.org"
+        )
+        found[f"{host}/{member}"] = picture
+    return found
+
+
 def _nocaps():
     """NoCaps' document, and its pictures by address: one lies at Open Images alone, and one nowhere."""
     images, annotations, pictures = [], [], {}
@@ -279,8 +296,8 @@ def write_files(folder):
     for prefix, lines in shards.items():
         content = gzip.compress("".join(lines).encode(), mtime=0)
         _write(files / f"yfcc_metadata_{prefix}.jsonl.gz", content)
-    named = {}
-    for number, (address, picture) in enumerate((pictures | photos).items()):
+    named, singly = {}, pictures | photos | _single(coco_pictures)
+    for number, (address, picture) in enumerate(singly.items()):
         named[address] = picture and f"pictures/{number:03}.jpg"
         if picture:
             _write(folder / named[address], picture)

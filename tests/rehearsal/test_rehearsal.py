@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from tests.rehearsal.run import (
     snakemake_command,
     write_files,
 )
-from tests.rehearsal.server import web
+from tests.rehearsal.server import load_addresses, web
 from tests.workflow_copy import copy_workflow
+from tipcap.interface.captioner import Captioner
 from tipcap.io.annotations import read_annotations
 from tipcap.io.embeddings import read_embeddings
 from tipcap.plan import load
@@ -70,7 +72,7 @@ def clone(folder):
 
 
 def targets(folder):
-    """The downloads, the prepared form of every dataset, and Table II's rows of this method, one by one."""
+    """The downloads, the prepared form of every dataset, Table II's rows of this method, and a captioner to use."""
     plan = load(folder / WORLD)
     prepared = [
         plan.main_file(key)
@@ -83,7 +85,7 @@ def targets(folder):
         if name.startswith("TIPCap")
     ]
     assert len(tables) == NUM_ROWS
-    return ["downloads", *prepared, *tables]
+    return ["downloads", *prepared, *tables, "captioner"]
 
 
 def run(folder, environment, words, *options):
@@ -180,6 +182,31 @@ def test_every_reader_gives_what_the_published_files_say(rehearsed):
     sentences = [text for r in prepared(rehearsed, "ss1m") for text in r.captions]
     assert len(sentences) == len(set(sentences)) > 4
     assert all("\n" not in text and text.isascii() for text in sentences)
+
+
+def test_a_captioner_comes_of_pictures_that_were_fetched_one_by_one(rehearsed, served):
+    training = {r.member for r in prepared(rehearsed, "coco") if r.split == "train"}
+    (collected,) = (rehearsed / RESULTS / "collect").glob("coco.*/pictures")
+    found = {}
+    for archive in collected.glob("*.zip"):
+        with zipfile.ZipFile(archive) as opened:
+            found |= {name: opened.read(name) for name in opened.namelist()}
+    assert found.keys() == training  # and none of those that are captioned
+    for url, file in load_addresses(ROOT / MADE).items():
+        member = url.partition("cocodataset.org/")[2]
+        if member in found:
+            assert found[member] == file.read_bytes()
+            assert served[1].asked[url]
+        elif member:
+            assert not served[1].asked[url]
+    told = (rehearsed / RESULTS / "logs/captioner.log").read_text()
+    assert "tipcap caption --model results/rehearsal/captioner PICTURE" in told
+    captioner = Captioner.load(rehearsed / RESULTS / "captioner", device="cpu")
+    assert captioner.name == "rehearsal:captioner"
+    picture = next(iter(found.values()))
+    rough = captioner.caption(picture)
+    assert rough.text
+    assert captioner.caption(picture, prompt=["boat"], rough=rough).words == ("boat",)
 
 
 def test_what_broke_off_was_continued(rehearsed, served):

@@ -65,7 +65,7 @@ class Cost(NamedTuple):
 
 def line_of(name: str, cost: Cost | None = None) -> str:
     """Return a line of the overview; its head where there is no cost."""
-    columns = ("GPU h", "CPU h", "disk GB", "download GB")
+    columns: tuple[str, ...] = ("GPU h", "CPU h", "disk GB", "download GB")
     if cost is not None:
         hours = (cost.gpu_seconds / _HOUR, cost.cpu_seconds / _HOUR)
         figures = (*hours, cost.disk / _GIGA, cost.downloads / _GIGA)

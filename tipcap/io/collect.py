@@ -220,7 +220,7 @@ def collect_pictures(
         allowed = f", or {max_missing} fewer" if max_missing else ""
         raise InputError(
             f"{label}: expected {num_wanted} pictures{allowed}, found {len(found)} and {len(gone)} that are gone: {shown}; images {named}{more}; "
-            "lower sample_size, raise `missing`, or name an archive under `pictures` in the world's file instead of `collect`"
+            "in the world's file lower sample_size, raise `missing`, name them under `leave_out`, or name an archive under `pictures` instead"
         )
     return Collected(found[:num_wanted], gone)
 

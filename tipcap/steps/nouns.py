@@ -29,6 +29,8 @@ def nouns(
     spec: NounsSpec,
     dataset: Path | None = None,
     captions: Path | None = None,
+    *,
+    threads: int = 1,
 ) -> None:
     """Publish `nouns.json`: the words of each distinct caption of a split, or of a captions file."""
     from tipcap.io.annotations import read_annotations
@@ -47,7 +49,7 @@ def nouns(
             raise InputError(
                 "nouns: expected --dataset or --captions, found neither; name one"
             )
-        found = extract_nouns(texts, spec.kind, spec.compounds)
+        found = extract_nouns(texts, spec.kind, spec.compounds, threads=threads)
         write_json(draft.folder / NOUNS, found)
         draft.counts |= {
             "captions": len(texts),
