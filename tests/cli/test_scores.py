@@ -26,7 +26,7 @@ def test_help_shows_what_a_call_looks_like(capsys):
         (["--metrics", "cidr"], "did you mean 'cider'?"),
         (["--metrcs", "cider"], "--metrics"),
         (["--best-and-worst", "rogue"], "did you mean 'rouge_l'?"),
-        (["--number", "0"], "0"),
+        (["--number", "0"], "--number"),
         (["--references", "none.json"], "none.json: expected a file, found none"),
         (["--vizwiz"], "expected VizWiz's annotations as --references"),
         (["--json", "."], ".: expected the name of a file"),

@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from tipcap.commands.score_inputs import Inputs
 from tipcap.commands.score_report import (
     best_and_worst,
     drawn_scores,
+    short_names,
     table,
     write_per_image,
     write_scores_file,
@@ -37,6 +39,7 @@ FIRST = [number / 20 for number in range(20)]
 BETTER = [value + 0.1 + 0.01 * (row % 3) for row, value in enumerate(FIRST)]
 SAME = [value + (0.3 if row % 2 else -0.31) for row, value in enumerate(FIRST)]
 FILES = ["a.json", "b.json", "c.json"]
+PATHS = [Path("far") / name for name in FILES]
 
 
 @pytest.fixture
@@ -100,12 +103,12 @@ def test_no_image_is_best_and_worst_at_once():
 
 
 def test_the_table_of_images_has_a_line_for_each_of_each_file(scored, tmp_path):
-    write_per_image(tmp_path / "images.csv", scored, INPUTS)
+    write_per_image(tmp_path / "images.csv", PATHS, scored, INPUTS)
     with (tmp_path / "images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert rows[7] == {
-        "file": "a.json",
+        "file": "far/a.json",
         "image": "7.jpg",
         "caption": "caption 7",
         "ROUGE_L": "0.175",
@@ -114,14 +117,14 @@ def test_the_table_of_images_has_a_line_for_each_of_each_file(scored, tmp_path):
 
 
 def test_the_json_file_has_scores_intervals_differences_and_p_values(scored, tmp_path):
-    write_scores_file(tmp_path / "scores.json", scored, INPUTS, 0)
+    write_scores_file(tmp_path / "scores.json", PATHS, scored, INPUTS, 0)
     found = json.loads((tmp_path / "scores.json").read_text())
     assert found["corpus"]["CIDEr"] == pytest.approx(0.475)
     assert found["images"]["7.jpg"] == {"CIDEr": 0.35, "ROUGE_L": 0.175}
     interval = found["intervals"]["CIDEr"]
     assert interval["low"] < 0.475 < interval["high"]
     assert "differences" not in found
-    assert [one["file"] for one in found["others"]] == ["b.json", "c.json"]
+    assert [one["file"] for one in found["others"]] == ["far/b.json", "far/c.json"]
     difference = found["others"][0]["differences"]["CIDEr"]
     assert difference["value"] == pytest.approx(0.1095)
     assert 0 < difference["low"] < difference["high"]
@@ -136,3 +139,20 @@ def test_what_would_be_shown_as_nothing_is_no_difference():
     difference = scored.drawn.differences[0]["CIDEr"]
     assert f"{100 * difference.low:.2f}" == "0.00"
     assert difference.p_value == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["x/a.json", "y/b.json"], ["a.json", "b.json"]),
+        (["x/a.json", "y/a.json"], ["x/a.json", "y/a.json"]),
+        (["1/x/a.json", "2/x/a.json"], ["1/x/a.json", "2/x/a.json"]),
+        (
+            ["coco+rn50x4+" + "n" * 60 + "-4cf.json"],
+            ["coco+rn5..." + "n" * 20 + "-4cf.json"],
+        ),
+        (["0" * 8 + letter + "0" * 50 for letter in "ab"], None),
+    ],
+)
+def test_files_have_the_shortest_names_that_tell_them_apart(files, names):
+    assert short_names([Path(file) for file in files]) == (names or files)
