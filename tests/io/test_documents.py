@@ -25,6 +25,15 @@ def test_what_is_no_document_is_one_line_that_says_where(content):
         read_document(content, "here")
 
 
+def test_the_line_of_json_lines_that_is_none_is_named():
+    with pytest.raises(InputError, match="in line 3: "):
+        read_document(b'{"a": 1}\n\n{"a": ', "here")
+
+
+def test_objects_may_be_made_otherwise():
+    assert read_document(b'{"a": 1, "a": 2}', "here", list) == [("a", 1), ("a", 2)]
+
+
 @pytest.mark.parametrize(
     ("start", "expected"),
     [(b" \n{", True), (b"\xef\xbb\xbf[", True), (b"PK\x03\x04", False), (b"", False)],

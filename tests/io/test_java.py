@@ -10,7 +10,13 @@ import pytest
 from processes import is_running
 
 from tipcap.errors import InputError
-from tipcap.io.java import _cpu_seconds, find_java, java_program, work_folder
+from tipcap.io.java import (
+    _cpu_seconds,
+    find_java,
+    java_program,
+    java_version,
+    work_folder,
+)
 
 PATIENCE = 2.0  # seconds of silence that end a fake program; nothing is measured by it
 
@@ -39,6 +45,23 @@ def message(error):
 def test_java_home_comes_before_the_packaged_runtime(fake_java):
     launcher = fake_java("exit 0")
     assert find_java() == launcher
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ('openjdk version "17.0.2" 2022-01-18', 17),
+        ('java version "1.8.0_402"', 8),
+        ('openjdk version "21-ea"', 21),
+        ("command not found", None),
+    ],
+)
+def test_a_runtime_says_its_version(fake_java, said, version):
+    assert java_version(fake_java(f"echo '{said}' >&2")) == version
+
+
+def test_a_runtime_that_does_not_start_says_none(tmp_path):
+    assert java_version(tmp_path / "java") is None
 
 
 def test_without_java_home_the_packaged_runtime_runs(monkeypatch):

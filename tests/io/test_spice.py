@@ -16,7 +16,7 @@ from tipcap.commands.score_file import user_spice
 from tipcap.errors import InputError
 from tipcap.io import spice as module
 from tipcap.io.ptb import one_line, tokenise
-from tipcap.io.spice import MAX_WORDS, Spice, SpiceTools
+from tipcap.io.spice import MAX_WORDS, Spice, SpiceTools, check_spice_java
 from tipcap.io.spice_parses import add_parses, read_parses
 from tipcap.paths import SHIPPED_PARSES
 
@@ -83,6 +83,46 @@ def test_captions_whose_parses_are_shipped_are_not_parsed(tools, tmp_path):
 def test_pairs_are_scored_in_parts(tools, monkeypatch):
     monkeypatch.setattr(module, "_PAIRS_PER_SCORING", 2)
     assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+
+
+def test_what_parsing_will_take_is_said_first_and_again_after_the_first_captions(
+    tools, monkeypatch, capsys
+):
+    monkeypatch.setattr(module, "_CAPTIONS_PER_PARSE", 4)
+    monkeypatch.setattr(module, "_FIRST_CAPTIONS", 1)
+    parts = []
+    parse = Spice._parse
+    monkeypatch.setattr(
+        Spice,
+        "_parse",
+        lambda spice, captions: parts.append(len(captions)) or parse(spice, captions),
+    )
+    assert Spice(tools).score(CANDIDATES, REFERENCES) == EXPECTED
+    assert parts == [1, 4, 1]
+    assert "6 captions are new to its parser, which takes about 3 s" in (
+        capsys.readouterr().err
+    )
+    Spice(tools).score(CANDIDATES, REFERENCES)
+    assert "new to its parser" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ('openjdk version "11.0.25"', "found 11; set JAVA_HOME"),
+        ("nothing", "found one that does not say its version"),
+    ],
+)
+def test_a_java_that_cannot_run_it_is_refused(fake, said, found):
+    fake(f"echo '{said}' >&2")
+    with pytest.raises(
+        InputError, match=f"expected Java 17 or newer for SPICE, {found}"
+    ):
+        check_spice_java()
+
+
+def test_the_packaged_java_can_run_it(packaged_java):
+    check_spice_java()
 
 
 def test_jobs_beside_each_other_share_their_parses(tools):
@@ -160,7 +200,7 @@ def test_a_spice_that_forgets_a_caption_is_noticed(tools, fake, tmp_path):
 def real_jars():
     """SPICE's jars in the user's cache, fetched by `tipcap score`'s own function when they are missing."""
     module = user_spice.__module__  # a name that is wrong fails here and skips nothing
-    command = f"from {module} import user_spice; print(user_spice(True, None, 1).jars)"
+    command = f"from {module} import user_spice; print(user_spice(None, 1).jars)"
     done = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=False
     )

@@ -61,7 +61,7 @@ def test_a_terminal_is_left_clean(install):
 
 def test_what_is_quick_shows_nothing(install):
     stderr = install()
-    with Waiting("loading", first=60):
+    with Waiting("loading", first=60.0):
         pass
     assert stderr.getvalue() == ""
 

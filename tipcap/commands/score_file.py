@@ -9,6 +9,7 @@ from tipcap.commands.score_report import (
     Scored,
     best_and_worst,
     drawn_scores,
+    short_names,
     table,
     write_per_image,
     write_scores_file,
@@ -87,14 +88,14 @@ def score_files(
         Run(str(row), captions, inputs.references)
         for row, captions in enumerate(inputs.captions)
     ]
-    names = list(map(str, files))
+    names = short_names(files)
     done: set[str] = set()
 
     def show(found: Mapping[str, Scores]) -> None:
         scored = drawn_scores(names, list(found.values()), wanted.seed)
         new = set(scored.scores[0].corpus) - done
         done.update(new)
-        _show(scored, inputs, wanted, new)
+        _show(files, scored, inputs, wanted, new)
 
     def before_spice(found: Mapping[str, Scores]) -> None:
         if waiting is not None:
@@ -116,7 +117,13 @@ def score_files(
         show(scores)
 
 
-def _show(scored: Scored, inputs: Inputs, wanted: Wanted, new: Iterable[str]) -> None:
+def _show(
+    files: Sequence[Path],
+    scored: Scored,
+    inputs: Inputs,
+    wanted: Wanted,
+    new: Iterable[str],
+) -> None:
     """Print what is new, and write the files with all there is."""
     lines = table(scored, new)
     for metric in wanted.best_and_worst:
@@ -124,9 +131,9 @@ def _show(scored: Scored, inputs: Inputs, wanted: Wanted, new: Iterable[str]) ->
             lines += best_and_worst(scored, inputs, metric, wanted.number)
     print("\n".join(lines), flush=True)
     if wanted.per_image is not None:
-        write_per_image(wanted.per_image, scored, inputs)
+        write_per_image(wanted.per_image, files, scored, inputs)
     if wanted.json_file is not None:
-        write_scores_file(wanted.json_file, scored, inputs, wanted.seed)
+        write_scores_file(wanted.json_file, files, scored, inputs, wanted.seed)
 
 
 def metrics_named(given: Iterable[str], where: str) -> tuple[str, ...]:

@@ -15,16 +15,32 @@ _SMALLEST = 5e-5
 """A difference as a fraction that would be shown as 0.00: it counts as none."""
 _TITLES = {metric.score_name: metric.title for metric in METRICS.values()}
 _SORTED_BY = "CIDEr"
-_WIDTH = 60
+_WIDTH, _NAME = 60, 40
 
 
 class Scored(NamedTuple):
     """Scores of one or several files of captions of the same images."""
 
     files: Sequence[str]
+    """What they are called in tables."""
     scores: Sequence[Scores]
     drawn: RunIntervals | None
     """None where one image leaves nothing to draw."""
+
+
+def short_names(files: Sequence[Path]) -> list[str]:
+    """Return names that tell the files apart, of 40 characters where that will do."""
+    names = [file.name for file in files]
+    if len({*names}) < len(names):
+        names = [
+            file.name if file.parent.name == "" else f"{file.parent.name}/{file.name}"
+            for file in files
+        ]
+    short = [
+        name if len(name) <= _NAME else f"{name[:8]}...{name[11 - _NAME :]}"
+        for name in names
+    ]
+    return short if len({*short}) == len(files) else list(map(str, files))
 
 
 def drawn_scores(files: Sequence[str], scores: Sequence[Scores], seed: int) -> Scored:
@@ -136,7 +152,9 @@ def _cut(text: str) -> str:
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
 
 
-def write_per_image(path: Path, scored: Scored, inputs: Inputs) -> None:
+def write_per_image(
+    path: Path, files: Sequence[Path], scored: Scored, inputs: Inputs
+) -> None:
     """Write a line for each image of each file: its caption and its scores as fractions."""
     metrics = list(scored.scores[0].corpus)
     with (
@@ -146,7 +164,7 @@ def write_per_image(path: Path, scored: Scored, inputs: Inputs) -> None:
         writer = csv.writer(handle)
         writer.writerow(["file", "image", "caption", *metrics])
         for file, scores, captions in zip(
-            scored.files, scored.scores, inputs.captions, strict=True
+            files, scored.scores, inputs.captions, strict=True
         ):
             for image in sorted(scores.images):
                 values = scores.images[image]
@@ -154,13 +172,18 @@ def write_per_image(path: Path, scored: Scored, inputs: Inputs) -> None:
                 writer.writerow([*named, *(values.get(name, "") for name in metrics)])
 
 
-def write_scores_file(path: Path, scored: Scored, inputs: Inputs, seed: int) -> None:
+def write_scores_file(
+    path: Path, files: Sequence[Path], scored: Scored, inputs: Inputs, seed: int
+) -> None:
     """Write everything as JSON, scores as fractions: the first file's, and under `others` those of further files.
 
     `intervals` has low and high by metric, `differences`, of the others, `value`, `low`, `high` and `p_value`: their
     scores minus the first file's.
     """
-    first, *others = [_content(scored, inputs, row) for row in range(len(scored.files))]
+    first, *others = [
+        {"file": str(file)} | _content(scored, inputs, row)
+        for row, file in enumerate(files)
+    ]
     content = first | {
         "others": others,
         "num_images": len(inputs.images),
@@ -177,7 +200,7 @@ def _content(scored: Scored, inputs: Inputs, row: int) -> dict[str, Any]:
     images: Mapping[str, Any] = {
         inputs.images[number]: values for number, values in scores.images.items()
     }
-    found = {"file": scored.files[row], "corpus": scores.corpus, "images": images}
+    found = {"corpus": scores.corpus, "images": images}
     if scored.drawn is not None:
         intervals = scored.drawn.intervals[row]
         found["intervals"] = {
