@@ -10,6 +10,7 @@ from tipcap.core.refining import (
     chosen_words,
     distinct_candidates,
     names,
+    names_all,
     suggested_words,
     words_of,
 )
@@ -106,3 +107,25 @@ def test_words_of_many_near_captions_are_offered_first_and_said_ones_never():
 def test_equal_texts_and_empty_places_of_a_beam_are_no_candidates():
     found = distinct_candidates(["a", "b", "a", "c"], [-1.0, -2.0, -3.0, float("-inf")])
     assert list(found) == [Candidate("a", -1.0), Candidate("b", -2.0)]
+
+
+def test_words_of_place_name_nothing_to_add():
+    near = ["a box to the left of a tree", "a box on the right"]
+    nouns = {
+        near[0]: ["box", "left", "tree"],
+        near[1]: ["box", "right"],
+        "a box": ["box"],
+    }
+    assert suggested_words("a box", near, nouns, 9) == ["tree"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words", "expected"),
+    [
+        ("Two boats and a kite.", ["boat", "kite"], True),
+        ("Two boats.", ["boat", "kite"], False),
+        ("Anything.", [], True),
+    ],
+)
+def test_a_caption_names_all_words_or_not(caption, words, expected):
+    assert names_all(caption, words) == expected

@@ -4,7 +4,6 @@ import sys
 import pytest
 
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["open_clip", "transformers"])
 def test_each_library_imports_beside_this_torch(name):

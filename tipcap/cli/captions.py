@@ -9,6 +9,7 @@ import typer
 
 from tipcap import paths
 from tipcap.errors import InputError
+from tipcap.imports import without_collecting
 
 _DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 _NUM_CAPTIONS = 2000
@@ -84,18 +85,20 @@ def caption(
         )
     sources = picture_sources(given, lambda: sys.stdin.buffer.read())
 
-    from tipcap.commands.caption import (
-        caption_pictures,
-        refine_pictures,
-        warn_on_standard_error,
-    )
-    from tipcap.commands.caption_output import Output
-    from tipcap.interface.captioner import Captioner
-    from tipcap.io.processes import set_up_torch
+    with without_collecting(for_good=True):
+        from tipcap.commands.caption import (
+            caption_pictures,
+            refine_pictures,
+            warn_on_standard_error,
+        )
+        from tipcap.commands.caption_output import Output
+        from tipcap.interface.captioner import Captioner
+        from tipcap.io.processes import set_up_torch
 
-    captioner = Captioner.load(
-        model, device=set_up_torch(threads or len(os.sched_getaffinity(0)), device)
-    )
+        captioner = Captioner.load(
+            model, device=set_up_torch(threads or len(os.sched_getaffinity(0)), device)
+        )
+        captioner.embed([])  # loads the encoder
     if n_best > (beams or captioner.about.beam):
         raise InputError(
             f"--n-best: expected at most as many as the search keeps, {beams or captioner.about.beam}, found {n_best}; raise --beams"
@@ -204,15 +207,16 @@ def demo(
     from tipcap.io.demo_page import build_page, check_gradio, serve_page
 
     check_gradio()  # before seconds of loading
-    from tipcap.commands.demo import demo_of
-    from tipcap.commands.demo_html import error_html
-    from tipcap.io.processes import set_up_torch
-
-    chosen = set_up_torch(threads or len(os.sched_getaffinity(0)), device)
-    actions = demo_of(list(model or []), chosen)
     samples = sorted(paths.packaged(paths.SAMPLES).glob("*.png"))
-    # what is loaded at first need is loaded before anybody waits for it
-    actions.look(samples[0].read_bytes(), samples[0].name)
+    with without_collecting(for_good=True):
+        from tipcap.commands.demo import demo_of
+        from tipcap.commands.demo_html import error_html
+        from tipcap.io.processes import set_up_torch
+
+        chosen = set_up_torch(threads or len(os.sched_getaffinity(0)), device)
+        actions = demo_of(list(model or []), chosen)
+        # what is loaded at first need is loaded before anybody waits for it
+        actions.look(samples[0].read_bytes(), samples[0].name)
     serve_page(
         lambda: build_page(actions, samples, error_html), port, typer.echo, not no_open
     )

@@ -30,6 +30,7 @@ from tipcap.core.refining import (
 from tipcap.core.spelling import check_spelling, words_in
 from tipcap.errors import InputError
 from tipcap.extras import extras_told
+from tipcap.imports import without_collecting
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
 from tipcap.io.captioning import (
@@ -59,10 +60,11 @@ class Captioner:
         self.parts = parts
         self.about = parts.about
         self._device = device_named(device)
-        self._model, self._language_model = captioner_of(
-            parts.weights, parts.language_model, self._device, parts.where
-        )
-        self._tokenizer = load_tokenizer(parts.language_model)
+        with without_collecting():
+            self._model, self._language_model = captioner_of(
+                parts.weights, parts.language_model, self._device, parts.where
+            )
+            self._tokenizer = load_tokenizer(parts.language_model)
 
     @classmethod
     def load(
@@ -334,7 +336,8 @@ class Captioner:
             raise InputError(
                 f"captioner {self.name}: expected an encoder of pictures, found none, since it was made from embeddings; call caption_embeddings"
             )
-        return load_encoder(self.parts.encoder).to(self._device)
+        with without_collecting():
+            return load_encoder(self.parts.encoder).to(self._device)
 
     @cached_property
     def _corpus(self) -> Corpus | None:
