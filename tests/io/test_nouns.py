@@ -65,3 +65,12 @@ def test_blanks_and_company_change_nothing():
     assert found[blank] == found[TRUTH] == lone
     assert extract_nouns([], "nouns") == {}
     assert extract_nouns(["", "..."], "nouns") == {"": [], "...": []}
+
+
+@pytest.mark.slow
+def test_several_processes_find_what_one_finds(monkeypatch):
+    captions = [f"A man with {n} dogs near the house." for n in range(600)]
+    alone = extract_nouns(captions, "nouns")
+    monkeypatch.setattr("tipcap.io.nouns._MANY_TEXTS", 2)
+    assert extract_nouns(captions, "nouns", threads=2) == alone
+    assert list(extract_nouns(captions, "nouns", threads=2)) == list(alone)
