@@ -62,7 +62,9 @@ def ours(
     compiles: bool,
 ) -> dict[str, object]:
     """Return the milliseconds of a step, and how steps were computed."""
-    training_ways._WORTH_COMPILING = 1 if given.compile and compiles else given.steps + 1
+    training_ways._WORTH_COMPILING = (
+        1 if given.compile and compiles else given.steps + 1
+    )
     device = torch.device(given.device)
     lm = check_language_model(gpt2_of(given.size), END_OF_TEXT, "benchmark").to(device)
     settings = TrainingSettings(

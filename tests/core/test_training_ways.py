@@ -269,7 +269,9 @@ def test_no_step_asks_what_the_numbers_are(name, monkeypatch):
     given = arrays_of()
     model = build_model(settings, 6, 16, given.gaussian).to("meta")
     streams = {n: random_stream(0, n) for n in ("noise", "images")}
-    source = Source(settings, in_precision(given, settings.dtype), model.mapping, streams)
+    source = Source(
+        settings, in_precision(given, settings.dtype), model.mapping, streams
+    )
     packed = Packer(source, Alone(), 4, is_pinned=False).pack(source.draw(0), 0.1)
     language_model = TinyLanguageModel().to("meta", settings.dtype)
     unpaired = None

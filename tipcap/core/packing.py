@@ -251,7 +251,8 @@ def attend_packed(
 
     def in_grid(states: Tensor) -> Tensor:
         moved = rearranged(states, flat, packing.cell)
-        return moved.unflatten(0, cells.shape).transpose(1, 2)
+        grid: Tensor = moved.unflatten(0, cells.shape).transpose(1, 2)
+        return grid
 
     query, key, value = in_grid(query), in_grid(key), in_grid(value)
     if groups > 1:
