@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -13,8 +14,13 @@ from test_training import SETTINGS, arrays_of, prompts_of, same, settings_of
 from tipcap.core import training_ways
 from tipcap.core.captioner import pack_prompts
 from tipcap.core.captured import Steps
+from tipcap.core.ranks import Alone
 from tipcap.core.training import train
-from tipcap.core.training_model import TrainingState
+from tipcap.core.training_batches import Packer, Source
+from tipcap.core.training_losses import loss_parts
+from tipcap.core.training_model import TrainingState, build_model
+from tipcap.core.training_settings import in_precision, random_stream
+from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, Stopped
 
 LONG = {
@@ -252,6 +258,29 @@ def test_a_stop_between_records_saves_the_state_of_the_batches_that_were_used():
     resumed, _ = curve(settings, True, state=saved[-1])
     assert saved[-1].step == 4
     assert same(resumed, undisturbed)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_step_asks_what_the_numbers_are(name, monkeypatch):
+    """On the device `meta` tensors have shapes alone: an answer would have to be waited for, and nothing captured."""
+    # it knows no autocast
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    settings = SETTINGS[name]
+    given = arrays_of()
+    model = build_model(settings, 6, 16, given.gaussian).to("meta")
+    streams = {n: random_stream(0, n) for n in ("noise", "images")}
+    source = Source(
+        settings, in_precision(given, settings.dtype), model.mapping, streams
+    )
+    packed = Packer(source, Alone(), 4, is_pinned=False).pack(source.draw(0), 0.1)
+    language_model = TinyLanguageModel().to("meta", settings.dtype)
+    unpaired = None
+    if settings.map_loss == "exact":
+        unpaired = Gaussian(*(part.to("meta").double() for part in given.gaussian))
+    batch = packed.batch(packed.floats.to("meta"), packed.integers.to("meta"))
+    parts = loss_parts(settings, model, batch, unpaired, language_model, Alone())
+    torch.stack(list(parts.values())).sum().backward()
+    assert {part.device.type for part in parts.values()} == {"meta"}
 
 
 def test_language_models_that_read_no_packed_batches_are_padded():

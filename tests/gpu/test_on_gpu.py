@@ -108,10 +108,10 @@ def test_the_same_bytes_again_and_after_a_resume(name, bfloat16):
 
 @pytest.mark.parametrize("name", list(SETTINGS)[:3])
 def test_the_losses_of_two_hundred_steps_are_those_of_the_cpu(name):
-    settings = settings_of(name, epochs=16)
+    settings = settings_of(name, epochs=2 if ON_CPU else 16)
     _, found, _ = trained(settings)
     _, wanted, _ = trained(settings, "cpu", packed=False)
-    assert len(found) >= 200
+    assert len(found) == len(wanted) >= (26 if ON_CPU else 200)
     for line, expected in zip(found[:200], wanted, strict=False):
         assert line["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
@@ -156,9 +156,8 @@ def test_captions_are_those_of_the_cpu():
         for one, other, n in zip(found.ids, wanted.ids, wanted.length, strict=True)
     ]
     assert sum(alike) >= 39
-    torch.testing.assert_close(
-        half.score.float().cpu(), wanted.score, rtol=0.05, atol=0.05
-    )
+    # another caption may be found by chance, with another score
+    assert (half.score.cpu() - wanted.score).abs().median() < 0.03
 
 
 def test_auto_is_half_precision_on_a_gpu_that_has_it():

@@ -7,7 +7,7 @@ is put back: every whole batch is computed by what was captured, also after a re
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ def compiled(function: Callable[..., Parts]) -> Callable[..., Parts]:
     """
     from torch._inductor import list_options  # slow to import
 
-    options: dict[str, str | int | bool] = {"deterministic": True}
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"deterministic": True}
     known = "deterministic" in list_options()
     fast: Callable[..., Parts] = torch.compile(
         function, dynamic=False, options=options if known else None
@@ -116,7 +116,7 @@ class Steps:
             changing: all that an update changes.
             device: to compute on.
             recorder: of the device; None captures nothing.
-            compiles: whether to try PyTorch's compiler.
+            compiles: whether to try PyTorch's compiler for the usual layout.
             captures_update: false where processes average their gradients in it.
         """
         self._loss_of, self._update, self._optimiser = loss_of, update, optimiser
@@ -172,11 +172,13 @@ class Steps:
         """Capture a step for batches like one, in the first way that works."""
         while self._recorder is not None:
             before = [tensor.detach().clone() for tensor in self._changing]
+            # a rare layout would not bring back what its compilation takes
+            compiles = self._compiles and packed.is_usual
             try:
-                self._played[kind] = self._recorded(packed, self._recorder)
+                self._played[kind] = self._recorded(packed, self._recorder, compiles)
             except Exception as error:  # libraries and drivers fail in their own ways
                 self.refused.append(f"{self.way}: {reason_of(error)}")
-                if self._compiles:
+                if compiles:
                     self._compiles = False
                 else:
                     self._recorder = None
@@ -187,7 +189,7 @@ class Steps:
                         tensor.copy_(value)
             return
 
-    def _recorded(self, packed: Packed, recorder: Recorder) -> _Played:
+    def _recorded(self, packed: Packed, recorder: Recorder, compiles: bool) -> _Played:
         floats, integers = (
             torch.empty_like(numbers, device=self._device, pin_memory=False).copy_(
                 numbers
@@ -199,7 +201,7 @@ class Steps:
         def loss_at(floats: Tensor, integers: Tensor) -> Parts:
             return self._loss_of(like, floats, integers)
 
-        loss = compiled(loss_at) if self._compiles else loss_at
+        loss = compiled(loss_at) if compiles else loss_at
         parts: Parts = {}
 
         def run() -> None:

@@ -248,13 +248,19 @@ def attend_packed(
     cells = packing.position_of_cell
     flat = cells.flatten()
     groups = query.shape[1] // key.shape[1]
-    grid = [
-        rearranged(states, flat, packing.cell).unflatten(0, cells.shape).transpose(1, 2)
-        for states in (query, key, value)
-    ]
+
+    def in_grid(states: Tensor) -> Tensor:
+        moved = rearranged(states, flat, packing.cell)
+        grid: Tensor = moved.unflatten(0, cells.shape).transpose(1, 2)
+        return grid
+
+    query, key, value = in_grid(query), in_grid(key), in_grid(value)
     if groups > 1:
-        grid[1:] = [states.repeat_interleave(groups, 1) for states in grid[1:]]
-    gathered = F.scaled_dot_product_attention(*grid, is_causal=True, scale=scale)
+        key = key.repeat_interleave(groups, 1)
+        value = value.repeat_interleave(groups, 1)
+    gathered = F.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scale
+    )
     return rearranged(gathered.transpose(1, 2).flatten(0, 1), packing.cell, flat)
 
 

@@ -182,6 +182,8 @@ class Packed(NamedTuple):
     """Whether it has as many rows as most, so that its layout comes again."""
     floats: Float[Tensor, " number"]
     integers: Int[Tensor, " number"]
+    is_usual: bool = True
+    """Whether its layout is that of nearly all whole batches."""
 
     def batch(self, floats: Tensor, integers: Tensor) -> Batch:
         """Return a batch like this one that lies in two pieces of memory on any device."""
@@ -216,15 +218,17 @@ class Packer:
                 own = rows[own_rows(ranks, len(rows))]
                 read = int(length[own].sum()) + len(own) * (prefix_length - 1)
                 totals.setdefault(len(rows), []).append((read, int(counts[own].sum())))
-        self._layouts = {
-            rows: layouts_of(
-                *torch.tensor(of_rows).T,
-                len(torch.arange(rows)[own_rows(ranks, rows)]),
+        self._layouts = {}
+        for rows_of_batch, found in totals.items():
+            positions, targets = torch.tensor(found).T
+            own = torch.arange(rows_of_batch)[own_rows(ranks, rows_of_batch)]
+            self._layouts[rows_of_batch] = layouts_of(
+                positions,
+                targets,
+                len(own),
                 prefix_length,
                 longest + prefix_length - 1,
             )
-            for rows, of_rows in totals.items()
-        }
         self.longest = longest
 
     def pack(self, drawn: Drawn, rate: float) -> Packed:
@@ -259,7 +263,8 @@ class Packer:
         for name, number in numbers.items():
             views[name].fill_(number)
         is_whole = len(rows) == max(self._layouts)
-        return Packed(layout, shapes, is_whole, floats, integers)
+        is_usual = layout == self._layouts[len(rows)][0]
+        return Packed(layout, shapes, is_whole, floats, integers, is_usual)
 
     def _embeddings(self, drawn: Drawn) -> dict[str, tuple[Tensor, Tensor]]:
         """Return what the batch's losses read, by name: an array, and which of its rows."""

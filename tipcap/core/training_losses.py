@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tipcap.core.captioner import prefix_loss
 from tipcap.core.losses import (
@@ -87,6 +87,7 @@ def _caption_loss(
     """Return Eq. 16 for a rank's own rows."""
     if isinstance(batch.tokens, Packing):
         assert isinstance(language_model, PackedLanguageModel)
+        assert isinstance(language_model, nn.Module)
         # a language model in half precision is so throughout
         is_half = dtype_of(language_model) not in (torch.float32, torch.float64)
         outside = torch.autocast(prefix.device.type, enabled=False)

@@ -92,7 +92,8 @@ class _Way:
         """Set up: `unpaired` as `loss_parts` reads it, `total` steps in the whole training."""
         assert isinstance(language_model, nn.Module)
         self.settings, self.trained, self.source = settings, trained, source
-        self.unpaired, self.language_model = unpaired, language_model
+        self.unpaired = unpaired
+        self.language_model: LanguageModel = language_model
         self.ranks, self.bfloat16, self.total = ranks, bfloat16, total
         self.device = device_of(language_model)
 

@@ -288,7 +288,8 @@ class _PackedWay(_PlainWay):
         integers = torch.empty(layout.size, dtype=torch.int64, pin_memory=is_pinned)
         pack(layout, tokens, None, integers)
         rate = torch.full((1,), _rate(self.settings, step), pin_memory=is_pinned)
-        return Packed(layout, {"rate": ()}, True, rate, integers)
+        is_usual = layout == self._layouts[0]
+        return Packed(layout, {"rate": ()}, True, rate, integers, is_usual)
 
     def update(self, step: int, batch: Packed) -> Tensor:  # type: ignore[override]
         return torch.stack(list(self._steps(batch).values()))

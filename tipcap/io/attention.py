@@ -48,8 +48,11 @@ def attend_within_parts(
         named: what the layer hands to any attention.
     """
     if packing is not None:
-        rows = (states[0].transpose(0, 1) for states in (query, key, value))
-        return attend_packed(*rows, packing, named.get("scaling"))[None], None
+        query, key, value = (
+            states[0].transpose(0, 1) for states in (query, key, value)
+        )
+        scale = named.get("scaling")
+        return attend_packed(query, key, value, packing, scale)[None], None
     attend = transformers_module().modeling_utils.ALL_ATTENTION_FUNCTIONS["sdpa"]
     if part_shapes is None:
         attended: tuple[Tensor, None] = attend(

@@ -119,12 +119,13 @@ class Encoder:
             return self.embed_texts(tokens)
         end = tokens.argmax(1)  # the end of text is the highest token
         num_tokens = int(end.max()) + 1
-        states = model.token_embedding(tokens[:, :num_tokens])
-        states = states + model.positional_embedding[:num_tokens]
-        mask = model.attn_mask[:num_tokens, :num_tokens]
-        states = model.ln_final(model.transformer(states, attn_mask=mask))
-        pooled = states[torch.arange(len(end), device=end.device), end]
-        return self._unit(pooled @ model.text_projection)
+        with self._computing():
+            states = model.token_embedding(tokens[:, :num_tokens])
+            states = states + model.positional_embedding[:num_tokens]
+            mask = model.attn_mask[:num_tokens, :num_tokens]
+            states = model.ln_final(model.transformer(states, attn_mask=mask))
+            pooled = states[torch.arange(len(end), device=end.device), end]
+            return self._unit(pooled @ model.text_projection)
 
     @staticmethod
     def _unit(vectors: Tensor) -> Tensor:

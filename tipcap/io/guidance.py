@@ -15,7 +15,7 @@ from tipcap.core.zerocap import Vocabulary
 from tipcap.errors import InputError, reason_of
 from tipcap.io.captioning import write_captions
 from tipcap.io.embeddings import read_embeddings
-from tipcap.io.encoder import Encoder, load_encoder
+from tipcap.io.encoder import Encoder, load_encoder, precision_on
 from tipcap.io.language_model import CausalLanguageModel, load_language_model
 from tipcap.io.progress import Progress
 from tipcap.io.record import artefact
@@ -93,6 +93,7 @@ def write_guided(
     images: Path,
     checkpoints: Path,
     device: str,
+    precision: str,
 ) -> None:
     """Publish `captions.json`: what a search that CLIP guides writes of each image.
 
@@ -106,13 +107,17 @@ def write_guided(
         images: their embeddings.
         checkpoints: folder for what is written so far; removed at the end.
         device: to compute on.
+        precision: that CLIP reads the texts in, `float32` or `bfloat16`; the language model is in single.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     kept = checkpoints / CAPTIONS
     with artefact(request) as draft:
         embedded = read_embeddings(images)
         tokenizer = load_tokenizer(language_model)
-        clip = load_encoder(encoder).to(device)
+        dtype = precision_on(device, precision)
+        clip = load_encoder(encoder).to(device, dtype)
+        if dtype != torch.float32:
+            draft.counts["precision"] = str(dtype).removeprefix("torch.")
         guide = GuidedByClip(clip, tokenizer, embedded.vectors, device)
         owners = embedded.image_id.tolist()
         texts_read, captions = _kept_captions(kept)

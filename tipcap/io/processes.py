@@ -39,7 +39,7 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
     device = device_named(device, "--device", "use --device cpu")
     if device == "cuda":
         # nothing reads memory before it is written; filling it is a launch for each tensor
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return gpu_of_this_process() if device == "cuda" else device
 
 

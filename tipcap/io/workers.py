@@ -19,7 +19,8 @@ from tipcap.errors import InputError
 from tipcap.io.pictures import PictureArchives
 from tipcap.io.pixels import Preparation
 
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 MANY_PICTURES, MANY_TEXTS = 2048, 100_000
 """From here on workers save more time than they take to start."""
 _PARTS_AHEAD = 2  # of each worker

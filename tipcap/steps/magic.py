@@ -33,6 +33,7 @@ def write_by_magic(
     *,
     checkpoints: Path,
     device: str,
+    precision: str = "float32",
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
     from tipcap.core.magic import MagicSettings, magic_search
@@ -50,6 +51,7 @@ def write_by_magic(
         images,
         checkpoints,
         device,
+        precision,
     )
 
 

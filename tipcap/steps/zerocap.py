@@ -44,6 +44,7 @@ def write_by_zerocap(
     *,
     checkpoints: Path,
     device: str,
+    precision: str = "float32",
 ) -> None:
     """Publish `captions.json`: one caption for every image of the split, sorted by image id."""
     from tipcap.core.zerocap import ZerocapSettings, zerocap_search
@@ -65,6 +66,7 @@ def write_by_zerocap(
         images,
         checkpoints,
         device,
+        precision,
     )
 
 
