@@ -92,7 +92,7 @@ def test_marked_references_are_counted_and_left_out_on_demand(read):
     content["annotations"][1] |= {**marks, "is_rejected": False}
     assert read(content).captions == [["a", "b"]]
     found = read(content, vizwiz=True)
-    assert (found.captions, found.num_flagged) == ([["b"]], 1)
+    assert (found.captions, found.num_marked) == ([["b"]], 1)
 
 
 def test_references_beside_captions_have_the_names_of_their_images():

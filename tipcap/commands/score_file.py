@@ -93,9 +93,9 @@ def score_files(
 
     def show(found: Mapping[str, Scores]) -> None:
         scored = drawn_scores(names, list(found.values()), wanted.seed)
-        new = set(scored.scores[0].corpus) - done
-        done.update(new)
-        _show(files, scored, inputs, wanted, new)
+        fresh = set(scored.scores[0].corpus) - done
+        done.update(fresh)
+        _show(files, scored, inputs, wanted, fresh)
 
     def before_spice(found: Mapping[str, Scores]) -> None:
         if waiting is not None:
@@ -122,12 +122,12 @@ def _show(
     scored: Scored,
     inputs: Inputs,
     wanted: Wanted,
-    new: Iterable[str],
+    fresh: Iterable[str],
 ) -> None:
-    """Print what is new, and write the files with all there is."""
-    lines = table(scored, new)
+    """Print what is fresh, and write the files with all there is."""
+    lines = table(scored, fresh)
     for metric in wanted.best_and_worst:
-        if metric in set(new):
+        if metric in set(fresh):
             lines += best_and_worst(scored, inputs, metric, wanted.number)
     print("\n".join(lines), flush=True)
     if wanted.per_image is not None:

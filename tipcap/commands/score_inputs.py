@@ -97,11 +97,11 @@ def _known(
     known = read_references(references, vizwiz)
     if vizwiz:
         notes.append(
-            f"note: {counted(known.num_flagged, 'reference')} left out that VizWiz marks as rejected or precanned"
+            f"note: {counted(known.num_marked, 'reference')} left out that VizWiz marks as rejected or precanned"
         )
-    elif known.num_flagged:
+    elif known.num_marked:
         notes.append(
-            f"warning: {counted(known.num_flagged, 'reference')} marked as rejected or precanned; VizWiz's own scores leave these out, as --vizwiz does"
+            f"warning: {counted(known.num_marked, 'reference')} marked as rejected or precanned; VizWiz's own scores leave these out, as --vizwiz does"
         )
     return references, known
 

@@ -33,7 +33,7 @@ _TEXTS = (
     *("caption", "sentence", "raw", "text"),
 )
 _LISTS = ("images", "data", "captions", "references")
-_FLAGS = ("is_rejected", "is_precanned")
+_MARKS = ("is_rejected", "is_precanned")
 """VizWiz: the image could not be described; a text that stood ready for such images."""
 _SPLITS = {"restval": "train"}
 
@@ -43,7 +43,7 @@ class ReferenceFile(NamedTuple):
 
     known: KnownImages
     captions: list[list[str]]
-    num_flagged: int = 0
+    num_marked: int = 0
     """How many captions VizWiz marks as rejected or precanned; with `vizwiz` they are left out."""
 
 
@@ -66,14 +66,14 @@ def read_references(path: Path, vizwiz: bool = False) -> ReferenceFile:
         InputError: another form, no references, one that is no text, or an image that stands twice.
     """
     content = read_any(path, "references")
-    num_flagged = 0
+    num_marked = 0
     is_record = isinstance(content, dict) and first_of(fields_of(content), _TEXTS)
     match content:
         case Doubled():
             raise content.error(str(path))
         case {"annotations": list(annotations)}:
             images = content.get("images") or []
-            found, num_flagged = _of_coco(path, annotations, images, vizwiz)
+            found, num_marked = _of_coco(path, annotations, images, vizwiz)
         case _ if vizwiz:
             raise _unmarked(path)
         case dict() if is_record and _named(content):
@@ -91,7 +91,7 @@ def read_references(path: Path, vizwiz: bool = False) -> ReferenceFile:
         raise InputError(
             f"{path}: expected references, found none; name the file that holds them"
         )
-    return _as_file(found, num_flagged)
+    return _as_file(found, num_marked)
 
 
 def references_beside(references: Mapping[str, Sequence[str]]) -> ReferenceFile:
@@ -103,7 +103,7 @@ def references_beside(references: Mapping[str, Sequence[str]]) -> ReferenceFile:
     )
 
 
-def _as_file(found: Sequence[_Found], num_flagged: int) -> ReferenceFile:
+def _as_file(found: Sequence[_Found], num_marked: int) -> ReferenceFile:
     fields = [
         name
         for name in (*_NAMES, *_LAST_NAMES, PLACE)
@@ -111,7 +111,7 @@ def _as_file(found: Sequence[_Found], num_flagged: int) -> ReferenceFile:
     ]
     names = {name: [one.names.get(name) for one in found] for name in fields}
     known = KnownImages(names, [one.split for one in found])
-    return ReferenceFile(known, [one.captions for one in found], num_flagged)
+    return ReferenceFile(known, [one.captions for one in found], num_marked)
 
 
 def _of_coco(
@@ -122,7 +122,7 @@ def _of_coco(
         with edge(f"{path}: images[{number}]", "an image", "correct or remove it"):
             files[number_or_name(image["id"])] = image.get("file_name")
     found: dict[ImageId, _Found] = {}
-    num_flagged = 0
+    num_marked = 0
     for number, annotation in enumerate(annotations):
         where = f"{path}: annotations[{number}]"
         if isinstance(annotation, Doubled):
@@ -131,7 +131,7 @@ def _of_coco(
             raise InputError(
                 f"{where}: expected image_id and caption, found {shown(annotation)}; correct or remove it"
             )
-        if vizwiz and not all(flag in annotation for flag in _FLAGS):
+        if vizwiz and not all(mark in annotation for mark in _MARKS):
             raise _unmarked(path)
         with edge(where, "the id of an image", "correct or remove it"):
             identity = number_or_name(annotation["image_id"])
@@ -139,15 +139,15 @@ def _of_coco(
         if files.get(identity):
             names["file_name"] = files[identity]
         one = found.setdefault(identity, _Found(names, None, []))
-        is_flagged = any(annotation.get(flag) for flag in _FLAGS)
-        num_flagged += is_flagged
-        if vizwiz and is_flagged:
+        is_marked = any(annotation.get(mark) for mark in _MARKS)
+        num_marked += is_marked
+        if vizwiz and is_marked:
             continue
         if "caption" not in annotation:
             raise _no_captions(path, where, annotation)
         where = f"{where} (image {annotation['image_id']})"
         one.captions.extend(texts_of(annotation["caption"], where))
-    return list(found.values()), num_flagged
+    return list(found.values()), num_marked
 
 
 def _no_captions(path: Path, where: str, annotation: Mapping[str, Any]) -> InputError:
@@ -232,5 +232,5 @@ def _other(path: Path, content: Any) -> InputError:
 
 def _unmarked(path: Path) -> InputError:
     return InputError(
-        f"{path}: expected VizWiz's annotations for --vizwiz, found captions without {' and '.join(_FLAGS)}; leave --vizwiz out or name VizWiz's own file"
+        f"{path}: expected VizWiz's annotations for --vizwiz, found captions without {' and '.join(_MARKS)}; leave --vizwiz out or name VizWiz's own file"
     )
