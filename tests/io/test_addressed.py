@@ -9,7 +9,7 @@ import torch
 from tests.picture_server import picture_of, picture_server
 from tipcap.core.selection import sample_images
 from tipcap.errors import InputError
-from tipcap.io.addressed import candidates_of_split
+from tipcap.io import addressed
 from tipcap.io.annotations import ImageRecord
 from tipcap.io.collect import Collection, collect_pictures
 from tipcap.step import Request
@@ -27,6 +27,12 @@ def server():
 def spec_of(**changes):
     fields = {"dataset": "coco", "reader": "karpathy", "split": "train"}
     return CollectSpec.model_validate(fields | changes)
+
+
+def candidates_of_split(listed, spec):
+    return addressed.candidates_of_split(
+        listed, spec.split, spec, spec.addresses, "pictures of coco"
+    )
 
 
 def records(urls=lambda number: (f"https://a.example/{number}.jpg",)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import torch
@@ -10,9 +10,7 @@ import torch
 from tipcap.core.selection import sample_images, sample_size
 from tipcap.errors import InputError
 from tipcap.io.image_records import ImageRecord
-
-if TYPE_CHECKING:
-    from tipcap.steps.collect import CollectSpec
+from tipcap.specs import SampleSpec, Split
 
 
 class Candidates(NamedTuple):
@@ -23,7 +21,11 @@ class Candidates(NamedTuple):
 
 
 def candidates_of_split(
-    records: Sequence[ImageRecord], spec: "CollectSpec"
+    records: Sequence[ImageRecord],
+    split: Split,
+    sample: SampleSpec,
+    addresses: Sequence[str],
+    label: str,
 ) -> Candidates:
     """Return the pictures of a split, or the sample of them that an estimate or a training draws.
 
@@ -31,26 +33,27 @@ def candidates_of_split(
 
     Args:
         records: of the whole dataset.
-        spec: which of them.
+        split: whose pictures are needed.
+        sample: which of them.
+        addresses: as the world's file has them.
+        label: what they are called in errors.
 
     Raises:
         InputError: no such pictures, fewer than wanted, or one without an address.
     """
-    inside = {r.image_id: r for r in records if r.split == spec.split and r.member}
-    where = f"pictures of {spec.dataset} {spec.split}"
+    inside = {r.image_id: r for r in records if r.split == split and r.member}
+    where = f"{label} {split}"
     if not inside:
         raise InputError(
             f"{where}: expected some, found none in its annotations; choose another split"
         )
     chosen, num_wanted = list(inside.values()), len(inside)
-    if spec.is_sample:
-        num_wanted = sample_size(len(inside), spec.fraction, spec.num_images)
+    if sample.is_sample:
+        num_wanted = sample_size(len(inside), sample.fraction, sample.num_images)
         spare = max(num_wanted, min(2 * num_wanted, len(inside)))
-        order = sample_images(torch.tensor(list(inside)), spare, spec.sample)
+        order = sample_images(torch.tensor(list(inside)), spare, sample.sample)
         chosen = [inside[image_id] for image_id in order.tolist()]
-    return Candidates(
-        [_addressed(r, spec.addresses, where) for r in chosen], num_wanted
-    )
+    return Candidates([_addressed(r, addresses, where) for r in chosen], num_wanted)
 
 
 def _addressed(

@@ -46,7 +46,13 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
         from tipcap.io.addressed import candidates_of_split  # brings torch
 
         # the records that `prepare` draws, which does not wait for their pictures
-        candidates, num_wanted = candidates_of_split(read_raw(*source, remaining), spec)
+        candidates, num_wanted = candidates_of_split(
+            read_raw(*source, remaining),
+            spec.split,
+            spec,
+            spec.addresses,
+            f"pictures of {spec.dataset}",
+        )
     else:
         listed = read_candidates(*source)
         candidates = [record for record in listed if record.member in remaining]
