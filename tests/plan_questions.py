@@ -5,7 +5,8 @@ from tipcap.steps import STEPS
 
 
 def keys_of(plan, step):
-    return {key for key, found in plan.steps.items() if found.spec.step == step}
+    """Return the keys of a kind of step, of those that tables need."""
+    return {key for key in plan.of_tables() if plan.steps[key].spec.step == step}
 
 
 def runs(plan, experiment, table=None):

@@ -52,17 +52,17 @@ class _Undrawn(TorchFunctionMode):
         self,
         function: Callable[..., Any],
         types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
+        values: Sequence[Any] = (),
+        named: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
+        named = named or {}
         if function is torch.randn:
-            return torch.empty(*args, **kwargs)
+            return torch.empty(*values, **named)
         in_place = (torch.Tensor.normal_, torch.Tensor.uniform_)
         module = getattr(function, "__module__", None)
         if function in in_place or module == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return function(*args, **kwargs)
+            return values[0] if values else named["tensor"]
+        return function(*values, **named)
 
 
 @contextmanager
