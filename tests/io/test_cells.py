@@ -108,7 +108,7 @@ def test_cells_are_found_by_their_names(files):
     found = by_name(read_cells(files[0]))
     assert len(found) == 4
     measured = found["T", "ours", "N/A", "cider"]
-    assert measured == Measured(85.0, "run", ("k0", "k1"), 7.0711)
+    assert measured == Measured(*(85.0, "run", ("k0", "k1"), 7.0711, (80.0, 90.0)))
     assert found["T", "NA", "N/A", "bleu_4"] == Measured(None, "n/a", ())
 
 

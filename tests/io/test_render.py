@@ -137,6 +137,26 @@ def test_several_seeds_are_printed_as_the_paper_does(tables, tmp_path):
     assert lines[2][:2] == ["S1", "3.20±.10"]
 
 
+def test_latex_says_over_how_many_runs_a_deviation_is_and_what_bold_means(
+    tables, tmp_path
+):
+    render(tables["VI"], tmp_path, NO_SPICE, num_seeds=3)
+    text = (tmp_path / "table_VI.tex").read_text()
+    assert r"Mean $\pm$ sample standard deviation over n runs, n = 3." in text
+    assert "Bold: the paper's default setting" in text
+    table = table_of(often="a", once="b", twice="c")
+    places = [(row, "MS-COCO", "cider") for row in range(3)]
+    numbers = (3, 1, 2)
+    scored = {
+        place: [(f"{place[0]}.{seed}", seed / 10) for seed in range(number)]
+        for place, number in zip(places, numbers, strict=True)
+    }
+    render_table(table, cells(table, scored), tmp_path)
+    text = (tmp_path / "table_T.tex").read_text()
+    assert "n = 3, but 2 (twice)." in text
+    assert "Bold" not in text
+
+
 def test_a_deviation_of_one_or_more_keeps_its_first_digit(tmp_path):
     table = table_of(TIPCap="s1")
     scores = {(0, "MS-COCO", "cider"): [("a", 0.8), ("b", 1.2)]}

@@ -206,7 +206,7 @@ def write_page(page: Page, out: Path) -> None:
             "verdicts": _verdicts(page.judgements),
             "claims_explained": explained,
         }
-        partial.write_text(template.render(shown) + "\n", "utf-8")
+        partial.write_text(template.render(shown).strip() + "\n", "utf-8")
 
 
 def _claim(judgement: Judgement, tested: Sequence[Rejudged]) -> dict[str, Any]:

@@ -279,7 +279,7 @@ def draw_histograms(
     bounds = [(values.min(), values.max()) for _, values in panels]
     reach = min(low for low, _ in bounds), max(high for _, high in bounds)
     colours = looks(["global", "local"])["palette"]
-    with _drawn(out, PAGE_INCHES, 1.75) as figure:
+    with _drawn(out, PAGE_INCHES, 1.9) as figure:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, (axes, (title, values)) in enumerate(
             zip(places, panels, strict=True)

@@ -210,7 +210,7 @@ def _histograms(pairs: "Pairs", figure: Differences) -> "list[tuple[str, np.ndar
         dimension = equivalent(paper, figure.embed_dim, width)
         title = f"dimension={dimension}"
         if width != figure.embed_dim:
-            title += f" of {width} (paper: {paper})"
+            title += f" of {width}\n(paper: {paper} of {figure.embed_dim})"
         panels.append((title, shown[:, dimension - 1]))
     return [
         (
