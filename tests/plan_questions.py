@@ -5,8 +5,9 @@ from tipcap.steps import STEPS
 
 
 def keys_of(plan, step):
-    """Return the keys of a kind of step, of those that tables need."""
-    return {key for key in plan.of_tables() if plan.steps[key].spec.step == step}
+    """The steps of a kind that a table or figure needs."""
+    kind = {key for key, found in plan.steps.items() if found.spec.step == step}
+    return kind - plan.beside
 
 
 def runs(plan, experiment, table=None):

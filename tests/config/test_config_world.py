@@ -266,10 +266,6 @@ DRAWN = "raw: {draw: {style: describe, domains: [coco], num_train: 3500, num_val
             "raw: {download: [a.zip], pictures: by_address, addresses: [http://a/b.jpg]}",
             "addresses",
         ),
-        (
-            "raw: {download: [a.zip], pictures: {folder: p}, addresses: ['http://a/{name}']}",
-            "at hand",
-        ),
     ],
 )
 def test_pictures_by_address_are_declared_whole(refused, raw, said):

@@ -188,3 +188,15 @@ def test_pictures_to_caption_come_by_address_whole(by_address):
     (collected,) = steps_behind(found.plan, found.generate, "collect")
     assert not steps_behind(found.plan, found.model, "collect")
     assert (collected.spec.split, collected.spec.is_sample) == ("test", False)
+
+
+def test_pictures_at_hand_are_not_fetched(by_address, tmp_path):
+    (tmp_path / "train2014").mkdir()
+    (tmp_path / "train2014/1.jpg").write_bytes(b"picture")
+    text = (by_address.parent / "paper.yaml").read_text()
+    archives = "pictures: [train2014.zip, val2014.zip]"
+    world = by_address.parent / "at-hand.yaml"
+    world.write_text(text.replace(archives, f"pictures: {{folder: {tmp_path}}}"))
+    found = plan_captioner(parse_name("at-hand:captioner"), world)
+    assert not steps_behind(found.plan, found.model, "collect")
+    assert len(steps_behind(found.plan, found.model, "adopt")) == 1

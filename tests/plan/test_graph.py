@@ -23,7 +23,7 @@ def test_every_step_is_known_by_its_key_and_every_parent_is_there(paper):
         assert set(step.parents.values()) <= set(paper.steps)
 
 
-def test_no_step_is_planned_that_no_table_needs(paper):
+def test_no_step_is_planned_that_no_table_and_no_target_needs(paper):
     needed = {
         key
         for table in paper.tables
@@ -33,8 +33,9 @@ def test_no_step_is_planned_that_no_table_needs(paper):
     needed |= {key for found in paper.examples.values() for key in found.values()}
     raw = {k for key in needed for k in paper.ancestors(key)}
     assert set(paper.of_tables()) == raw
-    made = {k for key in paper.exported.values() for k in paper.ancestors(key)}
-    assert set(paper.steps) == raw | made
+    to_use = set(paper.ancestors(paper.exported["captioner"]))
+    assert set(paper.steps) == raw | to_use
+    assert paper.beside == to_use - raw
 
 
 def test_parents_come_before_children(paper):

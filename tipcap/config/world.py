@@ -78,10 +78,8 @@ class Raw(_Declared):
             raise ValueError("no pictures beside draw, which makes its own")
         if self.pictures != "collect" and self.missing:
             raise ValueError("`missing` beside `collect` only")
-        if (self.addresses or self.picture_bytes) and (
-            is_folder or self.draw is not None
-        ):
-            raise ValueError("no `addresses` or `picture_bytes` of pictures at hand")
+        if (self.addresses or self.picture_bytes) and self.draw is not None:
+            raise ValueError("no `addresses` or `picture_bytes` beside draw")
         return self
 
 
@@ -252,7 +250,7 @@ class CaptionerToUse(_Declared):
     set: dict[str, Any] = {}
     """Fields laid over the experiment, as a table does."""
     by_address: tuple[Name, ...] = ()
-    """Datasets whose pictures it fetches by address, whatever tables do."""
+    """Datasets whose pictures it fetches by address, whatever tables do; not where they lie in a folder."""
 
 
 class Runtime(_Declared):

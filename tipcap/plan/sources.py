@@ -280,6 +280,8 @@ class Sources:
     def is_by_address(self, dataset: str) -> bool:
         """Whether a dataset's pictures are fetched one by one, and no more of them than are needed."""
         declared = self.world.datasets[dataset].raw.pictures
+        if isinstance(declared, PictureFolder):  # they are at hand
+            return False
         return declared == "by_address" or dataset in self._addressed
 
     def _pictures(
