@@ -19,7 +19,7 @@ RULES = {
     for file in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
     for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.MULTILINE)
 }
-OTHERS = {".", "apptainer", "cd", "git", "sacct", "scontrol", "torchrun"}
+OTHERS = {".", "apptainer", "cd", "git", "pip", "sacct", "scontrol", "torchrun"}
 """Programs of others, which no test runs."""
 SHOWN = [
     (page.name, words, block.language)

@@ -100,3 +100,13 @@ def test_an_installed_package_without_benchmarks_reckons_nothing(
     assert costs.seconds(Job("train", next(iter(plan.steps)))) == UNKNOWN_SECONDS
     assert costs.parsing(SCORING) == 0
     costs.finished(SCORING[0])
+
+
+def test_a_dataset_whose_size_nobody_wrote_down_stops_no_run(empty, monkeypatch):
+    """Somebody's own files, or a dataset that was just added."""
+    plan = load(CONFIG / "paper.yaml")
+    costs = JobCosts(plan, lambda plan: set())
+    monkeypatch.setattr(costs._ledger, "_sizes", {})
+    training = next(k for k, s in plan.steps.items() if s.spec.step == "train")
+    assert costs.seconds(Job("train", training)) == UNKNOWN_SECONDS
+    assert costs.parsing([Job("score", "II")]) == 0

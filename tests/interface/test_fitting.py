@@ -82,6 +82,11 @@ def test_what_does_not_fit_is_refused_before_a_training(more, said):
         fit(**given)
 
 
+def test_a_batch_larger_than_the_corpus_is_said():
+    with pytest.warns(UserWarning, match="at most the 4 captions of the corpus"):
+        fit(TEXTS, CAPTIONS, setting=4, epochs=10, batch_size=8)
+
+
 def test_a_short_training_has_a_short_warm_up():
     captioner = fit(TEXTS, CAPTIONS, setting=4, epochs=10, batch_size=2)
     assert captioner.about.steps["train"]["spec"]["warmup_steps"] == 2

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tipcap.cli import main
 from tipcap.plan import load
 from tipcap.plan.oddities import warnings_of
 
@@ -15,7 +16,9 @@ def test_the_worlds_that_ship_ask_for_nothing_odd(world):
     assert [*warnings_of(load(CONFIG / f"{world}.yaml"))] == []
 
 
-def test_a_warm_up_longer_than_the_trainings_is_said_once(tmp_path, monkeypatch):
+def test_a_warm_up_longer_than_the_trainings_is_said_once(
+    tmp_path, monkeypatch, capsys
+):
     shutil.copytree(CONFIG, tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     file = Path("config/tiny.yaml")
@@ -26,3 +29,5 @@ def test_a_warm_up_longer_than_the_trainings_is_said_once(tmp_path, monkeypatch)
     assert line.startswith("coco+rn50x4")
     assert "fewer than the 24 updates of the training, found 500" in line
     assert line.endswith("trainings more)")
+    main(["plan", "--world", str(file)])
+    assert f"warning: {line}" in capsys.readouterr().err.splitlines()

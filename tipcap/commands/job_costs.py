@@ -70,8 +70,11 @@ class JobCosts:
         if self._ledger is None:
             return UNKNOWN_SECONDS
         keys = self._keys_of(job)
-        cost = self._ledger.cost(keys)
-        parsing = self._ledger.parsing(keys).seconds
+        try:
+            cost = self._ledger.cost(keys)
+            parsing = self._ledger.parsing(keys).seconds
+        except InputError:  # the size of somebody's own dataset, which is not known
+            return UNKNOWN_SECONDS
         return max(UNKNOWN_SECONDS, cost.gpu_seconds + cost.cpu_seconds - parsing)
 
     def parsing(self, jobs: Iterable[Job]) -> float:
@@ -79,7 +82,10 @@ class JobCosts:
         if self._ledger is None:
             return 0.0
         keys = [k for job in jobs if job.rule == SCORING for k in self._keys_of(job)]
-        limit = self._ledger.parsing(keys)
+        try:
+            limit = self._ledger.parsing(keys)
+        except InputError:  # as above
+            return 0.0
         if not limit.captions:
             return 0.0
         asked = self._asked(keys)
