@@ -9,6 +9,7 @@ import torch
 from tipcap.cli import STOPPED, main
 from tipcap.errors import Stopped
 from tipcap.io.annotations import read_annotations
+from tipcap.step import PRECISION
 from tipcap.steps import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,18 @@ def test_a_device_that_is_not_there_ends_in_one_line(capsys, device, expected):
         "embed", EMBED, "--dataset", "a", "--encoder", "e", "--device", device
     )
     assert expected in failure(capsys, given)
+
+
+def test_a_precision_is_a_known_one_by_option_and_by_environment(capsys, monkeypatch):
+    """The workflow hands the world's choice over in the environment."""
+    given = words("embed", EMBED, "--dataset", "no.json", "--encoder", "e")
+    given += ["--device", "cpu"]
+    said = failure(capsys, [*given, "--precision", "bflot16"])
+    assert "unknown precision 'bflot16'; did you mean 'bfloat16'" in said
+    monkeypatch.setenv(PRECISION, "float23")
+    assert "did you mean 'float32'" in failure(capsys, given)
+    monkeypatch.setenv(PRECISION, "float32")
+    assert "no.json" in failure(capsys, given)
 
 
 @pytest.mark.parametrize(
