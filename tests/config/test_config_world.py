@@ -254,24 +254,6 @@ def test_a_world_says_of_which_captions_spice_is(refused):
     assert "images" in refused("absent:\n", "spice: {images: 0}\nabsent:\n")
 
 
-DRAWN = "raw: {draw: {style: describe, domains: [coco], num_train: 3500, num_val: 500, num_test: 2000, seed: 1}}"
-
-
-@pytest.mark.parametrize(
-    ("raw", "said"),
-    [
-        ("raw: {download: [a.zip], pictures: by_adress}", "pictures"),
-        ("raw: {download: [a.zip], pictures: by_address, missing: 3}", "`missing`"),
-        (
-            "raw: {download: [a.zip], pictures: by_address, addresses: [http://a/b.jpg]}",
-            "addresses",
-        ),
-    ],
-)
-def test_pictures_by_address_are_declared_whole(refused, raw, said):
-    assert said in refused(DRAWN, raw)
-
-
 def test_what_is_drawn_has_no_addresses(refused):
     declared = "captioner: {experiment: s1-prompt, by_address: [coco]}\ndatasets:"
     assert "by_address` (coco)" in refused("datasets:", declared)

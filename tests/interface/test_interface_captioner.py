@@ -40,21 +40,6 @@ def test_a_picture_may_come_in_any_form(toy_captioner, tmp_path):
     assert {caption.text for caption in found} == {CAPTIONS[0]}
 
 
-@pytest.mark.parametrize(
-    ("picture", "said"),
-    [
-        (b"no picture", "expected a whole one, found 10 bytes"),
-        (3, "found int"),
-        (np.zeros((4, 4, 7), np.uint8), "found an array of shape"),
-        (np.zeros((4, 4, 3)), "found ndarray"),
-        ("none.png", "none.png: expected a picture, found no such file"),
-    ],
-)
-def test_what_is_no_picture_is_refused(toy_captioner, picture, said):
-    with pytest.raises(InputError, match=said):
-        toy_captioner.caption(picture)
-
-
 def test_candidates_begin_with_the_caption_and_fall(toy_captioner):
     caption = toy_captioner.caption(pictures()[1])
     scores = [candidate.score for candidate in caption.candidates]

@@ -11,10 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from tipcap.core.likelihood import caption_losses
@@ -33,6 +30,7 @@ from tipcap.extras import extras_told
 from tipcap.imports import without_collecting
 from tipcap.interface.arrays import unit_rows
 from tipcap.interface.finding import find_captioner
+from tipcap.interface.pictures import Picture, opened
 from tipcap.io.captioning import (
     candidates_of_embeddings,
     captioner_of,
@@ -40,13 +38,9 @@ from tipcap.io.captioning import (
 )
 from tipcap.io.encoder import Encoder, load_encoder
 from tipcap.io.exported import Parts
-from tipcap.io.picture_files import decode_picture
-from tipcap.io.picture_sources import open_picture
 from tipcap.io.processes import device_named
 from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 
-Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""A file, an address, an encoded picture, an opened one, or colours (height, width, 3)."""
 Words = str | Sequence[str]
 _PICTURES_PER_BATCH = 64
 _NEAREST = 10
@@ -378,33 +372,3 @@ class Captioner:
             end=about.end,
             length_exponent=about.length_exponent,
         )
-
-
-def opened(picture: Picture) -> Image.Image:
-    """Return an opened picture.
-
-    Raises:
-        InputError: it cannot be read, or is no picture.
-    """
-    match picture:
-        case Image.Image():
-            return picture
-        case str() | Path():
-            return open_picture(str(picture))
-        case bytes():
-            try:
-                return decode_picture(picture)
-            except ValueError as error:
-                raise InputError(
-                    f"picture: expected a whole one, found {len(picture)} bytes of something else ({error}); give what its file holds"
-                ) from error
-        case np.ndarray(dtype=np.uint8, ndim=2 | 3):
-            try:
-                return Image.fromarray(picture)
-            except (TypeError, ValueError) as error:
-                raise InputError(
-                    f"picture: expected colours (height, width, 3), found an array of shape {picture.shape}; give another"
-                ) from error
-    raise InputError(
-        f"picture: expected a file, an address, bytes, a PIL image or colours as uint8, found {type(picture).__name__}; give one of them"
-    )

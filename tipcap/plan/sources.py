@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tipcap import paths
+from tipcap.config.datasets import Dataset, PictureFolder
 from tipcap.config.downloads import Download, in_range, load_downloads
 from tipcap.config.reading import check
 from tipcap.config.small_models import (
@@ -14,7 +15,6 @@ from tipcap.config.small_models import (
     LanguageModelParameters,
     ScratchParameters,
 )
-from tipcap.config.world import Dataset, PictureFolder
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.digests import remembered_digest, remembered_listing
 from tipcap.io.model_files import read_files
