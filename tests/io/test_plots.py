@@ -73,6 +73,8 @@ def test_a_comparison_shows_both_numbers_of_every_row(tmp_path):
     }
     assert {("52.0", "106.7"), ("113.5",), ("1.500",), ("ours", "paper")} <= shown
     assert {("S1",), ("BUTD",), ("CIDEr",)} <= shown
+    draw_comparison(rows[2:], tmp_path / "b.svg", measure="CIDEr")
+    assert "paper" not in (tmp_path / "b.svg").read_text()  # none is there
 
 
 def test_lines_have_the_colour_of_their_name_and_no_other(tmp_path):

@@ -206,6 +206,8 @@ def draw_comparison(rows: Sequence[Compared], out: Path, *, measure: str) -> Non
 
     look = looks(["ours", "paper"])
     colours, markers = look["palette"], look["markers"]
+    has_paper = any(row.paper is not None for row in rows)
+    names = ["ours", "paper"] if has_paper else ["ours"]
     with _drawn(out, COLUMN_INCHES, 0.75 + 0.17 * len(rows)) as figure:
         axes = figure.subplots()
         for place, row in enumerate(rows):
@@ -233,7 +235,7 @@ def draw_comparison(rows: Sequence[Compared], out: Path, *, measure: str) -> Non
         numbers = [
             "".join(
                 f"{'' if value is None else f'{value:.{row.digits}f}':>7}"
-                for value in (row.value, row.paper)
+                for value in (row.value, row.paper)[: len(names)]
             )
             for row in rows
         ]
@@ -244,13 +246,13 @@ def draw_comparison(rows: Sequence[Compared], out: Path, *, measure: str) -> Non
         right = axes.secondary_yaxis("right")
         right.set_yticks(
             [-1, *range(len(rows))],
-            [f"{'ours':>7}{'paper':>7}", *numbers],
+            ["".join(f"{name:>7}" for name in names), *numbers],
             family="DejaVu Sans Mono",
             fontsize=_NUMBER_SIZE,
         )
         right.tick_params(length=0)
         right.spines["right"].set_visible(False)
-        for name in ("ours", "paper"):
+        for name in names:
             fill = "full" if name == "ours" else "none"
             look_of = {"color": colours[name], "fillstyle": fill, "label": name}
             axes.plot([], [], markers[name], **look_of)
