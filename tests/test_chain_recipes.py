@@ -145,7 +145,7 @@ def test_a_language_model_in_a_folder_is_used(followed, project):
         f for n, f in made.items() if set(f["row"]) == {"another language model"}
     )
     assert part["value"].notna().all()
-    assert [*project.glob("results/tiny/language_model/*small*/config.json")]
+    assert [*project.glob("results/tiny/language_model/*small*")]
 
 
 def test_a_model_of_the_hub_is_planned(followed, project):
