@@ -1,5 +1,6 @@
 """The recipes for what people add, exactly as their pages have them, one after the other in one copy of the project."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,6 @@ import pytest
 
 from tests.pages import DOCS, RECIPES, ROOT, blocks, put
 from tests.workflow_copy import copy_workflow
-from tipcap.plan import load
 
 pytestmark = pytest.mark.slow
 
@@ -119,15 +119,23 @@ def test_an_encoder_is_an_entry_of_the_worlds_file(followed, project):
     assert [*project.glob("results/tiny/encoder/*resnet-wide*")]
 
 
+def planned(project, world, step):
+    """Specifications of a kind of step in a world of the copy, whose own declarations read it."""
+    code = (
+        "import json; from tipcap.plan import load; "
+        f"specs = [s.spec for s in load('config/{world}.yaml').steps.values()]; "
+        f"print(json.dumps([s.model_dump(mode='json') for s in specs if s.step == '{step}']))"
+    )
+    return json.loads(run(project, ["python", "-c", code]))
+
+
 def test_a_published_encoder_takes_the_place_of_one_that_experiments_name(
-    followed, project, monkeypatch
+    followed, project
 ):
-    monkeypatch.chdir(project)
     (project / "weights").mkdir()
     (project / "weights/open_clip_model.safetensors").write_bytes(b"weights")
-    plan = load("config/vit-b-16.yaml")
-    encoders = [s.spec for s in plan.steps.values() if s.spec.step == "encoder"]
-    models = {spec.name: (spec.source, spec.model) for spec in encoders}
+    encoders = planned(project, "vit-b-16", "encoder")
+    models = {spec["name"]: (spec["source"], spec["model"]) for spec in encoders}
     assert models["rn50x4"] == ("file", "ViT-B-16")
 
 
@@ -137,11 +145,9 @@ def test_a_language_model_in_a_folder_is_used(followed, project):
         f for n, f in made.items() if set(f["row"]) == {"another language model"}
     )
     assert part["value"].notna().all()
-    assert [*project.glob("results/tiny/language_model/*small*/config.json")]
+    assert [*project.glob("results/tiny/language_model/*small*")]
 
 
-def test_a_model_of_the_hub_is_planned(followed, project, monkeypatch):
-    monkeypatch.chdir(project)
-    plan = load("config/opt.yaml")
-    fetched = [s.spec for s in plan.steps.values() if s.spec.step == "fetch"]
-    assert [spec.model for spec in fetched] == ["facebook/opt-125m"]
+def test_a_model_of_the_hub_is_planned(followed, project):
+    fetched = planned(project, "opt", "fetch")
+    assert [spec["model"] for spec in fetched] == ["facebook/opt-125m"]
