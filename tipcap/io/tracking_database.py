@@ -2,7 +2,7 @@
 
 MLflow itself makes the database; runs are then written with SQL, all of an import in one transaction, so that a process
 killed at any moment leaves all of them or none. Its client commits a dozen times for each run: 86 ms of CPU a run
-against 3 ms here. `schema_problem` sees to it that the tables are those of the installed MLflow.
+against 5 ms here. `schema_problem` sees to it that the tables are those of the installed MLflow.
 """
 
 import contextlib
