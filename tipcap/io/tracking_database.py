@@ -172,9 +172,9 @@ def follow_move(results: Path, database: Path) -> None:
 
 
 @contextlib.contextmanager
-def _connected(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _connected(database: Path, access: str) -> Iterator[sqlite3.Connection]:
     """Yield a connection; what is changed over it is kept if the block ends well, all or nothing."""
-    address = f"{database.resolve().as_uri()}?mode={mode}"
+    address = f"{database.resolve().as_uri()}?mode={access}"
     try:
         with (
             closing(
