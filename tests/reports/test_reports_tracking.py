@@ -27,21 +27,23 @@ def everything():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """The tiny world with all that table II needs; nothing was tracked yet."""
+    """The tiny world with all that its tables need, and table II tracked."""
     folder = tmp_path_factory.mktemp("tracked")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         finished_world.build()
+        track("II")
+        tracking_database._open(folder / "empty.db")
     return folder
 
 
 @pytest.fixture
 def tracked(world, tmp_path, monkeypatch):
-    """A copy in which table II was tracked."""
+    """A copy of it."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     folder = shutil.copytree(world, tmp_path / "clone")
     monkeypatch.chdir(folder)
-    track("II")
     return folder
 
 
@@ -154,12 +156,10 @@ def test_a_copied_store_without_its_files_is_written_anew(
         assert client.list_artifacts(run)
 
 
-def test_a_lost_store_is_written_anew_with_all_tables(tracked, tmp_path):
+def test_a_lost_store_is_written_anew_with_all_tables(tracked):
     track("V")
     before = {name for name, _ in names_of("")}
-    # as one that was just made: in one process MLflow makes none twice
-    tracking_database._open(tmp_path / "empty.db")
-    shutil.copyfile(tmp_path / "empty.db", DATABASE)
+    shutil.copyfile("empty.db", DATABASE)
     track("II")
     assert {name for name, _ in names_of("")} == before
     assert tracked_tables(Path("results/tiny")) == ["II", "V"]

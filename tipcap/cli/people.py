@@ -108,7 +108,7 @@ def ui(
     ] = False,
 ) -> None:
     """Show a world's runs in MLflow, in the browser; on this machine alone."""
-    from tipcap.commands.ui import show_runs
+    from tipcap.reports.ui import show_runs
 
     for line in show_runs(world, port, not no_open and sys.stdout.isatty()):
         print(line, flush=True)

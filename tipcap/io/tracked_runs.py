@@ -159,9 +159,9 @@ def runs_of(record: RunRecord, steps: Sequence[TrackedStep]) -> Iterator[Tracked
             for name, value in step.parameters().items()
         },
         [
-            *(curve for step in own for curve in metrics[step.key]),
+            *scores,  # MLflow's pages list them in this order
             Curve("seconds", seconds, last.ended, 0),
-            *scores,
+            *(curve for step in own for curve in metrics[step.key]),
         ],
         {"samples.csv": samples_text(steps), "steps.csv": steps_text(steps, labels)},
         datasets_of(steps),

@@ -2,7 +2,7 @@
 
 MLflow itself makes the database; runs are then written with SQL, all of an import in one transaction, so that a process
 killed at any moment leaves all of them or none. Its client commits a dozen times for each run: 86 ms of CPU a run
-against 3 ms here. `schema_problem` sees to it that the tables are those of the installed MLflow.
+against 5 ms here. `schema_problem` sees to it that the tables are those of the installed MLflow.
 """
 
 import contextlib
@@ -172,9 +172,9 @@ def follow_move(results: Path, database: Path) -> None:
 
 
 @contextlib.contextmanager
-def _connected(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _connected(database: Path, access: str) -> Iterator[sqlite3.Connection]:
     """Yield a connection; what is changed over it is kept if the block ends well, all or nothing."""
-    address = f"{database.resolve().as_uri()}?mode={mode}"
+    address = f"{database.resolve().as_uri()}?mode={access}"
     try:
         with (
             closing(

@@ -194,7 +194,8 @@ def _note(plan: Plan, table: Table, cell: Cell) -> str:
     ]
     if printed := _printed(table, cell, group):
         lines.append(f"The paper prints {printed}.")
-    metric = table.metrics_of(group)[-1]
+    metrics = table.metrics_of(group)
+    metric = "cider" if "cider" in metrics else metrics[0]
     words = shlex.join(["tipcap", "trace", table.id, row, group.label, metric])
     lines.append(
         f"`{words} --world {shlex.quote(plan.world_file)}` says what a number rests on."
