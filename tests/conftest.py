@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network, and the smallest encoder that is one."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import settings
 
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+# a shell lets what it starts in the background ignore Ctrl-C, and so all that this starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -163,7 +163,10 @@ def test_a_job_ends_with_whoever_asked_and_leaves_nothing(owner, folder, who):
         number = signal.SIGINT if who == "keyboard" else signal.SIGKILL
         os.kill(int(job) if who == "job" else asker.pid, number)
         ended = {"asker": -signal.SIGKILL, "job": KILLED, "keyboard": INTERRUPTED}
-        assert asker.wait(PATIENCE) == ended[who]
+        try:
+            assert asker.wait(PATIENCE) == ended[who]
+        finally:
+            asker.kill()
     wait_for(lambda: not children(server))
     assert not (folder / f"drawn-{who}").exists()
 
