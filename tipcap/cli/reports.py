@@ -80,6 +80,6 @@ REPORTS: Mapping[Callable[..., None], tuple[str, ...]] = {
         "tipcap.io.tracking:client_class",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
-    captioner: ("tipcap.interface.exporting",),
+    captioner: ("tipcap.reports.captioner", "tipcap.interface.exporting"),
 }
 """Command of a report -> what the warm process imports for it, as a step's `libraries`."""

@@ -211,7 +211,7 @@ def _difference(
     level: float,
     smallest: float,
 ) -> Difference:
-    """Return a difference whose interval leaves out zero exactly where its p-value is below 1 - level."""
+    """Return a difference whose interval leaves out zero exactly where its p-value is at most 1 - level."""
     num_samples = len(samples)
     beyond = min((samples <= smallest).sum(), (samples >= -smallest).sum())
     p_value = min(1.0, 2 * (1 + int(beyond)) / (1 + num_samples))
