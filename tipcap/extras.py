@@ -26,7 +26,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "jinja2",
     ),
     "tracking": ("mlflow",),
-    "demo": ("gradio",),
+    "demo": ("gradio", "fastapi", "starlette", "uvicorn"),
 }
 """Extra of pyproject.toml -> the modules of its packages that this one imports."""
 
