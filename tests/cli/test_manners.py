@@ -34,6 +34,13 @@ def test_every_command_of_people_shows_an_example_of_itself(capsys, name):
     assert f"tipcap {name}" in example
 
 
+@pytest.mark.parametrize("name", names_of(cli.app))
+def test_no_command_shows_a_call_before_its_examples(capsys, name):
+    before = helped(capsys, name, "-h").partition("Example")[0]
+    calls = [one for one in before.splitlines() if one.strip().startswith("tipcap ")]
+    assert calls == []
+
+
 @pytest.mark.parametrize("name", [one for one in names_of(steps) if one])
 def test_every_step_shows_the_words_that_a_rule_calls_it_by(capsys, name):
     example = helped(capsys, "step", name, "--help").partition("Example:")[2].strip()

@@ -89,6 +89,25 @@ def test_what_is_needed_and_missing_says_what_to_do_and_the_status_is_1(
     assert "correct JAVA_HOME or unset it" in lines["Java"]
 
 
+def test_packages_of_what_makes_tables_are_needed_and_no_others(monkeypatch):
+    declared = [
+        "numpy>=2",
+        "httpx[socks]",
+        'not-there.of-tables<3,>=2; extra == "workflow"',
+        'not-there-to-track; python_version > "3" and extra == "tracking"',
+        'not-there-of-pages>=6; extra == "demo"',
+        "not-there-of-site[python]; extra == 'docs'",
+    ]
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: declared)
+    found = doctor._packages()
+    assert (found.state, found.found) == (
+        "missing",
+        "not there: not-there.of-tables, not-there-to-track",
+    )
+    declared[2:4] = []
+    assert doctor._packages().state == "ok"
+
+
 def test_a_full_disk_is_missing(here, capsys, monkeypatch):
     usage = shutil.disk_usage(here)._replace(free=1000)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage)

@@ -17,7 +17,6 @@ from PIL import Image
 
 from tipcap import paths
 from tipcap.cli import main
-from tipcap.io import demo_page
 
 MODELS = ("mini:s1-prompt", "mini:s4-prompt")
 SAMPLES = sorted(paths.packaged(paths.SAMPLES).glob("*.png"))
@@ -34,33 +33,6 @@ def test_without_gradio_one_line_says_how_to_get_it(monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert end.value.code == 2
     assert 'pip install "tipcap[demo]"' in line
-
-
-def test_a_port_that_is_taken_is_refused_and_passed_by_unless_it_was_asked_for():
-    with demo_page._listening(0) as taken:
-        port = taken.getsockname()[1]
-        assert taken.getsockname()[0] == "127.0.0.1"
-        with pytest.raises(demo_page.InputError, match=f"found {port}"):
-            demo_page._listening(port)
-
-
-def test_the_first_free_port_is_taken(monkeypatch):
-    with demo_page._listening(0) as taken:
-        first = taken.getsockname()[1]
-        monkeypatch.setattr(demo_page, "FIRST_PORT", first)
-        with demo_page._listening(None) as found:
-            assert first < found.getsockname()[1] < first + 20
-        monkeypatch.setattr(demo_page, "_NUM_PORTS", 1)
-        with pytest.raises(demo_page.InputError, match="choose one with --port"):
-            demo_page._listening(None)
-
-
-def test_a_browser_opens_where_there_is_a_screen(monkeypatch):
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
-        monkeypatch.delenv(name, raising=False)
-    assert not demo_page._has_screen()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert demo_page._has_screen()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import torch
 
 from tipcap import __version__
 from tipcap.errors import InputError
-from tipcap.io.record import artefact, read_record
+from tipcap.io.record import artefact, read_record, took
+from tipcap.io.timing import Took
 from tipcap.step import Request
 
 
@@ -90,3 +91,14 @@ def test_a_record_that_is_none_is_one_line(tmp_path, content):
     file.write_text(content)
     with pytest.raises(InputError, match=r"meta\.json: expected"):
         read_record(file)
+
+
+def test_what_a_score_took_counts_its_share_of_scoring():
+    record = {
+        "seconds": 0.5,
+        "cpu_seconds": 0.25,
+        "figures": {"scoring_seconds": 2.0, "scoring_cpu_seconds": 1.0},
+    }
+    assert took(record) == Took(2.5, 1.25)
+    assert took({"seconds": 3}) == Took(3.0, 3.0)
+    assert took(record, "parsing") == Took(0.0, 0.0)

@@ -18,6 +18,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "score": (
         "tipcap score captions.json --references annotations.json",
         "tipcap score captions.json --references annotations.json --json scores.json",
+        "tipcap score a.json b.json --references dataset_coco.json --metrics cider,meteor --best-and-worst cider",
     ),
     "plan": (
         "tipcap plan --world mini-full",

@@ -20,9 +20,9 @@ def _world_file(given: str | Path) -> Path:
 
 def _worlds() -> list[str]:
     """Return the names that a shell completes."""
-    others = ("claims", "experiments", "figures")
-    names = (file.stem for file in sorted(Path("config").glob("*.yaml")))
-    return [name for name in names if name not in others]
+    from tipcap.config.world import worlds_in
+
+    return worlds_in(Path("config"))
 
 
 World = Annotated[

@@ -70,12 +70,7 @@ def score(
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="For SPICE's parser.")] = 2,
 ) -> None:
-    """Score files of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals; several are compared.
-
-    tipcap score captions.json --references annotations.json
-
-    tipcap score a.json b.json c.json --references dataset_coco.json --metrics cider,meteor --best-and-worst cider
-    """
+    """Score files of captions: BLEU, METEOR, ROUGE-L, CIDEr and SPICE with 95 % intervals; several are compared."""
     from tipcap.io.waiting import Waiting
 
     with Waiting("loading the metrics") as waiting:

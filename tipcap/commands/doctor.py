@@ -28,6 +28,8 @@ from tipcap.steps.fetch import FetchSpec
 _GIGA = 1e9
 _SCRATCH = 10e9
 _LEAST_JAVA = 17
+_EXTRAS = ("workflow", "tracking")
+"""Those that making tables takes; who looks at pages or writes the documentation has others."""
 
 
 def examine(plan: Plan, profile: str | None) -> Iterator[Finding]:
@@ -66,9 +68,11 @@ def _python() -> Finding:
 def _packages() -> Finding:
     lacking = []
     for requirement in importlib.metadata.requires("tipcap") or []:
-        name = requirement.split(";")[0]
-        for mark in "[=<>!~ ":
-            name = name.split(mark)[0]
+        needed, _, condition = requirement.partition(";")
+        extra = re.search(r"""extra\s*==\s*["']([\w-]+)""", condition)
+        if extra is not None and extra[1] not in _EXTRAS:
+            continue
+        name = re.split(r"[^\w.-]", needed.strip())[0]
         try:
             importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -24,7 +24,7 @@ from tipcap.errors import InputError, unknown_name
 from tipcap.specs import Betas, Count, Name, Precision, Rate, Seed
 
 _NO_WORLDS = {"experiments", "claims", "figures"}
-"""What lies beside the files of worlds."""
+"""What lies beside the files of worlds; the Makefile knows them too."""
 NUM_NAMED = 5
 """So many pictures that a dataset lacks are named in the tables' notes."""
 
@@ -308,6 +308,11 @@ class World(_Declared):
         return drawn or "trained" in sources
 
 
+def worlds_in(folder: Path) -> list[str]:
+    """Return the names of the worlds whose files lie in a folder; none where there is no such folder."""
+    return sorted({file.stem for file in folder.glob("*.yaml")} - _NO_WORLDS)
+
+
 def load_world(path: Path) -> World:
     """Return a world; with `extends: FILE`, what the file beside it says and this one does not.
 
@@ -316,10 +321,8 @@ def load_world(path: Path) -> World:
     Raises:
         InputError: no such file, with the names of those beside it; a misspelt or wrong field, with its place.
     """
-    if not path.exists() and path.parent.is_dir():
-        there = {file.stem for file in path.parent.glob("*.yaml")} - _NO_WORLDS
-        if there:
-            raise unknown_name("world", path.stem, there, str(path))
+    if not path.exists() and (there := worlds_in(path.parent)):
+        raise unknown_name("world", path.stem, there, str(path))
     fields = read_yaml(path)
     if (base := fields.pop("extends", None)) is not None:
         below = read_yaml(path.parent / str(base))

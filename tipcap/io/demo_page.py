@@ -5,22 +5,18 @@ no statistics; the browser is told so too.
 """
 
 import contextlib
-import errno
 import os
-import signal
-import socket
 import tempfile
-import webbrowser
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tipcap.errors import InputError
+from tipcap.io.local_pages import HOST, listening, show, stopped_by_sigterm
 
-HOST = "127.0.0.1"
-FIRST_PORT, _NUM_PORTS = 7860, 20
-"""gradio's own habit; the next ones where it is taken."""
+_FIRST_PORT = 7860
+"""gradio's own habit."""
 _MAX_FILE_SIZE = "64mb"
 _MAX_WORD_LENGTH = 60
 _SESSION_SECONDS = 3600
@@ -236,7 +232,7 @@ def serve_page(
         InputError: the port is taken.
     """
     with (
-        _listening(port) as listener,
+        listening(port, _FIRST_PORT) as listener,
         tempfile.TemporaryDirectory(prefix="tipcap-demo-") as folder,
     ):
         # read when gradio is imported; copies of uploads go with the folder
@@ -270,14 +266,13 @@ def serve_page(
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
         address = f"http://{HOST}:{chosen}"
         say(f"{address} (Ctrl-C ends it)")
-        if opens_browser and _has_screen():
-            webbrowser.open(address)
+        if opens_browser:
+            show(address)
         settings = uvicorn.Config(
             app, log_level="warning", timeout_graceful_shutdown=1, lifespan="on"
         )
         # uvicorn ends politely and then passes the signal on: the folder goes first
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
+        with stopped_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(settings).run(sockets=[listener])
 
 
@@ -295,33 +290,6 @@ class _OwnPagesOnly:
             await send(message)
 
         await self._app(scope, receive, send_with_policy)
-
-
-def _listening(port: int | None) -> socket.socket:
-    tried = range(FIRST_PORT, FIRST_PORT + _NUM_PORTS) if port is None else [port]
-    for number in tried:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, number))
-            listener.listen()
-        except OSError as error:
-            listener.close()
-            if port is not None or error.errno != errno.EADDRINUSE:
-                raise InputError(
-                    f"--port: expected a free port of this machine, found {number} ({error.strerror}); choose another, or give none"
-                ) from error
-        else:
-            return listener
-    raise InputError(
-        f"--port: expected a free port from {FIRST_PORT} to {FIRST_PORT + _NUM_PORTS - 1}, found none; choose one with --port"
-    )
-
-
-def _has_screen() -> bool:
-    """Whether a browser would be a window; else it is a program that takes the terminal."""
-    names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    return os.name != "posix" or any(os.environ.get(name) for name in names)
 
 
 def _theme(gr: Any) -> Any:

@@ -164,11 +164,6 @@ def read_corpus(folder: Path) -> Corpus:
     return Corpus(texts, F.normalize(vectors.float(), dim=1))
 
 
-def is_exported(folder: Path) -> bool:
-    """Return whether a folder says that it is a captioner."""
-    return (folder / ABOUT).is_file()
-
-
 def read_about(folder: Path) -> About:
     """Return what a captioner's folder says of itself.
 

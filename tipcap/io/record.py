@@ -14,6 +14,7 @@ from typing import Any
 from tipcap import __version__, paths
 from tipcap.errors import edge
 from tipcap.io.store import publish, read_json, write_json
+from tipcap.io.timing import Took
 from tipcap.paths import META
 from tipcap.step import Request
 
@@ -101,11 +102,26 @@ def how_made(record: Mapping[str, Any], file: Path) -> str:
         started = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record["started"]))
         commit = (record["git"] or "no commit")[:9]
         torch = record["versions"].get("torch", "none")
-        # scoring is shared by the runs of a table: its record is written when it has ended
-        figures = record.get("figures", {})
-        seconds = record["seconds"] + figures.get("scoring_seconds", 0.0)
-        cpu = record["cpu_seconds"] + figures.get("scoring_cpu_seconds", 0.0)
-        return f"done {started} UTC in {seconds:.1f} s ({cpu:.1f} s of CPU) on {record['host']}, {record['device']}, torch {torch}, tipcap {record['tipcap']} {commit}"
+        all_of_it = took(record)
+        return f"done {started} UTC in {all_of_it.seconds:.1f} s ({all_of_it.cpu_seconds:.1f} s of CPU) on {record['host']}, {record['device']}, torch {torch}, tipcap {record['tipcap']} {commit}"
+
+
+def took(record: Mapping[str, Any], part: str | None = None) -> Took:
+    """Return what a step took, or a part of it that its figures measure.
+
+    Scoring is shared by the runs of a table: a score's record is written when it has ended, and has its share beside.
+    """
+    found = record.get("figures")
+    figures = found if isinstance(found, Mapping) else {}
+    name = part or "scoring"
+    measured = Took(
+        float(figures.get(f"{name}_seconds", 0)),
+        float(figures.get(f"{name}_cpu_seconds", 0)),
+    )
+    if part is not None:
+        return measured
+    seconds = float(record["seconds"])
+    return Took(seconds, float(record.get("cpu_seconds", seconds))) + measured
 
 
 def take_shipped(request: Request) -> bool:

@@ -144,13 +144,13 @@ def _of_coco(
         if vizwiz and is_marked:
             continue
         if "caption" not in annotation:
-            raise _no_captions(path, where, annotation)
+            raise _no_captions(where, annotation)
         where = f"{where} (image {annotation['image_id']})"
         one.captions.extend(texts_of(annotation["caption"], where))
     return list(found.values()), num_marked
 
 
-def _no_captions(path: Path, where: str, annotation: Mapping[str, Any]) -> InputError:
+def _no_captions(where: str, annotation: Mapping[str, Any]) -> InputError:
     if "question" in annotation or "answers" in annotation:
         what, remedy = "questions and answers", "name the captions of the dataset"
     elif {"category_id", "bbox", "segments_info", "segmentation"} & annotation.keys():

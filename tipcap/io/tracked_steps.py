@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, edge
+from tipcap.io.record import took
 from tipcap.io.store import read_json
 from tipcap.io.tracking import Curve, numbers_in
 from tipcap.paths import CURVES, META, SCORES
@@ -41,7 +42,7 @@ class TrackedStep(NamedTuple):
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return float(self.meta["seconds"])
+        return took(self.meta).seconds
 
     @property
     def record(self) -> str:

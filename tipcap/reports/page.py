@@ -27,6 +27,7 @@ from tipcap.io.page import (
     write_page,
 )
 from tipcap.io.page_tables import page_table, text_table
+from tipcap.io.record import took
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import claims_are_here, figure_file, shown
 from tipcap.reports.claims import Evidence, judged, with_readings
@@ -212,22 +213,19 @@ def costs(plan: Plan, records: Records) -> list[Cost]:
     found = []
     for kind, keys in planned.items():
         made = [records[key] for key in keys if key in records]
-        if kind == _PARSER:
+        part = "parsing" if kind == _PARSER else None
+        if part:
             made = [one for one in made if "parsing_seconds" in _measured(one)]
-            took = [_measured(one)["parsing_seconds"] for one in made]
-            cpu = [_measured(one)["parsing_cpu_seconds"] for one in made]
-        else:
-            took = [
-                one["seconds"] + _measured(one).get("scoring_seconds", 0.0)
-                for one in made
-            ]
-            cpu = [
-                one["cpu_seconds"] + _measured(one).get("scoring_cpu_seconds", 0.0)
-                for one in made
-            ]
-        longest = max(took, default=0.0)
+        all_took = [took(one, part) for one in made]
         found.append(
-            Cost(kind, len(keys), len(made), math.fsum(took), math.fsum(cpu), longest)
+            Cost(
+                kind,
+                len(keys),
+                len(made),
+                math.fsum(one.seconds for one in all_took),
+                math.fsum(one.cpu_seconds for one in all_took),
+                max((one.seconds for one in all_took), default=0.0),
+            )
         )
     return found
 

@@ -6,27 +6,24 @@ What was made since is imported first, so a store that was moved, or that a form
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
 from tipcap import paths
-from tipcap.errors import InputError, edge, unknown_name
+from tipcap.errors import InputError, edge
+from tipcap.io.local_pages import HOST, listening, show, stopped_by_sigterm
 from tipcap.io.tracking_database import experiment_of, schema_problem
 from tipcap.io.tracking_rows import ARTIFACTS, VIEW
 from tipcap.plan import Plan, load
 from tipcap.reports.tracking import track_world, tracked_tables
 
-PORT = 5000
-"""The first that is tried."""
-_NO_WORLDS = {"claims", "experiments", "figures"}
-"""Files beside the worlds that are none."""
+_FIRST_PORT = 5000
+"""MLflow's own."""
 _PATIENCE_SECONDS = 300
 _EVERY_SECONDS = 0.2
 _ENVIRONMENT = {
@@ -47,7 +44,6 @@ def show_runs(world: Path, port: int | None, opens: bool) -> Iterator[str]:
     Raises:
         InputError: no such world, nothing made of it yet, a store of another MLflow, or a port that is taken.
     """
-    _check_world(world)
     plan = load(world)
     results, database = (
         Path(paths.RESULTS) / plan.name,
@@ -59,38 +55,19 @@ def show_runs(world: Path, port: int | None, opens: bool) -> Iterator[str]:
         )
     if database.exists() and (problem := schema_problem(database)):
         raise InputError(problem)
-    chosen = _free_port(port)
+    with listening(port, _FIRST_PORT) as listener:
+        chosen = listener.getsockname()[1]
     if added := track_world(plan, database).added:
         yield f"{added} runs were new to {database}"
     number = experiment_of(results, database)
-    page = f"http://127.0.0.1:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    page = f"http://{HOST}:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
     yield "MLflow starts ..."
     with _server(plan, database, chosen):
         if opens:
-            webbrowser.open(page)
+            show(page)
         yield f"runs of world {plan.name}: {page} (Ctrl-C ends it)"
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
-
-
-def _check_world(file: Path) -> None:
-    if not file.exists():
-        known = {one.stem for one in file.parent.glob("*.yaml")} - _NO_WORLDS
-        raise unknown_name("world", file.stem, known, str(file))
-
-
-def _free_port(wanted: int | None) -> int:
-    for port in range(PORT, PORT + 100) if wanted is None else [wanted]:
-        with socket.socket() as probe:
-            # one that ended a moment ago does not hold its port
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    where = f"{PORT} to {PORT + 99}" if wanted is None else wanted
-    raise InputError(
-        f"--port {where}: expected a free port, found that another program has it; name another"
-    )
 
 
 @contextlib.contextmanager
@@ -98,14 +75,14 @@ def _server(plan: Plan, database: Path, port: int) -> Iterator[None]:
     """Run MLflow's server, from its first answer to the end of the block; what it says goes to a log."""
     log = Path(paths.RESULTS, plan.name, "logs", "mlflow.log").absolute()
     results = database.parent.resolve()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database.resolve()}"]
     command += ["--artifacts-destination", str(results / ARTIFACTS)]
     with edge(log, "a log", "change its owner"):
         log.parent.mkdir(parents=True, exist_ok=True)
         said = log.open("w")
-    with said, _stopped_by_sigterm():
+    with said, stopped_by_sigterm():
         process = subprocess.Popen(
             command,
             cwd=results,  # what it writes by itself stays in the world
@@ -129,7 +106,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(URLError, OSError):
-            address = f"http://127.0.0.1:{port}/health"
+            address = f"http://{HOST}:{port}/health"
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(address, timeout=5):
                 return
@@ -137,13 +114,3 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise InputError(
         f"{log}: expected MLflow's server to answer, found that it does not; see there what it says"
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Let a request to end be as Ctrl-C in the block, so that the server ends too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
