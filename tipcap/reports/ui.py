@@ -61,7 +61,8 @@ def show_runs(world: Path, port: int | None, opens: bool) -> Iterator[str]:
         raise InputError(problem)
     chosen = _free_port(port)
     if added := track_world(plan, database).added:
-        yield f"{added} runs were new to {database}"
+        were = "run was" if added == 1 else "runs were"
+        yield f"{added} {were} new to {database}"
     number = experiment_of(results, database)
     page = f"http://127.0.0.1:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
     yield "MLflow starts ..."
