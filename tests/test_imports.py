@@ -2,6 +2,7 @@ import gc
 
 import pytest
 
+import tipcap
 from tipcap.imports import without_collecting
 
 
@@ -24,3 +25,8 @@ def test_what_stays_for_good_is_not_looked_through_again():
         assert gc.get_freeze_count() >= before + len(kept)
     finally:
         gc.unfreeze()
+
+
+def test_tab_offers_what_people_are_to_use():
+    offered = {name for name in dir(tipcap) if not name.startswith("_")}
+    assert offered == {"Captioner", "InputError", "fit", "tables"}

@@ -33,3 +33,8 @@ def __getattr__(name: str) -> Any:
 
     with extras_told():
         return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return what Tab offers: the names above, which are not there before they are asked for."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

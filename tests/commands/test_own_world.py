@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.plan_questions import keys_of
 from tests.workflow_copy import ROOT
@@ -27,7 +28,7 @@ def files(tmp_path, monkeypatch):
     Path("captions.txt").write_text("\n".join(lines))
     Path("pictures").mkdir()
     for n in range(NUMBER):
-        Path("pictures", f"{n}.png").touch()
+        Image.new("RGB", (2, 2)).save(f"pictures/{n}.png")
     table("pairs.csv", range(40))
     table("web.csv", range(50, NUMBER))
     every = OwnFiles(*map(Path, ("captions.txt", "pictures", "pairs.csv", "web.csv")))
@@ -144,6 +145,41 @@ def test_captions_for_scoring_that_the_corpus_has_are_told(files):
     said, _ = made(files)
     held_out = sum(is_held_out(f"{n}.png") for n in range(40))
     assert any(line.startswith(f"note: {held_out} of") for line in said)
+
+
+def test_damaged_pictures_are_left_out_and_told(files):
+    whole = Path("pictures/1.png").read_bytes()
+    kept = [n for n in range(NUMBER) if not is_held_out(f"{n}.png")]
+    tested = next(n for n in range(40) if n not in kept)
+    paired, alone = kept[0], next(n for n in kept if 40 <= n < 50)
+    web = next(n for n in kept if n >= 50)
+    Path(f"pictures/{paired}.png").write_bytes(whole[:-30])  # cut short
+    Path(f"pictures/{alone}.png").write_bytes(b"<html>gone</html>")
+    Path(f"pictures/{web}.png").write_bytes(b"")
+    Path(f"pictures/{tested}.png").write_bytes(b"")
+    said, plan = made(files)
+    (line,) = (line for line in said if line.startswith("left out: 4 damaged"))
+    assert "leave_out" in line
+    left_out = {name: set(d.leave_out) for name, d in plan.world.datasets.items()}
+    assert left_out["pairs"] == {f"{paired}.png", f"{tested}.png"}
+    assert left_out["web"] == {f"{web}.png"}
+    # those for scoring are not among the pictures alone, so none of them is named there
+    assert left_out["pictures"] == {f"{n}.png" for n in (paired, alone, web)}
+    assert plan.world.base["train"]["num_images"] == len(kept) - 3
+    assert f"setting 1: yes ({sum(n < 40 for n in kept) - 1} pictures" in said[0]
+    # a file that names splits leaves out those for scoring as well, each once
+    splits = lambda n: ",test" if n in {tested, 39} else ",train"  # noqa: E731
+    table("pairs.csv", range(40), splits)
+    _, plan = made(files, name="named")
+    names = plan.world.datasets["pictures"].leave_out
+    assert set(names) == {f"{n}.png" for n in (paired, alone, web, tested, 39)}
+    assert len(set(names)) == len(names)
+    for path in Path("pictures").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"none that can be read \(0.png: an empty file"
+    ):
+        made(files, name="empty")
 
 
 def test_pictures_may_be_addresses(files):

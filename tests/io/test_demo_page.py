@@ -90,9 +90,12 @@ def test_two_people_caption_and_refine_at_once(browser, server, tmp_path):
     ):
         for page in map(ready, (one, other)):
             page.locator("h1").wait_for()
+        wide = other.locator("#tipcap-samples").bounding_box()
         upload(one, large)
         other.locator(SAMPLE).nth(0).click()
         first, second = captions(one), captions(other)
+        # what comes in does not move what is there
+        assert other.locator("#tipcap-samples").bounding_box() == wide
         assert tuple(first) == tuple(second) == MODELS
         assert first != second
         assert "holiday.jpg" in one.locator("figcaption").inner_text()

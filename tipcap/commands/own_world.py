@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from tipcap.errors import InputError, meant, unknown_name
 from tipcap.io.archives import Archive, open_archives
 from tipcap.io.image_records import ImageRecord, LeftOut
 from tipcap.io.own_data import (
+    damaged_pictures,
     is_held_out,
     picture_names,
     read_own_web,
@@ -49,6 +50,8 @@ class Found(NamedTuple):
     """As a world's file declares them."""
     repeated: int
     """Captions for scoring that the corpus has word for word."""
+    damaged: dict[str, str]
+    """Pictures that cannot be read whole, and why: they are left out."""
 
 
 def make_world(
@@ -106,7 +109,13 @@ def _report(world: OwnWorld, found: Found, target: Path) -> Iterator[str]:
         yield f"scored: on {material.test} pictures with captions, which no training sees"
     else:
         yield f"scored: no ({material.test} pictures with captions are left for it)"
-    if found.repeated:
+    if found.damaged:
+        name, reason = next(iter(found.damaged.items()))
+        number = len(found.damaged)
+        counted = "1 damaged picture" if number == 1 else f"{number} damaged pictures"
+        others = "; all stand in the world's file under leave_out" if number > 1 else ""
+        yield f"left out: {counted} ({name}: {reason}{others})"
+    if found.repeated and world.is_scored:
         yield f"note: {found.repeated} of their captions stand in the corpus word for word; take them out for scores that mean something"
     yield _about_models(world.models)
     yield f"written: {target}"
@@ -183,13 +192,20 @@ def look_at(files: OwnFiles) -> Found:
         raise InputError(
             f"{folder}: expected pictures, found none; name the folder that holds them, unpacked or in archives"
         )
+    damaged = damaged_pictures(archives, names)
+    if folder and len(damaged) == len(names):
+        raise InputError(
+            f"{folder}: expected pictures, found none that can be read ({names[0]}: {damaged[names[0]]}); save or fetch them again"
+        )
     records = _records(read_texts(files.captions, ""))
     captions = [text for record in records for text in record.captions]
     datasets: dict[str, dict[str, Any]] = {}
     pairs_file = files.pairs or _captions_with_pictures(files.captions, archives)
     pairs: list[ImageRecord] = []
     if pairs_file:
-        pairs = _met(read_pairs, pairs_file, archives, folder)
+        pairs, gone = _whole(
+            _met(read_pairs, pairs_file, archives, folder), archives, damaged
+        )
     if pairs_file == files.captions:
         captions = [t for r in pairs if r.split == "train" for t in r.captions]
     else:
@@ -199,21 +215,24 @@ def look_at(files: OwnFiles) -> Found:
             f"{files.captions}: expected at least {MIN_CAPTIONS} captions to learn from, found {len(captions)}; name another file"
         )
     if pairs_file:
-        datasets["pairs"] = _declared("pairs", pairs_file, folder, pairs)
+        datasets["pairs"] = _declared("pairs", pairs_file, folder, pairs, gone)
     web: list[ImageRecord] = []
     if files.web_pairs:
-        web = _met(read_own_web, files.web_pairs, archives, folder)
-        datasets["web"] = _declared("web", files.web_pairs, folder, web)
+        web, gone = _whole(
+            _met(read_own_web, files.web_pairs, archives, folder), archives, damaged
+        )
+        datasets["web"] = _declared("web", files.web_pairs, folder, web, gone)
     scored = [record for record in pairs if record.split == "test"]
     num_pictures = 0
     if folder:
-        declared, num_pictures = _unpaired(folder, names, pairs, archives)
+        declared, num_pictures = _unpaired(folder, names, pairs, archives, damaged)
         datasets["pictures"] = declared
     number = sum(record.split == "train" for record in pairs)
     material = Material(len(captions), num_pictures, len(web), number, len(scored))
     corpus = {caption.lower() for caption in captions}
     kept = [caption for record in scored for caption in record.captions]
-    return Found(material, datasets, sum(text.lower() in corpus for text in kept))
+    repeated = sum(text.lower() in corpus for text in kept)
+    return Found(material, datasets, repeated, damaged)
 
 
 def _folder(pictures: Path | None) -> Path | None:
@@ -272,24 +291,38 @@ def _met(
     return records
 
 
+def _whole(
+    records: Sequence[ImageRecord],
+    archives: Sequence[Archive],
+    damaged: Container[str],
+) -> tuple[list[ImageRecord], list[str]]:
+    """Return the records whose pictures are not damaged, and the others' pictures as the file names them."""
+    is_gone = [not r.urls and _place(r, archives) in damaged for r in records]
+    pairs = list(zip(records, is_gone, strict=True))
+    gone = {str(record.member) for record, is_it in pairs if is_it}
+    return [record for record, is_it in pairs if not is_it], sorted(gone)
+
+
 def _unpaired(
     folder: Path,
     names: Sequence[str],
     pairs: Sequence[ImageRecord],
     archives: Sequence[Archive],
+    damaged: Container[str],
 ) -> tuple[dict[str, Any], int]:
-    """Return how a world declares the pictures for setting 3, and how many they are: none that are scored on."""
+    """Return how a world declares the pictures for setting 3, and how many they are: none that are damaged or scored on."""
     here = [record for record in pairs if not record.urls]
     scored = [record for record in here if record.split == "test"]
-    if not scored:
-        return _declared("pictures", None, folder), len(names)
+    reader, left_out = "pictures", {name for name in names if name in damaged}
     # which pictures are scored on follows from their names, or a file says it
-    if all((r.split == "test") == is_held_out(str(r.member)) for r in here):
-        kept = [name for name in names if not is_held_out(name)]
-        return _declared("unpaired", None, folder), len(kept)
-    left_out = sorted({str(_place(record, archives)) for record in scored})
-    declared = _declared("pictures", None, folder)
-    return {**declared, "leave_out": left_out}, len(names) - len(left_out)
+    if all((r.split == "test") == is_held_out(str(r.member)) for r in here) and scored:
+        reader = "unpaired"
+        names = [name for name in names if not is_held_out(name)]
+        left_out &= {*names}
+    else:
+        left_out |= {str(_place(record, archives)) for record in scored}
+    declared = _declared(reader, None, folder, left_out=sorted(left_out))
+    return declared, len({*names} - left_out)
 
 
 def _declared(
@@ -297,13 +330,15 @@ def _declared(
     file: Path | None,
     folder: Path | None = None,
     records: Sequence[ImageRecord] = (),
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     raw: dict[str, Any] = {} if file is None else {"file": _shown(file)}
     if any(record.urls for record in records):
         raw |= {"pictures": "collect", "missing": len(records) // _GONE}
     elif folder is not None:
         raw |= {"pictures": {"folder": _shown(folder)}}
-    return {"reader": reader, "raw": raw}
+    declared = {"reader": reader, "raw": raw}
+    return {**declared, "leave_out": list(left_out)} if left_out else declared
 
 
 def _shown(path: Path) -> str:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from tipcap.errors import InputError
-from tipcap.io.archives import open_archives
+from tipcap.errors import InputError, reason_of
+from tipcap.io.archives import Archive, open_archives
 from tipcap.io.image_names import image_id, picture_path
 from tipcap.io.image_records import MAX_CAPTION_CHARACTERS, ImageRecord, LeftOut
 from tipcap.io.own_files import read_entries
@@ -100,6 +100,29 @@ def picture_names(folder: Path) -> list[str]:
     """
     found = [name for one in open_archives(folder) for name in one]
     return sorted({name for name in found if _PICTURE.search(name)})
+
+
+def damaged_pictures(
+    archives: Iterable[Archive], names: Iterable[str]
+) -> dict[str, str]:
+    """Return the pictures that cannot be read whole, and why: empty, cut short, or something else under a picture's name.
+
+    Raises:
+        InputError: an archive or a file that cannot be read at all.
+    """
+    from tipcap.io.picture_files import decode_picture  # brings NumPy and Pillow
+    from tipcap.io.progress import track
+
+    wanted = set(names)
+    places = [(one, name) for one in archives for name in one if name in wanted]
+    damaged: dict[str, str] = {}
+    for one, name in track(places, "pictures looked at", len(places)):
+        content = one.read(name)
+        try:
+            decode_picture(content)
+        except ValueError as error:
+            damaged[name] = reason_of(error)
+    return damaged
 
 
 def _paired(path: Path, all_train: bool) -> Iterator[ImageRecord | LeftOut]:

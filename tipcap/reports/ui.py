@@ -58,7 +58,8 @@ def show_runs(world: Path, port: int | None, opens: bool) -> Iterator[str]:
     with listening(port, _FIRST_PORT) as listener:
         chosen = listener.getsockname()[1]
     if added := track_world(plan, database).added:
-        yield f"{added} runs were new to {database}"
+        were = "run was" if added == 1 else "runs were"
+        yield f"{added} {were} new to {database}"
     number = experiment_of(results, database)
     page = f"http://{HOST}:{chosen}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
     yield "MLflow starts ..."
