@@ -37,8 +37,9 @@ _CAPTION = (
 )
 _REFERENCES = ("captions", "references", "refs", "gts", "ground_truth")
 _LISTS = ("annotations", "predictions", "results", "captions")
-_OF_DATASETS = ("images",)
 """What people call an image, a caption, its references and the list of all, the likeliest first."""
+_OF_DATASETS = ("images",)
+"""Lists that hold a dataset's references, never captions to score."""
 
 
 class ResultFile(NamedTuple):
