@@ -15,6 +15,7 @@ SHORT = (
     f"gpu|{A100}|12|1-00:00:00\ngpu_short*|{A100}|12|4:00:00\ncpu|(null)|100|infinite"
 )
 LONG_NAME = "gpu*|gpu:nvidia_a100_80gb_pcie:2|3|1-00:00:00"
+DIGITS = "gpu*|gpu:2080ti:8(S:0,2-3),gpu:1080:1K|3|1-00:00:00"
 MIXED = "gpu*|gpu:a100:4(S:0-1),gpu:v100:2(S:1)|2|1-00:00:00\ngpu*|gpu:4|1|30:00"
 
 
@@ -47,6 +48,9 @@ def partitions(value):
         {"default-resources": ["slurm_partition='gpu,cpu'"]},
         {"default-resources": [{"slurm_partition": "gpu"}]},
         {"default-resources": "slurm_partition='gpu, cpu' mem_mb=1000"},
+        {"default-resources": [{"slurm_partition": "gpu", "mem_mb": 1000}]},
+        partitions(["gpu", "cpu"]),
+        partitions("gpu,"),
         {"set-resources": ["train:slurm_partition=gpu"]},
         {"set-resources": {"train": {"slurm_partition": '"gpu"'}}},
     ],
@@ -60,6 +64,8 @@ def test_partitions_are_found_in_lists_quotes_and_all_forms(findings, settings):
     [
         partitions("gpu,big"),
         partitions("gp"),
+        partitions(["gpu", "big"]),
+        {"default-resources": [{"slurm_partition": "big", "mem_mb": 1000}]},
         {"default-resources": ["slurm_partition='gpu,big'"]},
         {"set-resources": {"train": {"slurm_partition": "'big'"}}},
     ],
@@ -72,7 +78,24 @@ def test_one_that_the_cluster_lacks_is_missing_in_all_forms(findings, settings):
 
 def test_an_expression_is_left_to_snakemake(findings):
     value = "'gpu' if attempt > 1 else 'cpu'"
-    assert findings(partitions(value))["partitions"].state != "missing"
+    found = findings(partitions(value))["partitions"]
+    assert found.state == "warning"
+    assert "only Snakemake can work this out" in found.found
+
+
+@pytest.mark.parametrize("nothing", [None, "", "''", []])
+def test_a_value_that_says_nothing_names_none(findings, nothing):
+    settings = {**partitions(nothing), **gpu(nothing)}
+    found = findings(settings)
+    assert "the profile names none" in found["partitions"].found
+    assert "GPU models" not in found
+
+
+def test_a_cluster_without_partitions_is_said_once(findings):
+    for said in ("", "slurm_load_partitions: error"):
+        found = findings(gpu("a100", slurm_partition="gpu"), said)
+        assert [*found] == ["SLURM"]
+        assert found["SLURM"].state == "missing"
 
 
 def gpu(model, **more):
@@ -88,6 +111,10 @@ def gpu(model, **more):
         (LONG_NAME, "nvidia_a100_80gb_pcie", True),
         (LONG_NAME, "nvidia_a100", False),
         (LONG_NAME, "a100", False),
+        (DIGITS, "2080ti", True),
+        (DIGITS, "1080", True),
+        (DIGITS, 1080, True),
+        (DIGITS, "2080", False),
         (MIXED, "v100", True),
         (MIXED, "h100", False),
     ],
@@ -103,6 +130,15 @@ def test_gpus_are_known_by_their_whole_type(findings, sinfo, model, is_there):
 def test_a_gpu_asked_for_as_gres_is_looked_for_too(findings):
     asked = {"set-resources": {"train": {"gres": "gpu:h100:1"}}}
     assert findings(asked)["GPU models"].state == "missing"
+    for gres, is_there in (
+        ("gpu:2080ti:1", True),
+        ("gpu:2080ti", True),
+        ("gpu:2", True),
+        ("gpu", True),
+        ("shard:1,gpu:3090:1", False),
+    ):
+        found = findings({"set-resources": {"train": {"gres": gres}}}, DIGITS)
+        assert ("GPU models" not in found) == is_there
 
 
 def test_a_gpu_must_be_where_the_job_goes(findings):

@@ -248,3 +248,14 @@ def test_whatever_a_plugin_raises_is_a_value_error(monkeypatch, error):
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(ValueError, match=r"\w"):
         decode_picture(b"content")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+@pytest.mark.parametrize(("content", "said"), [(EPS, "in EPS"), (SVG, "in SVG")])
+def test_drawings_that_are_programs_are_not_run(content, said, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", None)  # of Ghostscript, where it is there
+    with pytest.raises(ValueError, match=f"a drawing {said}"):
+        decode_picture(content)

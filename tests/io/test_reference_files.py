@@ -95,6 +95,16 @@ def test_marked_references_are_counted_and_left_out_on_demand(read):
     assert (found.captions, found.num_marked) == ([["b"]], 1)
 
 
+@pytest.mark.parametrize("mark", ["False", "no", [], 2])
+def test_a_mark_that_is_neither_true_nor_false_is_refused(read, mark):
+    content = annotated("a dog")
+    content["annotations"][0] |= {"is_rejected": mark, "is_precanned": False}
+    words = r"annotations\[0\]: expected true or false as is_rejected"
+    for vizwiz in (False, True):
+        with pytest.raises(InputError, match=words):
+            read(content, vizwiz=vizwiz)
+
+
 def test_references_beside_captions_have_the_names_of_their_images():
     found = references_beside({"a.jpg": ["x", "y"]})
     assert found.captions == [["x", "y"]]

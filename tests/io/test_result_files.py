@@ -40,6 +40,8 @@ def file_of(tmp_path):
         [{"image_id": "1", "caption": "a", "id": 5}, {"image_id": 2, "caption": ""}],
         {"1": "a", "2": ""},
         '\ufeff{"1": "a", "2": ""}',
+        [{"cocoid": 1, "caption": "a"}, {"cocoid": 2, "caption": ""}],
+        {"model": "x", "outputs": [{"id": 1, "text": "a"}, {"id": 2, "text": ""}]},
     ],
 )
 def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):

@@ -7,6 +7,7 @@ from tipcap.errors import InputError
 from tipcap.io.image_parts import read_image_parts
 from tipcap.io.spice import Spice
 from tipcap.io.store import write_json
+from tipcap.io.timing import Took
 from tipcap.steps.score import score
 
 pytestmark = pytest.mark.slow  # Java's tokeniser
@@ -97,6 +98,7 @@ def test_spice_is_scored_with_the_jars_that_are_given(world, monkeypatch):
         cut = frozenset({"a dog runs on grass"})
 
         def __init__(self, tools, silence):
+            self.parsing = Took()
             given.append(tools)
 
         def score(self, candidates, references):
@@ -119,6 +121,7 @@ def test_spice_of_a_sample_is_the_mean_over_it_and_the_same_for_every_run(
 ):
     class Fake(Spice):
         def __init__(self, tools, silence):
+            self.parsing = Took()
             self.cut = set()
 
         def score(self, candidates, references):

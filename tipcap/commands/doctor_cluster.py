@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ _LEAST_JOB_AGE = 120
 _PROGRAMS = ("sbatch", "squeue", "scancel", "srun", "sinfo", "scontrol")
 _ALL_JOBS = "all jobs"
 _NAME = re.compile(r"[\w.-]+")
-_GPU = re.compile(r"\bgpu:(?:([A-Za-z_][\w.-]*):)?\d")
+_COUNT = re.compile(r"\d+[KMGkmg]?")
 _LIMIT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):\d+")
 _PROFILE = re.compile(r"config(?:\.v(\d+)\+)?\.yaml")
 _SNAKEMAKE = 9
@@ -83,6 +83,11 @@ def examine_cluster(settings: Mapping[str, Any], device: str) -> Iterator[Findin
         yield Finding("SLURM", "missing", "its controller does not answer", remedy)
         return
     partitions = read_partitions(nodes)
+    if not partitions:
+        remedy = "ask the cluster's administrators, or look at `sinfo`"
+        found = "sinfo lists no partition that this user may use"
+        yield Finding("SLURM", "missing", found, remedy)
+        return
     yield Finding("SLURM", "ok", answer(["sinfo", "--version"]) or "")
     yield _job_age(settings)
     yield _partitions(settings, partitions)
@@ -99,11 +104,22 @@ def read_partitions(nodes: str) -> dict[str, Partition]:
         name, gres, _, limit = line.split("|")
         before = found.get(name.rstrip("*"), Partition(frozenset(), 0.0, False))
         found[name.rstrip("*")] = Partition(
-            before.gpus | set(_GPU.findall(gres)),
+            before.gpus | _gpu_types(gres),
             max(before.minutes, _minutes(limit)),
             before.is_default or name.endswith("*"),
         )
     return found
+
+
+def _gpu_types(gres: str) -> set[str]:
+    """Return the types in `gpu:2080ti:8(S:0,2-3),gpu:4`; an empty text for GPUs without one."""
+    types = set()
+    for part in re.sub(r"\([^)]*\)", "", gres).split(","):
+        kind, *rest = part.strip().split(":")
+        if kind == "gpu":
+            is_count = len(rest) == 1 and _COUNT.fullmatch(rest[0])
+            types.add("" if not rest or is_count else rest[0])
+    return types
 
 
 def _minutes(limit: str) -> float:
@@ -118,11 +134,8 @@ def _minutes(limit: str) -> float:
 def _partitions(
     settings: Mapping[str, Any], partitions: Mapping[str, Partition]
 ) -> Finding:
-    wanted = {
-        name
-        for value in named_resources(settings, "slurm_partition").values()
-        for name in _listed(value)
-    }
+    named = named_resources(settings, "slurm_partition").values()
+    wanted = {name for value in named for name in _listed(value)}
     default = [name for name, one in partitions.items() if one.is_default]
     listed = ", ".join(sorted(partitions))
     if lacking := sorted(wanted - partitions.keys()):
@@ -130,6 +143,10 @@ def _partitions(
         return Finding("partitions", "missing", f"no {', '.join(lacking)}", remedy)
     if wanted:
         return Finding("partitions", "ok", ", ".join(sorted(wanted)))
+    if named:
+        found = f"{', '.join(sorted(named))}: only Snakemake can work this out"
+        remedy = f"see that it names some of {listed}"
+        return Finding("partitions", "warning", found, remedy)
     if default:
         remedy = "name partitions in the profile if GPUs are in another one"
         found = f"the profile names none, jobs go to {default[0]} (of {listed})"
@@ -145,7 +162,7 @@ def _gpus(
     models = named_resources(settings, "gpu_model")
     asked = {of: set(_listed(value)) for of, value in models.items()}
     for of, value in named_resources(settings, "gres").items():
-        asked.setdefault(of, set()).update(filter(None, _GPU.findall(value)))
+        asked.setdefault(of, set()).update(_gpu_types(value) - {""})
     everywhere = set().union(*(one.gpus for one in partitions.values()))
     offered = ", ".join(sorted(filter(None, everywhere))) or "none with a type"
     for of, wanted in asked.items():
@@ -183,7 +200,7 @@ def _limits(
 ) -> Iterator[Finding]:
     """Look whether a job may ask for more time than its partitions give: it would wait for ever."""
     most = (settings.get("resources") or {}) if settings else {}
-    most = dict(map(_pair, most)) if isinstance(most, list) else most
+    most = dict(_pairs(most)) if isinstance(most, list) else most
     try:
         asked = float(most.get("runtime", 0))
     except (AttributeError, TypeError, ValueError):
@@ -223,9 +240,7 @@ def named_resources(settings: Mapping[str, Any], name: str) -> dict[str, str]:
     for block in ("default-resources", "set-resources"):
         given = settings.get(block) or {}
         listed = given if isinstance(given, list) else _words(str(given))
-        entries = (
-            given.items() if isinstance(given, dict) else [_pair(e) for e in listed]
-        )
+        entries = given.items() if isinstance(given, dict) else _pairs(listed)
         for key, value in entries:
             if isinstance(value, dict):
                 found |= {str(key): _bare(v) for k, v in value.items() if k == name}
@@ -233,7 +248,7 @@ def named_resources(settings: Mapping[str, Any], name: str) -> dict[str, str]:
             rule, _, resource = str(key).rpartition(":")
             if resource == name:
                 found[rule or _ALL_JOBS] = _bare(value)
-    return found
+    return {of: value for of, value in found.items() if value}
 
 
 def _words(text: str) -> list[str]:
@@ -241,16 +256,21 @@ def _words(text: str) -> list[str]:
     return re.findall(r"""[^\s=]+=(?:"[^"]*"|'[^']*'|\S+)""", text)
 
 
-def _pair(entry: object) -> tuple[str, str]:
-    if isinstance(entry, dict):  # `- slurm_partition: gpu`
-        ((key, value),) = entry.items() if len(entry) == 1 else [("", "")]
-        return str(key), _bare(value)
-    key, _, value = str(entry).partition("=")
-    return key.strip(), _bare(value)
+def _pairs(entries: Iterable[object]) -> Iterator[tuple[str, object]]:
+    for entry in entries:
+        if isinstance(entry, dict):  # `- slurm_partition: gpu`
+            yield from ((str(key), value) for key, value in entry.items())
+        else:
+            key, _, value = str(entry).partition("=")
+            yield key.strip(), value
 
 
 def _bare(value: object) -> str:
     """Return a value without the quotes that keep Snakemake from reading it as an expression."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ",".join(map(_bare, value))
     text = str(value).strip()
     while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
@@ -262,5 +282,5 @@ def _listed(value: str) -> list[str]:
 
     An expression, which only Snakemake can work out, names none.
     """
-    names = [_bare(part) for part in value.split(",")]
+    names = [name for part in value.split(",") if (name := _bare(part))]
     return names if all(map(_NAME.fullmatch, names)) else []

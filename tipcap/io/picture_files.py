@@ -21,6 +21,9 @@ _MAX_RATIO = 32
 """Of the longer side to the shorter. CLIP sees the middle square; all of a thread would fill the memory first."""
 _MAX_TEXT_BYTES = 1 << 26  # of a PNG's metadata: editors leave more than Pillow's 1 MB
 _ORIENTATION = 0x0112
+_PROGRAMS = ("EPS", "WMF")
+"""What Pillow hands to another program, which would run what the file says."""
+_HEAD = 1024  # bytes in which a drawing in XML says that it is one
 _FULL_SCALES = (1.0, 255.0, 65535.0)
 
 # Own bounds hold instead: Pillow's first one is a warning, which reaches nobody who could act on it.
@@ -36,6 +39,8 @@ def decode_picture(content: bytes) -> Image.Image:
     """
     try:
         picture = Image.open(io.BytesIO(content))
+        if picture.format in _PROGRAMS:
+            raise ValueError(f"a drawing in {picture.format}")
         if picture.width * picture.height > MAX_PIXELS:
             raise ValueError(
                 f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS} are read"
@@ -65,6 +70,8 @@ def decode_picture(content: bytes) -> Image.Image:
 
 
 def _kind_of(content: bytes) -> str:
+    if b"<svg" in content[:_HEAD].lower():
+        return "a drawing in SVG"
     start = content[:64].lstrip(BLANK)
     for sign, kind in INSTEAD.items():
         if start.startswith(sign):

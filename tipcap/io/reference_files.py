@@ -139,7 +139,7 @@ def _of_coco(
         if files.get(identity):
             names["file_name"] = files[identity]
         one = found.setdefault(identity, _Found(names, None, []))
-        is_marked = any(annotation.get(mark) for mark in _MARKS)
+        is_marked = any([_mark(where, mark, annotation) for mark in _MARKS])
         num_marked += is_marked
         if vizwiz and is_marked:
             continue
@@ -148,6 +148,15 @@ def _of_coco(
         where = f"{where} (image {annotation['image_id']})"
         one.captions.extend(texts_of(annotation["caption"], where))
     return list(found.values()), num_marked
+
+
+def _mark(where: str, name: str, annotation: Mapping[str, Any]) -> bool:
+    found = annotation.get(name)
+    if found not in (None, False, True, 0, 1):  # "False" would count as true
+        raise InputError(
+            f"{where}: expected true or false as {name}, found {shown(found)}; correct it"
+        )
+    return bool(found)
 
 
 def _no_captions(where: str, annotation: Mapping[str, Any]) -> InputError:

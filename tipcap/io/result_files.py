@@ -17,8 +17,18 @@ from tipcap.io.own_files import read_entries
 
 Image = TypeVar("Image", int, str)
 _IMAGE = (
-    *("image_id", "imageid", "img_id", "image_name", "file_name", "filename"),
-    *("image", "img", "image_path", "path", "file", "picture", "question_id", "id"),
+    *("image_id", "imageid", "img_id", "cocoid", "image_name", "file_name"),
+    *(
+        "filename",
+        "image",
+        "img",
+        "image_path",
+        "path",
+        "file",
+        "picture",
+        "question_id",
+        "id",
+    ),
 )
 _CAPTION = (
     *("prediction", "predicted_caption", "generated_caption", "pred", "hypothesis"),
@@ -28,6 +38,8 @@ _CAPTION = (
 _REFERENCES = ("captions", "references", "refs", "gts", "ground_truth")
 _LISTS = ("annotations", "predictions", "results", "captions")
 """What people call an image, a caption, its references and the list of all, the likeliest first."""
+_OF_DATASETS = ("images",)
+"""Lists that hold a dataset's references, never captions to score."""
 
 
 class ResultFile(NamedTuple):
@@ -250,7 +262,8 @@ def _said(found: Any) -> Sequence[Any]:
 
 
 def _list_in(content: Mapping[str, Any]) -> list[Any] | None:
-    for name in _LISTS:
+    others = [name for name in content if name not in (*_LISTS, *_OF_DATASETS)]
+    for name in (*_LISTS, *others):
         match content.get(name):
             case [dict() as first, *_] as listed if _is_record(first):
                 return list(listed)
