@@ -51,6 +51,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def one_thread_again():
+    """A command that a test runs in this process may take more, and all that follow would wait for each other."""
+    yield
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network():
     """A connection to anything but this machine is an error."""

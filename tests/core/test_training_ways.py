@@ -24,9 +24,7 @@ from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, Stopped
 
 LONG = {
-    "setting 1": settings_of("estimated", setting=1),
-    "setting 3": settings_of("trained", setting=3),
-    "setting 4": settings_of("trained", setting=4, clip_norm=1.0),
+    "setting 3": settings_of("trained", setting=3, clip_norm=1.0),
     "trained language model": settings_of(
         language_model_trainable=True, language_model_rate=0.1, label_smoothing=0.1
     ),
