@@ -109,9 +109,9 @@ class World:
         return None
 
     def all_results(self):
-        """Bytes of all that steps made, without records and logs, which hold times."""
+        """Bytes of all that steps made, without records, logs and the report, which hold times."""
         results = self.folder / "results" / self.name
-        skipped = {"meta.json", "metrics.jsonl", "mlflow.db"}
+        skipped = {"meta.json", "metrics.jsonl", "mlflow.db", "report.html"}
         return {
             str(path.relative_to(results)): path.read_bytes()
             for path in sorted(results.rglob("*"))
