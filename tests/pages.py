@@ -5,13 +5,18 @@ is a file of that name, one of `diff` what changes in it: lines to leave out, li
 they stand, which the file must hold once. Where all lines are added, they go to its end.
 """
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+BIN = Path(sys.executable).parent
+LIMIT_S = 900
 _FENCE = re.compile(
     r'(?:<!-- not run: (?P<why>[^\n]+) -->\n)?^(?P<indent> *)```(?P<language>\w*)(?: title="(?P<title>[^"\n]+)")?\n'
     r"(?P<text>.*?)^(?P=indent)```$",
@@ -87,3 +92,24 @@ def put(block, folder):
         return
     assert text.count(old) == 1, f"{block.page}: {block.title} holds once:\n{old}"
     path.write_text(text.replace(old, new), "utf-8")
+
+
+def run_command(words, folder, package):
+    """Run a command of a page in a folder, with the package that lies in another; return what it prints."""
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(package),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    logs = sorted(folder.glob("results/*/logs/**/*.log"), key=os.path.getmtime)
+    last = "".join(log.read_text()[-1500:] for log in logs[-2:])
+    assert done.returncode == 0, f"{words}\n{done.stderr[-3000:]}\n{last}"
+    return done.stdout

@@ -1,22 +1,17 @@
 """Every command of README and pages that is marked as one to be run, in one folder, as a person would type them."""
 
 import io
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.pages import RECIPES, ROOT, blocks, pages
+from tests.pages import RECIPES, ROOT, blocks, pages, run_command
 from tests.workflow_copy import copy_workflow
 from tipcap.cli import main
 
 pytestmark = pytest.mark.slow
 
-BIN = Path(sys.executable).parent
-LIMIT_S = 900
 ANSWERS = "lamp\n\n"
 """What is typed where a command asks."""
 PAGES = [page for page in pages() if page.stem not in RECIPES]
@@ -45,27 +40,6 @@ def run_here(words, capfd):
     return said.out
 
 
-def run_apart(words, folder):
-    environment = {
-        **os.environ,
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    logs = sorted(folder.glob("results/*/logs/**/*.log"), key=os.path.getmtime)
-    last = "".join(log.read_text()[-1500:] for log in logs[-2:])
-    assert done.returncode == 0, f"{words}\n{done.stderr[-3000:]}\n{last}"
-    return done.stdout
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run_as_they_stand(page, workspace, monkeypatch, capfd):
     monkeypatch.chdir(workspace)
@@ -76,7 +50,7 @@ def test_the_commands_of_a_page_run_as_they_stand(page, workspace, monkeypatch, 
             if words[0] == "tipcap":
                 said = run_here(words, capfd)
             else:
-                said = run_apart(words, workspace) or "done"
+                said = run_command(words, workspace, ROOT) or "done"
             assert said.strip() or "--out" in words, f"{words} says nothing"
 
 

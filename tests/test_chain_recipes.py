@@ -1,23 +1,18 @@
 """The recipes for what people add, exactly as their pages have them, one after the other in one copy of the project."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.pages import DOCS, RECIPES, ROOT, blocks, put
+from tests.pages import BIN, DOCS, RECIPES, ROOT, blocks, put, run_command
 from tests.workflow_copy import copy_workflow
 
 pytestmark = pytest.mark.slow
 
-BIN = Path(sys.executable).parent
 TABLES = Path("results/tiny/tables")
-LIMIT_S = 900
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +31,7 @@ def run(folder, words):
     """Run a command of a page in a copy of the project."""
     if words[0] == "make":  # what is installed is, whatever the time of copied files
         words = ["make", "-o", ".venv/.installed", *words[1:], "CORES=1"]
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        },
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    logs = sorted(folder.glob("results/*/logs/**/*.log"), key=os.path.getmtime)
-    last = "".join(log.read_text()[-1500:] for log in logs[-2:])
-    assert done.returncode == 0, f"{words}\n{done.stderr[-3000:]}\n{last}"
-    return done.stdout
+    return run_command(words, folder, folder)
 
 
 def follow(folder, page):
