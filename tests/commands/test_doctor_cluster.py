@@ -3,12 +3,8 @@
 import pytest
 
 from tipcap.commands import doctor_cluster
-from tipcap.commands.doctor_cluster import (
-    examine_cluster,
-    named_resources,
-    read_partitions,
-    read_profile,
-)
+from tipcap.commands.doctor_cluster import examine_cluster, read_partitions
+from tipcap.commands.profiles import named_resources, read_profile
 
 A100 = "gpu:a100:4(S:0-1)"
 SHORT = (
@@ -188,3 +184,38 @@ def test_resources_are_named_by_whose_they_are():
     }
     found = named_resources(settings, "slurm_partition")
     assert found == {"all jobs": "a", "train": "b"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"set-resources": {"trian": {"gpu": 1}}},
+        {"set-resources": ["trian:gpu=1"]},
+        {"set-threads": {"trian": 4}},
+        {"set-threads": ["trian=4"]},
+        {"groups": ["trian=together"]},
+    ],
+)
+def test_what_is_set_for_a_rule_that_is_not_there_is_said(findings, settings):
+    found = findings(settings)["rules"]
+    assert (found.state, found.found) == ("missing", "the profile sets trian, no rule")
+    assert found.remedy.startswith("did you mean 'train'")
+
+
+def test_the_profile_that_is_there_names_rules_that_are_there(findings):
+    assert "rules" not in findings({"set-resources": {"train": {"gpu": 1}}})
+    assert "rules" not in findings(read_profile("slurm"))
+
+
+@pytest.mark.parametrize("option", ["--gres=gpu:a100:1", "-p gpu", "--partition gpu"])
+def test_what_the_executor_sets_itself_is_not_for_slurm_extra(findings, option):
+    extra = {"slurm_extra": f"'--nice=10 {option}'"}
+    for settings in ({"default-resources": extra}, {"set-resources": {"train": extra}}):
+        found = findings(settings)["slurm_extra"]
+        assert found.state == "missing"
+        assert found.found.startswith(option.split("=")[0].split()[0])
+
+
+def test_other_options_of_slurm_stay_in_slurm_extra(findings):
+    extra = {"slurm_extra": "'--nice=10 --mail-type=FAIL --exclude=node-p'"}
+    assert "slurm_extra" not in findings({"default-resources": extra})

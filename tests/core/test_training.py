@@ -9,8 +9,9 @@ from test_captioner import TinyLanguageModel, random_tokens
 from tipcap.core.captioner import pack_prompts
 from tipcap.core.gaussian import sample_gap
 from tipcap.core.training import train
-from tipcap.core.training_model import TrainingState, build_model
+from tipcap.core.training_model import build_model
 from tipcap.core.training_settings import TrainingArrays, TrainingSettings
+from tipcap.core.training_state import TrainingState
 from tipcap.core.types import Gaussian, TokenBatch
 from tipcap.errors import InputError
 

@@ -8,7 +8,8 @@ from test_training import SETTINGS, arrays_of, same, settings_of, unit_rows
 from tipcap.core.captioner import Captioner
 from tipcap.core.ranks import Alone
 from tipcap.core.training import train
-from tipcap.core.training_model import Trained, TrainingState, build_model
+from tipcap.core.training_model import Trained, build_model
+from tipcap.core.training_state import TrainingState
 from tipcap.errors import InputError
 from tipcap.io.store import read_tensors, write_tensors
 

@@ -18,8 +18,9 @@ from tipcap.core.ranks import Alone
 from tipcap.core.training import train
 from tipcap.core.training_batches import Packer, Source
 from tipcap.core.training_losses import loss_parts
-from tipcap.core.training_model import TrainingState, build_model
+from tipcap.core.training_model import build_model
 from tipcap.core.training_settings import in_precision, random_stream
+from tipcap.core.training_state import TrainingState
 from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, Stopped
 

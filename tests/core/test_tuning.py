@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_language_model import NEAR, ToyLanguageModel
 
-from tipcap.core.training_model import TrainingState
+from tipcap.core.training_state import TrainingState
 from tipcap.core.tuning import (
     TuningSettings,
     contrastive_loss,

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 import tipcap.core.training_ways as ways
 from tipcap.core.decoding import beam_search
 from tipcap.core.training import train
-from tipcap.core.training_model import TrainingState
 from tipcap.core.training_settings import TrainingArrays, TrainingSettings
+from tipcap.core.training_state import TrainingState
 from tipcap.core.types import Gaussian, TokenBatch
 from tipcap.io.captioning import computing_in
 from tipcap.io.language_model import build_language_model

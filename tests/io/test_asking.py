@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import http.server
 import threading
-import time
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ FILE = b"PK" + bytes(range(256)) * 20
 SHA256 = hashlib.sha256(FILE).hexdigest()
 IN_BASE64 = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
 OTHER = "0" * 64
-PATIENCE = 0.4
+PATIENCE = 1.5
 
 
 class Host(http.server.BaseHTTPRequestHandler):
@@ -136,7 +135,7 @@ def test_where_head_is_refused_the_first_bytes_tell(said, path):
         ("pointer", "other", "a Git LFS pointer instead of the file"),
         ("longer", "other", "a file of 5,123 bytes, expected 5,122"),
         ("circle", "none", "led in circles"),
-        ("hangs", "none", "no answer within 0.4 s"),
+        ("hangs", "none", "no answer within 1.5 s"),
         ("sizeless", "file", "reachable"),
     ],
 )
@@ -193,15 +192,13 @@ def test_no_network_is_told_from_a_host_that_refuses(said):
 
 
 def test_answers_come_in_the_order_of_the_questions_and_late_ones_are_none():
-    def slow(seconds, number):
-        def answer():
-            time.sleep(seconds)
-            return number
+    asked_to_end = threading.Event()
 
-        return answer
+    def late():
+        asked_to_end.wait(60)
+        return 0
 
-    started = time.monotonic()
-    found = ask_side_by_side([slow(5, 0), slow(0.02, 1), slow(0, 2)], 2, 0.3)
+    found = ask_side_by_side([late, lambda: 1, lambda: 2], 2, 1.0)
+    asked_to_end.set()
     assert found == [None, 1, 2]
-    assert time.monotonic() - started < 3
     assert ask_side_by_side([], 2, 1.0) == []

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tipcap import paths
-from tipcap.commands.doctor_cluster import examine_cluster, read_profile
+from tipcap.commands.doctor_cluster import examine_cluster
 from tipcap.commands.findings import SECONDS, Finding, existing, said_by
 from tipcap.commands.overview import is_done
+from tipcap.commands.profiles import read_profile
 from tipcap.config.world import Runtime
 from tipcap.errors import InputError
 from tipcap.io.addresses import shown_address, shown_reason

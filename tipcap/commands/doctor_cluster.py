@@ -1,26 +1,50 @@
 """What `tipcap doctor --profile` asks a SLURM cluster: whether it has what the profile's jobs will use."""
 
-import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.commands.findings import Finding, answer
-from tipcap.config.reading import read_yaml
-from tipcap.errors import InputError, meant
-from tipcap.io.store import user_folder
+from tipcap.commands.profiles import (
+    ALL_JOBS,
+    listed_in,
+    named_resources,
+    pairs_in,
+    settings_of_rules,
+)
+from tipcap.errors import meant
 
 _LEAST_JOB_AGE = 120
 """Seconds that squeue must remember a job for: Snakemake asks for the first time after 40."""
 _PROGRAMS = ("sbatch", "squeue", "scancel", "srun", "sinfo", "scontrol")
-_ALL_JOBS = "all jobs"
-_NAME = re.compile(r"[\w.-]+")
+_RULE = re.compile(r"^ *rule (\w+):", re.MULTILINE)
+_SET_BY_SNAKEMAKE = {
+    "--account": "slurm_account",
+    "-A": "slurm_account",
+    "--partition": "slurm_partition",
+    "-p": "slurm_partition",
+    "--gres": "gres, or gpu and gpu_model",
+    "--gpus": "gpu and gpu_model",
+    "--time": "runtime",
+    "-t": "runtime",
+    "--mem": "mem_mb",
+    "--mem-per-cpu": "mem_mb_per_cpu",
+    "--constraint": "constraint",
+    "-C": "constraint",
+    "--qos": "qos",
+    "--clusters": "clusters",
+    "--nodes": "nodes",
+    "-N": "nodes",
+    "--ntasks": "tasks",
+    "-n": "tasks",
+    "--cpus-per-task": "cpus_per_task",
+    "-c": "cpus_per_task",
+}
+"""Options of sbatch, by the resource that says the same."""
 _COUNT = re.compile(r"\d+[KMGkmg]?")
 _LIMIT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):\d+")
-_PROFILE = re.compile(r"config(?:\.v(\d+)\+)?\.yaml")
-_SNAKEMAKE = 9
 
 
 class Partition(NamedTuple):
@@ -31,38 +55,6 @@ class Partition(NamedTuple):
     minutes: float
     """How long a job may take."""
     is_default: bool
-
-
-def read_profile(name: str) -> dict[str, Any]:
-    """Return the settings of a Snakemake profile, looked for where Snakemake does.
-
-    Raises:
-        InputError: there is none.
-    """
-    homes: list[str | Path] = [
-        *(os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    ]
-    if (own := user_folder("XDG_CONFIG_HOME", ".config")) is not None:
-        homes.insert(0, own)
-    places = [Path(name), *(Path(home) / "snakemake" / name for home in homes)]
-    for place in places:
-        files = [place / "profile.yaml", *_by_version(place), place]
-        for file in files:
-            if file.is_file():
-                return read_yaml(file)
-    there = [file.parent.name for file in Path().glob("*/profile.yaml")]
-    remedy = meant(name, there) or "run this in the repository's folder"
-    raise InputError(
-        f"--profile: expected a Snakemake profile, found none at {', '.join(map(str, places))}; {remedy}"
-    )
-
-
-def _by_version(place: Path) -> list[Path]:
-    """Return the files of a profile that Snakemake reads, `config.v8+.yaml` before `config.yaml`."""
-    found = {file: _PROFILE.fullmatch(file.name) for file in place.glob("config*.yaml")}
-    versions = {f: int(match[1] or 0) for f, match in found.items() if match}
-    read = [file for file, version in versions.items() if version <= _SNAKEMAKE]
-    return sorted(read, key=lambda file: -versions[file])
 
 
 def examine_cluster(settings: Mapping[str, Any], device: str) -> Iterator[Finding]:
@@ -90,6 +82,8 @@ def examine_cluster(settings: Mapping[str, Any], device: str) -> Iterator[Findin
         return
     yield Finding("SLURM", "ok", answer(["sinfo", "--version"]) or "")
     yield _job_age(settings)
+    yield from _rules(settings)
+    yield from _by_other_names(settings)
     yield _partitions(settings, partitions)
     yield from _gpus(settings, partitions, device)
     yield from _limits(settings, partitions)
@@ -131,11 +125,32 @@ def _minutes(limit: str) -> float:
     return float((days * 24 + hours) * 60 + minutes)
 
 
+def _rules(settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for settings of rules that the workflow has not, which Snakemake passes over in silence."""
+    files = [Path("Snakefile"), *Path("workflow", "rules").glob("*.smk")]
+    known = {
+        name for f in files if f.is_file() for name in _RULE.findall(f.read_text())
+    }
+    for name in sorted(settings_of_rules(settings) - known) if known else ():
+        remedy = meant(name, known) or f"the rules are {', '.join(sorted(known))}"
+        yield Finding("rules", "missing", f"the profile sets {name}, no rule", remedy)
+
+
+def _by_other_names(settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for options in slurm_extra that Snakemake's executor sets itself, and ends over."""
+    for of, value in named_resources(settings, "slurm_extra").items():
+        for option in re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", value):
+            if (resource := _SET_BY_SNAKEMAKE.get(option)) is not None:
+                found = f"{option} in slurm_extra of {of}, which Snakemake does not take there"
+                remedy = f"write it as {resource} in the profile"
+                yield Finding("slurm_extra", "missing", found, remedy)
+
+
 def _partitions(
     settings: Mapping[str, Any], partitions: Mapping[str, Partition]
 ) -> Finding:
     named = named_resources(settings, "slurm_partition").values()
-    wanted = {name for value in named for name in _listed(value)}
+    wanted = {name for value in named for name in listed_in(value)}
     default = [name for name, one in partitions.items() if one.is_default]
     listed = ", ".join(sorted(partitions))
     if lacking := sorted(wanted - partitions.keys()):
@@ -160,7 +175,7 @@ def _gpus(
 ) -> Iterator[Finding]:
     """Look whether the GPUs that jobs ask for are in the partitions that they go to."""
     models = named_resources(settings, "gpu_model")
-    asked = {of: set(_listed(value)) for of, value in models.items()}
+    asked = {of: set(listed_in(value)) for of, value in models.items()}
     for of, value in named_resources(settings, "gres").items():
         asked.setdefault(of, set()).update(_gpu_types(value) - {""})
     everywhere = set().union(*(one.gpus for one in partitions.values()))
@@ -189,10 +204,10 @@ def _goes_to(
 ) -> list[str]:
     """Return the partitions that a rule's jobs go to, of those that are there."""
     named = named_resources(settings, "slurm_partition")
-    value = named.get(of) or named.get(_ALL_JOBS)
+    value = named.get(of) or named.get(ALL_JOBS)
     if value is None:
         return [name for name, one in partitions.items() if one.is_default]
-    return [name for name in _listed(value) if name in partitions]
+    return [name for name in listed_in(value) if name in partitions]
 
 
 def _limits(
@@ -200,7 +215,7 @@ def _limits(
 ) -> Iterator[Finding]:
     """Look whether a job may ask for more time than its partitions give: it would wait for ever."""
     most = (settings.get("resources") or {}) if settings else {}
-    most = dict(_pairs(most)) if isinstance(most, list) else most
+    most = dict(pairs_in(most)) if isinstance(most, list) else most
     try:
         asked = float(most.get("runtime", 0))
     except (AttributeError, TypeError, ValueError):
@@ -232,55 +247,3 @@ def _job_age(settings: Mapping[str, Any]) -> Finding:
             )
             return Finding("status", "warning", found, remedy)
     return Finding("status", "warning", "scontrol does not tell MinJobAge")
-
-
-def named_resources(settings: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return the values of a resource in a profile: of `all jobs`, and of single rules by their names."""
-    found: dict[str, str] = {}
-    for block in ("default-resources", "set-resources"):
-        given = settings.get(block) or {}
-        listed = given if isinstance(given, list) else _words(str(given))
-        entries = given.items() if isinstance(given, dict) else _pairs(listed)
-        for key, value in entries:
-            if isinstance(value, dict):
-                found |= {str(key): _bare(v) for k, v in value.items() if k == name}
-                continue
-            rule, _, resource = str(key).rpartition(":")
-            if resource == name:
-                found[rule or _ALL_JOBS] = _bare(value)
-    return {of: value for of, value in found.items() if value}
-
-
-def _words(text: str) -> list[str]:
-    """Return `a=b c='d, e'` as its parts."""
-    return re.findall(r"""[^\s=]+=(?:"[^"]*"|'[^']*'|\S+)""", text)
-
-
-def _pairs(entries: Iterable[object]) -> Iterator[tuple[str, object]]:
-    for entry in entries:
-        if isinstance(entry, dict):  # `- slurm_partition: gpu`
-            yield from ((str(key), value) for key, value in entry.items())
-        else:
-            key, _, value = str(entry).partition("=")
-            yield key.strip(), value
-
-
-def _bare(value: object) -> str:
-    """Return a value without the quotes that keep Snakemake from reading it as an expression."""
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ",".join(map(_bare, value))
-    text = str(value).strip()
-    while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
-    return text
-
-
-def _listed(value: str) -> list[str]:
-    """Return the names in a list with commas, of which SLURM takes the first that is free.
-
-    An expression, which only Snakemake can work out, names none.
-    """
-    names = [name for part in value.split(",") if (name := _bare(part))]
-    return names if all(map(_NAME.fullmatch, names)) else []

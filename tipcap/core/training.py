@@ -16,7 +16,6 @@ from tipcap.core.ranks import Alone, Ranks, any_rank
 from tipcap.core.training_batches import Source, ahead, blocks_of
 from tipcap.core.training_model import (
     Trained,
-    TrainingState,
     build_model,
     fit_to_arrays,
 )
@@ -31,6 +30,7 @@ from tipcap.core.training_settings import (
     random_stream,
     with_lengths_on_cpu,
 )
+from tipcap.core.training_state import TrainingState
 from tipcap.core.training_ways import PackedWay, PlainWay, packs
 from tipcap.core.types import Gaussian, LanguageModel, device_of
 from tipcap.errors import InputError, Stopped

@@ -1,9 +1,7 @@
-"""What a training changes: the model, its optimiser, and the state that both go on from."""
+"""What a training changes: the model and its optimiser."""
 
 import math
-from collections.abc import Iterable
 from collections.abc import Mapping as Tensors
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,48 +16,18 @@ from tipcap.core.training_settings import (
     TrainingSettings,
     random_stream,
 )
+from tipcap.core.training_state import (
+    LANGUAGE_MODEL,
+    TrainingState,
+    language_model_in,
+    named_language_model,
+    restore_moments,
+    state_after,
+)
 from tipcap.core.types import Gaussian
 from tipcap.errors import InputError, reason_of
 
-_LANGUAGE_MODEL = "language_model."
 _MAPPING = "mapping."
-
-
-class TrainingState(NamedTuple):
-    """Everything a training needs to go on after `step` updates."""
-
-    step: int
-    model: dict[str, Tensor]
-    """Weights of mapping and captioner, and of the language model if it is trained."""
-    first_moment: dict[str, Tensor]
-    second_moment: dict[str, Tensor]
-    generators: dict[str, Tensor]
-
-    def to_tensors(self) -> dict[str, Tensor]:
-        """Return the state as one dictionary of tensors, for a file."""
-        tensors = {"step": torch.tensor(self.step)}
-        for group in self._fields[1:]:
-            for name, tensor in getattr(self, group).items():
-                tensors[f"{group}/{name}"] = tensor
-        return tensors
-
-    @classmethod
-    def from_tensors(cls, tensors: Tensors[str, Tensor]) -> "TrainingState":
-        """Return the state that `to_tensors` gave.
-
-        Raises:
-            InputError: the tensors are not those of a state.
-        """
-        groups: dict[str, dict[str, Tensor]] = {name: {} for name in cls._fields[1:]}
-        try:
-            for key in tensors.keys() - {"step"}:
-                group, name = key.split("/", 1)
-                groups[group][name] = tensors[key]
-            return cls(int(tensors["step"]), **groups)
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"training state: expected the tensors of one, found something else ({error}); delete the checkpoint and train from the start"
-            ) from error
 
 
 class TipcapModel(nn.Module):
@@ -179,11 +147,11 @@ class Trained:
         named = dict(model.named_parameters())
         if self.language_model is not None:
             for name, parameter in language_model.named_parameters():
-                named[_LANGUAGE_MODEL + name] = parameter
+                named[LANGUAGE_MODEL + name] = parameter
         self.parameters = {k: p for k, p in named.items() if p.requires_grad}
         self.clip_norm = settings.clip_norm
         rates = {
-            _LANGUAGE_MODEL: settings.language_model_rate,
+            LANGUAGE_MODEL: settings.language_model_rate,
             _MAPPING: settings.mapping_rate,
         }
         groups: dict[float, list[nn.Parameter]] = {}
@@ -236,22 +204,10 @@ class Trained:
 
     def state(self, step: int, streams: dict[str, Tensor]) -> TrainingState:
         """Return a copy of everything; `streams` are states of the sources of draws."""
-        moments = {
-            name: self.optimiser.state[parameter]
-            for name, parameter in self.parameters.items()
-            if parameter in self.optimiser.state
-        }
         model = dict(self.model.state_dict())
         if self.language_model is not None:
-            for name, tensor in self.language_model.state_dict().items():
-                model[_LANGUAGE_MODEL + name] = tensor
-        return TrainingState(
-            step,
-            {name: tensor.detach().clone() for name, tensor in model.items()},
-            {name: moment["exp_avg"].clone() for name, moment in moments.items()},
-            {name: moment["exp_avg_sq"].clone() for name, moment in moments.items()},
-            streams,
-        )
+            model |= named_language_model(self.language_model)
+        return state_after(step, model, self.optimiser, self.parameters, streams)
 
     def load_weights(self, weights: Tensors[str, Tensor]) -> None:
         """Take over saved weights.
@@ -259,17 +215,11 @@ class Trained:
         Raises:
             InputError: they are of another model.
         """
-        own = {k: v for k, v in weights.items() if not k.startswith(_LANGUAGE_MODEL)}
+        own = {k: v for k, v in weights.items() if not k.startswith(LANGUAGE_MODEL)}
         try:
             self.model.load_state_dict(own)
             if self.language_model is not None:
-                self.language_model.load_state_dict(
-                    {
-                        name.removeprefix(_LANGUAGE_MODEL): tensor
-                        for name, tensor in weights.items()
-                        if name.startswith(_LANGUAGE_MODEL)
-                    }
-                )
+                self.language_model.load_state_dict(language_model_in(weights))
         except RuntimeError as error:
             raise InputError(
                 f"training: expected weights of the model in the settings, found others ({reason_of(error)}); use the model these settings made"
@@ -278,30 +228,5 @@ class Trained:
     def restore(self, state: TrainingState) -> None:
         """Go back to a state."""
         self.load_weights(state.model)
-        if state.step == 0:
-            return
-        if state.first_moment.keys() != self.parameters.keys():
-            raise InputError(
-                "training state: expected the moments of all trained weights, found others; delete the checkpoint and train from the start"
-            )
-        for name, parameter in self.parameters.items():
-            self.optimiser.state[parameter] = {
-                "step": torch.tensor(float(state.step), device=parameter.device),
-                "exp_avg": state.first_moment[name].to(parameter.device).clone(),
-                "exp_avg_sq": state.second_moment[name].to(parameter.device).clone(),
-            }
-
-
-def changing_with(
-    optimiser: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]
-) -> list[Tensor]:
-    """Return all tensors that an update changes; moments that are not there yet begin at zero."""
-    tensors: list[Tensor] = []
-    for parameter in parameters:
-        state = optimiser.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0, device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        tensors += [parameter, *state.values()]
-    return tensors
+        if state.step > 0:
+            restore_moments(state, self.optimiser, self.parameters)

@@ -24,8 +24,9 @@ from tipcap.core.training_batches import (
     batch_of,
 )
 from tipcap.core.training_losses import loss_parts
-from tipcap.core.training_model import Trained, changing_with
+from tipcap.core.training_model import Trained
 from tipcap.core.training_settings import TrainingSettings, learning_rate_at
+from tipcap.core.training_state import changing_with
 from tipcap.core.types import Gaussian, LanguageModel, device_of
 
 Parts = dict[str, Tensor]
@@ -40,6 +41,11 @@ def packs(language_model: LanguageModel, device: torch.device) -> bool:
         and isinstance(language_model, PackedLanguageModel)
         and language_model.reads_packed
     )
+
+
+def computing_on(device: torch.device, bfloat16: bool) -> AbstractContextManager[Any]:
+    """Return the block in which a loss is computed on a device."""
+    return torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
 
 
 def steps_on(
@@ -97,12 +103,6 @@ class _Way:
         self.ranks, self.bfloat16, self.total = ranks, bfloat16, total
         self.device = device_of(language_model)
 
-    def computing(self) -> AbstractContextManager[Any]:
-        """Return the block in which a loss is computed."""
-        if self.bfloat16:
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def dropping(self, step: int) -> AbstractContextManager[None]:
         """Return the block in which the language model drops what it drops at a step."""
         assert isinstance(self.language_model, nn.Module)
@@ -111,7 +111,7 @@ class _Way:
 
     def loss(self, batch: Batch) -> Parts:
         """Return the parts of a batch's loss."""
-        with self.computing():
+        with computing_on(self.device, self.bfloat16):
             return loss_parts(
                 self.settings,
                 self.trained.model,

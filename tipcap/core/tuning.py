@@ -5,7 +5,6 @@ to the same bytes. Batches and dropout depend on seed and step alone.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +26,20 @@ from tipcap.core.packing import (
     unpacked,
 )
 from tipcap.core.training_batches import Packed, ahead
-from tipcap.core.training_model import TrainingState, changing_with
 from tipcap.core.training_settings import random_stream
-from tipcap.core.training_ways import packs, steps_on
+from tipcap.core.training_state import (
+    LANGUAGE_MODEL,
+    TrainingState,
+    changing_with,
+    language_model_in,
+    named_language_model,
+    restore_moments,
+    state_after,
+)
+from tipcap.core.training_ways import computing_on, packs, steps_on
 from tipcap.core.types import OpenLanguageModel, TokenBatch, device_of
 from tipcap.errors import InputError, Stopped
 
-LANGUAGE_MODEL = "language_model."
-"""Before the names of a tuned language model's tensors."""
 Record = dict[str, float]
 
 
@@ -133,7 +138,10 @@ def tune(
     check_context(language_model, 1, tokens.ids.shape[1])
     device = device_of(language_model)
     language_model.eval().requires_grad_(True)
-    parameters = dict(language_model.named_parameters())
+    parameters = {
+        LANGUAGE_MODEL + name: parameter
+        for name, parameter in language_model.named_parameters()
+    }
     is_packed = packs(language_model, device) if packed is None else packed
     rate_0 = settings.learning_rate
     optimiser = torch.optim.AdamW(
@@ -146,23 +154,13 @@ def tune(
     step = 0
     if state is not None:
         step = state.step
-        _restore(state, language_model, parameters, optimiser)
+        language_model.load_state_dict(language_model_in(state.model))
+        restore_moments(state, optimiser, parameters)
     window: list[Tensor] = []
 
     def current() -> TrainingState:
-        moments = {
-            LANGUAGE_MODEL + k: optimiser.state[p] for k, p in parameters.items()
-        }
-        return TrainingState(
-            step,
-            {
-                LANGUAGE_MODEL + name: tensor.detach().clone()
-                for name, tensor in language_model.state_dict().items()
-            },
-            {name: moment["exp_avg"].clone() for name, moment in moments.items()},
-            {name: moment["exp_avg_sq"].clone() for name, moment in moments.items()},
-            {},
-        )
+        model = named_language_model(language_model)
+        return state_after(step, model, optimiser, parameters, {})
 
     tokens = TokenBatch(tokens.ids, tokens.length.cpu())
     way = (_PackedWay if is_packed else _PlainWay)(
@@ -219,11 +217,6 @@ class _PlainWay:
         self.parameters, self.optimiser = parameters, optimiser
         self.bfloat16, self.device = bfloat16, device_of(language_model)
 
-    def computing(self) -> AbstractContextManager[Any]:
-        if self.bfloat16:
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def rows(self, step: int) -> Tensor:
         stream = random_stream(self.settings.seed, "batches", epoch=step)
         size = (self.settings.batch_size,)
@@ -236,7 +229,7 @@ class _PlainWay:
         return TokenBatch(ids.to(self.device), length.to(self.device))
 
     def update(self, step: int, batch: TokenBatch) -> Tensor:
-        with self.computing():
+        with computing_on(self.device, self.bfloat16):
             losses = tuning_losses(self.language_model, batch, self.settings.margin)
         for group in self.optimiser.param_groups:
             group["lr"] = _rate(self.settings, step)
@@ -297,7 +290,7 @@ class _PackedWay(_PlainWay):
     def _losses(self, like: Packed, _: Tensor, integers: Tensor) -> dict[str, Tensor]:
         packing, lm = unpacked(like.layout, integers), self.language_model
         assert isinstance(lm, PackedLanguageModel)
-        with self.computing():
+        with computing_on(self.device, self.bfloat16):
             first = torch.full_like(packing.length[:, None], lm.end_of_text)
             states = packed_states(lm.embed_tokens(first), packing, lm)
             likelihood = packed_loss(states, packing, lm)
@@ -330,22 +323,3 @@ def _check(means: list[float], step: int) -> None:
         raise InputError(
             f"tuning: expected a finite loss, found caption {means[0]:.4g}, contrastive {means[1]:.4g} before step {step}; lower the learning rate"
         )
-
-
-def _restore(
-    state: TrainingState,
-    language_model: nn.Module,
-    parameters: dict[str, nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    language_model.load_state_dict(
-        {name.removeprefix(LANGUAGE_MODEL): t for name, t in state.model.items()}
-    )
-    for name, parameter in parameters.items():
-        optimiser.state[parameter] = {
-            "step": torch.tensor(float(state.step), device=parameter.device),
-            "exp_avg": state.first_moment[LANGUAGE_MODEL + name].to(parameter.device),
-            "exp_avg_sq": state.second_moment[LANGUAGE_MODEL + name].to(
-                parameter.device
-            ),
-        }

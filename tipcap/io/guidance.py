@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tipcap.core.tuning import LANGUAGE_MODEL
+from tipcap.core.training_state import language_model_in
 from tipcap.core.types import Similarity, Written
 from tipcap.core.zerocap import Vocabulary
 from tipcap.errors import InputError, reason_of
@@ -188,9 +188,7 @@ def load_tuned(model: Path | None, language_model: Path) -> CausalLanguageModel:
         return loaded
     tensors = read_tensors(model)
     try:
-        loaded.load_state_dict(
-            {name.removeprefix(LANGUAGE_MODEL): t for name, t in tensors.items()}
-        )
+        loaded.load_state_dict(language_model_in(tensors))
     except RuntimeError as error:
         raise InputError(
             f"{model}: expected the weights of {language_model}, found others ({reason_of(error)}); tune the model again"

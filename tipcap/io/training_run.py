@@ -16,7 +16,6 @@ from torch import Tensor
 from tipcap.core.ranks import Ranks, any_rank
 from tipcap.core.selection import rows_of_images, sample_images
 from tipcap.core.training import train
-from tipcap.core.training_model import TrainingState
 from tipcap.core.training_settings import (
     Gap,
     TrainingArrays,
@@ -24,6 +23,7 @@ from tipcap.core.training_settings import (
     num_steps,
     warnings_of,
 )
+from tipcap.core.training_state import TrainingState
 from tipcap.core.types import Embeddings, LanguageModel
 from tipcap.errors import InputError
 from tipcap.io.processes import is_first, joined
