@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 from tests.picture_server import picture_of, picture_server
 from tipcap.errors import InputError
 from tipcap.io import collect as module
+from tipcap.io import web_pairs
 from tipcap.io.annotations import ImageRecord, read_annotations
 from tipcap.io.collect import Collection, collect_pictures
 from tipcap.step import Request
@@ -277,30 +277,32 @@ def test_nocaps_needs_every_picture(tmp_path, server):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on(tmp_path, server):
+def test_killed_at_any_moment_it_goes_on(tmp_path, server, no_commons):
     """The command itself, killed three times; no picture that was kept is fetched anew."""
-    raw = yfcc_file(tmp_path / "raw.jsonl", server, 400)
-    spec = {"dataset": "web", "reader": "yfcc", "sample_size": 200, "seed": 3}
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "tipcap",
-            "step",
-            "collect",
-            "--spec",
-            json.dumps(spec),
-        ),
-        *("--key", "k", "--out", str(tmp_path / "k"), "--raw", str(raw)),
-        *("--parents", "{}"),
-    ]
-    for seconds in (0.6, 0.9, 1.2):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    num = 200
+    raw = yfcc_file(tmp_path / "raw.jsonl", server, 2 * num)
+    spec = {"dataset": "web", "reader": "yfcc", "sample_size": num, "seed": 3}
+    words = ["step", "collect", "--spec", json.dumps(spec), "--key", "k"]
+    words += ["--out", str(tmp_path / "k"), "--raw", str(raw), "--parents", "{}"]
+    program = (
+        "from tipcap.cli import main; from tipcap.io import web_pairs; "
+        f"web_pairs._COMMONS = {web_pairs._COMMONS!r}; main({words!r})"
+    )
+    command = [sys.executable, "-c", program]
+
+    def num_fetched():
+        return sum(n for path, n in server.asked.copy().items() if "/good/" in path)
+
+    for moment in (1, 50, 150):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            while num_fetched() < moment and process.poll() is None:
+                time.sleep(0.005)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
     # an archive that was published before the kill is whole, as below
-    subprocess.run(command, check=True, env=os.environ)
-    again = run_collect(raw, tmp_path / "undisturbed", sample_size=200)
+    subprocess.run(command, check=True)
+    on_their_way = 2 * module.CONNECTIONS
+    assert num_fetched() <= num + 3 * on_their_way
+    again = run_collect(raw, tmp_path / "undisturbed", sample_size=num)
     name = "pictures/yfcc15m-pictures.zip"
     assert (tmp_path / "k" / name).read_bytes() == (again / name).read_bytes()
