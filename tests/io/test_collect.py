@@ -116,6 +116,21 @@ def test_a_network_that_is_down_stops_at_once_and_blames_no_picture(server, coll
     assert len(server.asked) < 100
 
 
+def test_an_address_whose_host_is_down_soon_costs_no_pause(
+    server, collection, monkeypatch
+):
+    monkeypatch.setattr(module, "_PAUSES_S", (1.0, 4.0))
+    pauses = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    records = [
+        record._replace(urls=("http://127.0.0.1:1/x.jpg", *record.urls))
+        for record in candidates(server, ["good"] * 100)
+    ]
+    assert len(collect_pictures(records, 100, collection, "x").records) == 100
+    # those on their way when the last of the first twenty failed may pause once more
+    assert len(pauses) < 20 + 2 * module.CONNECTIONS
+
+
 def test_too_few_pictures_say_why(server, collection):
     with pytest.raises(
         InputError,

@@ -80,3 +80,16 @@ def test_a_host_that_recovers_is_asked_at_once_again(hosts, clock):
 
 def test_what_is_no_address_is_left_to_who_asks(hosts):
     hosts.wait("http://[::1")
+
+
+def test_a_host_is_down_when_it_left_many_questions_in_a_row_unanswered(hosts):
+    for _ in range(19):
+        hosts.unanswered(URL)
+    assert not hosts.is_down(URL)
+    hosts.reached(URL)
+    for _ in range(20):
+        hosts.unanswered(URL)
+    assert hosts.is_down(URL)
+    assert not hosts.is_down(OTHER)
+    hosts.reached(URL)
+    assert not hosts.is_down(URL)

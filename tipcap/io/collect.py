@@ -291,7 +291,7 @@ def _picture(client: httpx.Client, hosts: Hosts, url: str) -> bytes:
     while True:
         hosts.wait(url)
         try:
-            content = _answer(client, url)
+            content = _answer(client, url, hosts)
         except httpx.InvalidURL as error:
             raise _Gone("no address") from error
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
@@ -303,7 +303,8 @@ def _picture(client: httpx.Client, hosts: Hosts, url: str) -> bytes:
         except _Gone:
             raise
         except Exception as error:  # whatever the network and the library come up with
-            if (pause := next(pauses, None)) is None:
+            hosts.unanswered(url)
+            if hosts.is_down(url) or (pause := next(pauses, None)) is None:
                 problem = f"{shown_address(url)}: {shown_reason(error)}"
                 raise _Unreached(problem) from error
             time.sleep(pause)
@@ -312,7 +313,7 @@ def _picture(client: httpx.Client, hosts: Hosts, url: str) -> bytes:
             return content
 
 
-def _answer(client: httpx.Client, url: str) -> bytes:
+def _answer(client: httpx.Client, url: str, hosts: Hosts) -> bytes:
     """Return the picture.
 
     Raises:
@@ -321,6 +322,7 @@ def _answer(client: httpx.Client, url: str) -> bytes:
         httpx.HTTPError: another attempt may succeed.
     """
     with client.stream("GET", url) as response:
+        hosts.reached(url)
         if PLACEHOLDER in response.url.path:
             raise _Gone("removed by its owner")
         if response.status_code in _BUSY:

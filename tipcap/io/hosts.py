@@ -1,4 +1,4 @@
-"""Manners towards hosts that are asked for many things: a host that wants fewer questions gets fewer, from all threads."""
+"""Manners towards hosts that are asked for many things, from all threads: one that wants fewer questions gets fewer."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 _FIRST_S, _LONGEST_S, _SHORTEST_S = 0.05, 5.0, 0.01  # between two questions
 _QUICKER = 0.95
+_DOWN_AFTER = 20  # questions in a row without an answer
 
 
 @dataclass
@@ -17,6 +18,7 @@ class _Host:
     next_s: float = 0.0
     interval_s: float = 0.0
     pause_end_s: float = 0.0
+    unanswered: int = 0
 
 
 class Hosts:
@@ -39,6 +41,21 @@ class Hosts:
             host.next_s = turn + host.interval_s
         if turn > now:
             self._sleep(turn - now)
+
+    def is_down(self, url: str) -> bool:
+        """Return whether the host has left so many questions in a row unanswered that none is worth repeating."""
+        with self._lock:
+            return self._of(url).unanswered >= _DOWN_AFTER
+
+    def unanswered(self, url: str) -> None:
+        """Count a question that the host did not answer."""
+        with self._lock:
+            self._of(url).unanswered += 1
+
+    def reached(self, url: str) -> None:
+        """Note that the host answers, whatever it says."""
+        with self._lock:
+            self._of(url).unanswered = 0
 
     def answered(self, url: str) -> None:
         """Ask a little quicker from now on: the host gave what it was asked for."""
