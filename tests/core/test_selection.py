@@ -8,7 +8,6 @@ from tipcap.core.selection import (
     pair_up,
     rows_of_images,
     sample_images,
-    split_pairs,
 )
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
@@ -82,21 +81,3 @@ def test_a_sample_of_none_or_more_than_there_are_is_refused(number):
     image_id = torch.tensor([1, 2, 2, 3])
     with pytest.raises(InputError, match=f"between 1 and 3 images, found {number}"):
         sample_images(image_id, number, 0)
-
-
-@given(
-    ids=st.lists(st.integers(0, 9), min_size=1, max_size=40),
-    chosen=st.sets(st.integers(0, 9)),
-)
-def test_splitting_gives_every_pair_to_exactly_one_side(ids, chosen):
-    pairs = pairs_of(ids)
-    inside, outside = split_pairs(
-        pairs, torch.tensor(sorted(chosen), dtype=torch.int64)
-    )
-    assert set(inside.image_id.tolist()) <= chosen
-    assert not set(outside.image_id.tolist()) & chosen
-    rows = torch.cat([inside.images, outside.images]).flatten()
-    assert torch.equal(rows.sort().values, pairs.images.flatten())
-    for side in (inside, outside):
-        assert torch.equal(side.images, -side.texts)
-        assert torch.equal(pairs.image_id[side.images.flatten().long()], side.image_id)

@@ -79,15 +79,6 @@ def captions_of(texts: Embeddings, image_id: Int[Tensor, " image"]) -> Embedding
     return Embeddings(*(field[rows] for field in texts))
 
 
-def split_pairs(pairs: Pairs, chosen: Int[Tensor, " chosen"]) -> tuple[Pairs, Pairs]:
-    """Return the pairs of the chosen images, and those of all others."""
-    inside = torch.isin(pairs.image_id, chosen)
-    return (
-        Pairs(*(field[inside] for field in pairs)),
-        Pairs(*(field[~inside] for field in pairs)),
-    )
-
-
 def sample_captions(
     texts: Embeddings, num_captions: int | None, seed: int
 ) -> Embeddings:
