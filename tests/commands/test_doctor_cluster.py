@@ -4,7 +4,7 @@ import pytest
 
 from tipcap.commands import doctor_cluster
 from tipcap.commands.doctor_cluster import examine_cluster, read_partitions
-from tipcap.commands.profiles import named_resources, read_profile
+from tipcap.commands.profiles import read_profile
 
 A100 = "gpu:a100:4(S:0-1)"
 SHORT = (
@@ -165,25 +165,6 @@ def test_kinds_of_nodes_of_a_partition_are_one(findings):
     one = read_partitions(MIXED)["gpu"]
     assert one == (frozenset({"a100", "v100", ""}), 1440.0, True)
     assert read_partitions("slurm_load_partitions: error") == {}
-
-
-def test_the_newest_file_of_a_profile_counts(tmp_path):
-    for name, jobs in (
-        ("config.yaml", 1),
-        ("config.v8+.yaml", 2),
-        ("config.v99+.yaml", 3),
-    ):
-        (tmp_path / name).write_text(f"jobs: {jobs}\n")
-    assert read_profile(str(tmp_path)) == {"jobs": 2}
-
-
-def test_resources_are_named_by_whose_they_are():
-    settings = {
-        "default-resources": ["slurm_partition=a", "runtime=3"],
-        "set-resources": {"train": {"slurm_partition": "b"}, "embed": {"gpu": 1}},
-    }
-    found = named_resources(settings, "slurm_partition")
-    assert found == {"all jobs": "a", "train": "b"}
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,12 @@ import dataclasses
 import pytest
 import torch
 from test_captioner import TinyLanguageModel
-from test_training import SETTINGS, arrays_of, same, settings_of, unit_rows
+from test_training import SETTINGS, arrays_of, settings_of, unit_rows
 
 from tipcap.core.captioner import Captioner
 from tipcap.core.ranks import Alone
 from tipcap.core.training import train
 from tipcap.core.training_model import Trained, build_model
-from tipcap.core.training_state import TrainingState
-from tipcap.errors import InputError
-from tipcap.io.store import read_tensors, write_tensors
-
-
-def test_state_survives_a_file(tmp_path):
-    state = train(SETTINGS["setting 4"], arrays_of(), TinyLanguageModel())
-    write_tensors(tmp_path / "state.safetensors", state.to_tensors())
-    stored = read_tensors(tmp_path / "state.safetensors")
-    assert same(TrainingState.from_tensors(stored), state)
 
 
 def test_frozen_language_model_keeps_its_weights_and_stores_no_gradients():
@@ -159,14 +149,3 @@ def test_saved_model_gives_the_captioner_for_inference():
         }
     )
     assert captioner.prefix(unit_rows(3)).shape == (3, 4, 16)
-
-
-def test_weights_and_states_of_another_model_are_refused_in_one_line():
-    state = train(settings_of(), arrays_of(), TinyLanguageModel())
-    longer = settings_of(prefix_length=5)
-    for given in ({"state": state}, {"weights": state.model}):
-        with pytest.raises(InputError, match="found others") as error:
-            train(longer, arrays_of(), TinyLanguageModel(), **given)
-        assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="delete the checkpoint"):
-        TrainingState.from_tensors({"vectors": torch.zeros(1)})

@@ -73,6 +73,16 @@ def test_what_stops_goes_on_to_the_same_bytes():
     assert all(torch.equal(whole.model[k], rest.model[k]) for k in whole.model)
 
 
+def test_the_state_of_another_model_is_refused_in_one_line():
+    state = tune(SETTINGS, TOKENS, model())
+    of_fewer = state._replace(first_moment={})
+    of_others = state._replace(model={"language_model.x": torch.zeros(1)})
+    for given in (of_fewer, of_others):
+        with pytest.raises(InputError, match="found others") as error:
+            tune(SETTINGS, TOKENS, model(), state=given)
+        assert "\n" not in str(error.value)
+
+
 def test_packed_batches_tune_as_padded_ones():
     records = {}
     for packed in (False, True):

@@ -23,9 +23,10 @@ from tipcap.core.training_state import (
     named_language_model,
     restore_moments,
     state_after,
+    weights_must_fit,
 )
 from tipcap.core.types import Gaussian
-from tipcap.errors import InputError, reason_of
+from tipcap.errors import InputError
 
 _MAPPING = "mapping."
 
@@ -216,14 +217,10 @@ class Trained:
             InputError: they are of another model.
         """
         own = {k: v for k, v in weights.items() if not k.startswith(LANGUAGE_MODEL)}
-        try:
+        with weights_must_fit():
             self.model.load_state_dict(own)
             if self.language_model is not None:
                 self.language_model.load_state_dict(language_model_in(weights))
-        except RuntimeError as error:
-            raise InputError(
-                f"training: expected weights of the model in the settings, found others ({reason_of(error)}); use the model these settings made"
-            ) from error
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a state."""

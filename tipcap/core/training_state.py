@@ -1,13 +1,14 @@
 """The state from which a training goes on: weights, the optimiser's moments, the sources of draws."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Tensors
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tipcap.errors import InputError
+from tipcap.errors import InputError, reason_of
 
 LANGUAGE_MODEL = "language_model."
 """Before the names of a trained language model's tensors."""
@@ -62,6 +63,21 @@ def language_model_in(weights: Tensors[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in weights.items()
         if name.startswith(LANGUAGE_MODEL)
     }
+
+
+@contextmanager
+def weights_must_fit() -> Iterator[None]:
+    """Turn what PyTorch says of weights that are another model's into one line.
+
+    Raises:
+        InputError: inside the block a module was given such weights.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(
+            f"training: expected weights of the model in the settings, found others ({reason_of(error)}); use the model these settings made"
+        ) from error
 
 
 def state_after(

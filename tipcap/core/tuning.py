@@ -35,6 +35,7 @@ from tipcap.core.training_state import (
     named_language_model,
     restore_moments,
     state_after,
+    weights_must_fit,
 )
 from tipcap.core.training_ways import computing_on, packs, steps_on
 from tipcap.core.types import OpenLanguageModel, TokenBatch, device_of
@@ -154,7 +155,8 @@ def tune(
     step = 0
     if state is not None:
         step = state.step
-        language_model.load_state_dict(language_model_in(state.model))
+        with weights_must_fit():
+            language_model.load_state_dict(language_model_in(state.model))
         restore_moments(state, optimiser, parameters)
     window: list[Tensor] = []
 
