@@ -19,7 +19,8 @@ ELSEWHERE = ("U", "ours", "MS-COCO", "cider")
 
 def runs(*values, digits=1, **fields):
     std = statistics.stdev(values) if len(values) > 1 else None
-    return CellRuns(statistics.fmean(values), std, len(values), digits, **fields)
+    mean = statistics.fmean(values)
+    return CellRuns(mean, std, len(values), digits, values=values, **fields)
 
 
 def verdict(found, reference, name=NAME):
@@ -32,6 +33,17 @@ def test_equal_printed_digits_are_the_same_however_small_the_spread():
     assert verdict(one, other)[0] == "same"
     finer = {NAME: one[NAME]._replace(digits=3)}
     assert verdict(finer, other)[0] != "same"
+
+
+def test_seeds_that_both_have_are_the_same_whatever_other_seeds_one_of_them_has():
+    one, many = runs(60.0, 70.0), runs(60.0, 70.0, 95.0)
+    for found, reference in ((one, many), (many, one)):
+        (cell,) = compare({NAME: found}, {NAME: reference})
+        assert (cell.verdict, cell.difference) == ("same", 0)
+        assert cell.found == cell.reference == one
+    (cell,) = compare({NAME: runs(60.0, 70.1)}, {NAME: many})
+    assert (cell.verdict, cell.reference) == ("within noise", many)
+    assert compare({NAME: runs(61.0)}, {NAME: many})[0].found.num_runs == 1
 
 
 def test_the_interval_is_students_of_two_means():

@@ -1,10 +1,11 @@
 """Whether two computations of the same tables agree: cell by cell, beside what seeds alone change.
 
-Another processor or another library rounds otherwise, and training amplifies that to what another seed does. So two
+Where another processor or another library rounds otherwise, training amplifies that to what another seed does. So two
 means of a few runs each agree where their difference is no larger than the runs' own spread explains.
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -28,6 +29,16 @@ class CellRuns(NamedTuple):
     """After the point, as the table prints the value."""
     are_trainings: bool = True
     """Whether they differ in training; else, as draws of prompts for one captioner do, they vary less than trainings."""
+    values: tuple[float, ...] = ()
+    """Of each run, by its seed; empty where only their mean is known."""
+
+    def first(self, number: int) -> "CellRuns":
+        """Return the cell with its first runs alone."""
+        values = self.values[:number]
+        std = statistics.stdev(values) if number > 1 else None
+        return self._replace(
+            value=statistics.fmean(values), std=std, num_runs=number, values=values
+        )
 
 
 class ComparedCell(NamedTuple):
@@ -58,12 +69,13 @@ def compare(
 ) -> list[ComparedCell]:
     """Return the cells that both have, in the order of `found`.
 
-    `same` are equal digits, as printed. `within noise` are means whose difference lies inside the 95 % interval of
+    `same` are equal digits, as printed, or equal runs where one side has more seeds: these runs alone are then shown.
+    `within noise` are means whose difference lies inside the 95 % interval of
     Student's t around zero; the variance is that of the cell's own trainings where both sides have several, else the
     one pooled, for this metric, over the group of the table, over the table, or over all tables: the first that has
     cells of several trainings.
 
-    Assumes: seeds are no pairs. The same seed on another machine is as good as another one.
+    Assumes: seeds are no pairs. Where the same seed gives other digits on another machine, it is as good as another one.
     """
     shared = [name for name in found if name in reference]
     around: dict[tuple[str, ...], list[CellRuns]] = {}
@@ -76,6 +88,8 @@ def compare(
     compared = []
     for name in shared:
         one, other = found[name], reference[name]
+        if number := _num_equal(one, other):
+            one, other = one.first(number), other.first(number)
         spread = next(filter(None, map(spreads.get, _places(name))), None)
         if _are_trainings((one, other)) and min(one.num_runs, other.num_runs) > 1:
             spread = pooled((one, other))
@@ -83,6 +97,12 @@ def compare(
         verdict = _verdict(one, other, margin)
         compared.append(ComparedCell(name, one, other, margin, verdict))
     return compared
+
+
+def _num_equal(one: CellRuns, other: CellRuns) -> int:
+    """Return how many runs both have, seed by seed, where these are equal; else 0."""
+    number = min(len(one.values), len(other.values))
+    return number if one.values[:number] == other.values[:number] else 0
 
 
 def _places(name: CellName) -> tuple[tuple[str, ...], ...]:

@@ -183,6 +183,7 @@ def runs_by_name(cells: Cells) -> dict[CellName, CellRuns]:
             len(line["key"].split()),
             line["digits"],
             line["vary"] == TRAIN_SEED,
+            _numbers(line["values"]),
         )
         for line in cells.to_dict("records")
         if line["source"] == "run"
@@ -197,10 +198,14 @@ def by_name(cells: Cells) -> dict[CellName, Measured]:
             line["source"],
             tuple(line["key"].split()),
             _known(line["std"]),
-            tuple(map(float, line["values"].split())),
+            _numbers(line["values"]),
         )
         for line in cells.to_dict("records")
     }
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split()))
 
 
 def _known(number: float) -> float | None:
