@@ -12,7 +12,7 @@ from tipcap import cli
 from tipcap.cli import main
 from tipcap.cli.manners import epilog
 from tipcap.cli.step import steps
-from tipcap.io import progress
+from tipcap.io import waiting
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,10 +63,10 @@ def test_progress_can_be_silenced_where_there_is_some(capsys, name):
 
 
 def test_quiet_silences_what_the_command_does(monkeypatch, tmp_path):
-    monkeypatch.setattr(progress, "_silenced", [False])
+    monkeypatch.setattr(waiting, "_silenced", [False])
     with pytest.raises(SystemExit):
         main(["new", "mine", "-q", "--captions", str(tmp_path / "none")])
-    assert progress._silenced == [True]
+    assert waiting._silenced == [True]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -167,9 +168,18 @@ def test_two_outputs_are_two_files(files, score):
         score(json_file=files / "s", per_image=files / "s")
 
 
-def test_a_file_named_twice_is_no_comparison(score):
+@pytest.mark.parametrize("again", ["captions", "folder/../captions", "link"])
+def test_a_file_named_twice_is_no_comparison(files, score, again):
+    (files / "folder").mkdir()
+    (files / "link.json").symlink_to(files / "captions.json")
     with pytest.raises(InputError, match="found this one twice"):
-        score("captions", "captions")
+        score("captions", again)
+
+
+@pytest.mark.parametrize("option", ["json_file", "per_image"])
+def test_a_dash_is_no_file(score, option):
+    with pytest.raises(InputError, match="expected the name of a file, found -; "):
+        score(**{option: Path("-")})
 
 
 @pytest.mark.parametrize(

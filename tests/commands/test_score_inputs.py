@@ -109,6 +109,16 @@ CAPTION_FORMS = {
     "salesforce": {f"coco_{i}": text for i, text in CAPTIONS.items()},
     "llava": lines({"question_id": i, "text": t} for i, t in CAPTIONS.items()),
     "magic": VIECAP,
+    "lmms": [
+        {"image_id": i, "caption": "true", "response": t} for i, t in CAPTIONS.items()
+    ],
+    "urls": {
+        f"http://images.cocodataset.org/val2017/{i:012d}.jpg?x=1": t
+        for i, t in CAPTIONS.items()
+    },
+    "small letters": {f"{NAME(i)}.JPG".lower(): t for i, t in CAPTIONS.items()},
+    "features": [{"img_key": f"{i}.npz", "caption": t} for i, t in CAPTIONS.items()],
+    "pandas": {str(n): one for n, one in enumerate(RESULTS)},
     "in a list of a document": {"info": {}, "annotations": RESULTS},
 }
 REFERENCE_FORMS = {
@@ -150,6 +160,7 @@ REFERENCE_FORMS = {
         {"image": f"val2014/{NAME(i)}.jpg", "caption": texts}
         for i, texts in TEXTS.items()
     ],
+    "pandas": {str(n): one for n, one in enumerate(COCO["annotations"])},
     "viecap": [
         {"image_name": f"{NAME(i)}.jpg", "captions": texts, "prediction": "no"}
         for i, texts in TEXTS.items()
@@ -188,6 +199,23 @@ def test_a_table_is_read_too(tmp_path):
     found = read_inputs([tmp_path / "a.csv"], tmp_path / "flickr.token")
     assert found.captions == [{391895: "a man, riding"}]
     assert found.references == {391895: ["A man.", "One."]}
+
+
+def test_it_is_said_which_field_was_the_caption_where_several_could_be(read):
+    records = [{**one, "prediction": "a dog", "caption": "true"} for one in RESULTS]
+    found = read(records, COCO)
+    assert {*found.captions[0].values()} == {"a dog"}
+    assert found.notes[0].endswith("captions are those called prediction, not caption")
+    assert not any("called" in note for note in read(VIECAP, COCO).notes)
+
+
+def test_captions_and_references_without_text_are_warned_of(read):
+    captions = {"391895": " ", "522418": "a cake"}
+    found = read(captions, {"391895": ["a"], "522418": ["", "b"], "184613": [""]})
+    first, second = [note for note in found.notes if note.startswith("warning: ")]
+    assert "captions.json: 1 caption without text" in first
+    assert "references.json: 1 reference without text" in second
+    assert found.captions == [{391895: " ", 522418: "a cake"}]
 
 
 def test_numbers_are_the_images_own_where_they_have_some(read):

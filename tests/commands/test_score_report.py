@@ -100,6 +100,8 @@ def test_no_image_is_best_and_worst_at_once():
     lines = best_and_worst(few, INPUTS._replace(captions=[CAPTIONS]), "CIDEr", 2)
     shown = [line.split()[1] for line in lines if ".jpg" in line]
     assert shown == ["2.jpg", "1.jpg", "0.jpg"]
+    lines = best_and_worst(few, INPUTS._replace(captions=[CAPTIONS]), "CIDEr", 3)
+    assert not any(line.startswith("worst") for line in lines)
 
 
 def test_the_table_of_images_has_a_line_for_each_of_each_file(scored, tmp_path):

@@ -40,6 +40,30 @@ def test_a_name_that_two_images_share_is_none():
         match(["1.jpg"], names)
 
 
+@pytest.mark.parametrize(
+    ("image", "form"),
+    [
+        ("img_7.jpg", "in small letters without folder and ending"),
+        ("IMG_7.npz", "without folder and ending"),
+        ("https://example.org/a/IMG_7.JPG?size=l#top", ""),
+    ],
+)
+def test_names_are_those_of_pictures_in_other_letters_and_places(image, form):
+    found = match([image], {"file_name": ["IMG_7.JPG", "IMG_8.JPG"]})
+    assert found == ([0], "file_name", form or "without its folder")
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["coco_42", "COCO_val2014_000000000042", "feat/coco_VAL2014_000000000042.npy"],
+)
+def test_names_of_2014_are_those_of_2017_by_their_number(image):
+    names = {"image_id": [9, 42], "file_name": ["000000000009.jpg", "000000000042.jpg"]}
+    assert match([image], names).rows == [1]
+    with pytest.raises(InputError, match="call images alike"):
+        match(["my" + image.rpartition("/")[2].replace("2014", "")], names)
+
+
 def test_captions_whose_short_names_are_alike_go_by_their_long_ones():
     names = {"file_name": ["a/1.jpg", "b/1.jpg"]}
     assert match(["b/1.jpg", "a/1.jpg"], names).rows == [1, 0]

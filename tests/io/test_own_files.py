@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -44,6 +45,13 @@ def entries(tmp_path):
         ("a.jsonl", "\n".join(map(json.dumps, RECORDS))),
         ("a.json", RECORDS),
         ("a.json", {"a.jpg": [DOG], "b.jpg": CAT}),
+        ("a.json", json.dumps(RECORDS).encode("utf-16")),
+        ("a.jsonl.gz", gzip.compress("\n".join(map(json.dumps, RECORDS)).encode())),
+        (
+            "a.tsv.gz",
+            gzip.compress(f"image\tcaption\na.jpg\t{DOG}\nb.jpg\t{CAT}".encode()),
+        ),
+        ("a.tsv", f"image\tcaption\na.jpg\t['{DOG}']\nb.jpg\t{json.dumps([CAT])}\n"),
         ("captions_val.json", COCO),
         (
             "captions_val.json",
@@ -111,6 +119,13 @@ def test_empty_captions_are_left_out(entries):
     [
         ("a.csv", "a.jpg,A dog\n", "names of columns"),
         ("a.csv", "image,caption\na.jpg,A dog, and a ball\n", "line 2: expected 2"),
+        ("a.csv", "image,caption,Caption\na.jpg,A,B\n", "found 'caption' twice"),
+        (
+            "a.csv",
+            "image,caption\na.jpg,['A' 'B']\n",
+            r"list as .*, found \"\['A' 'B'\]",
+        ),
+        ("a.txt", "<!DOCTYPE html><html></html>", "found a page"),
         ("a.csv", "image,caption,split\na.jpg,A dog,b\n", "expected a split"),
         ("a.json", [{"image": "a.jpg"}], "entry 0: expected a caption"),
         ("a.json", [{"caption": 7}], "captions that are texts, found 7"),

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tipcap.io import progress
+from tipcap.io import progress, waiting
 from tipcap.io.progress import Progress, track
 
 
@@ -17,7 +17,8 @@ def test_track_yields_every_item_and_ends_with_a_line(capsys):
     assert line.startswith("drawing: 3/3 took ")
 
 
-def test_a_log_gets_few_lines(capsys):
+def test_a_log_gets_few_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 1e9)
     list(track(range(10_000), "drawing", 10_000))
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -61,7 +62,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(capsys, monkeypatch):
 
 
 def test_who_asks_for_quiet_sees_no_progress(capsys, every_line, monkeypatch):
-    monkeypatch.setattr(progress, "_silenced", [False])
-    progress.silence()
+    monkeypatch.setattr(waiting, "_silenced", [False])
+    waiting.silence()
     assert list(track("abc", "drawing", 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""

@@ -42,14 +42,24 @@ def annotated(*captions):
         (annotated("a", 404), r"annotations\[1\] \(image 2\).* a text, found 404"),
         (annotated("a", ["b", False]), "caption 1: expected a text, found false"),
         ({"1": ["a", None]}, "image 1, caption 1: expected a text, found null"),
-        ({"1": 3}, "found an object with 1"),
+        ({"1": 3}, "found an object with 1, in which 1 is 3"),
+        ({"1": {"0": "a"}}, "in which 1 is an object with 0"),
+        ('{"1": [{"raw": "a", "raw": "b"}]}', "image 1, caption 0: .* 'raw' twice"),
+        ('{"1": {"captions": "a", "captions": "b"}}', "image 1: .* 'captions' twice"),
+        (
+            '{"images": [{"id": 1, "id": 2}], "annotations": [{"image_id": 1}]}',
+            r"images\[0\]: .* 'id' twice",
+        ),
         ({"annotations": [{"id": 3}]}, r"annotations\[0\]: expected image_id and"),
-        ({"annotations": [{"image_id": True, "caption": "a"}]}, "the id of an image"),
+        ({"annotations": [{"image_id": True, "caption": "a"}]}, "image, found true"),
         (
             {"images": [{"id": 3}]},
             r"images\[0\]: .* references, found an object with id",
         ),
-        ({"images": [{"filename": "a.jpg", "sentences": [{}]}]}, "a.jpg.*found null"),
+        (
+            {"images": [{"filename": "a.jpg", "sentences": [{}]}]},
+            "a.jpg.*object with nothing",
+        ),
         ([{"image_id": 1}], "entry 0: .* give each an image_id and captions"),
         (
             [{"image": "a.jpg", "captions": ["x"]}] * 2,
@@ -109,3 +119,28 @@ def test_references_beside_captions_have_the_names_of_their_images():
     found = references_beside({"a.jpg": ["x", "y"]})
     assert found.captions == [["x", "y"]]
     assert found.known.names == {"image_id": ["a.jpg"]}
+
+
+def test_the_id_of_an_image_is_a_name_and_that_of_a_caption_is_none(read):
+    texts = {"file_path": "a.jpg", "id": 7}
+    assert read([{**texts, "captions": ["x"]}]).known.names.keys() == {*texts}
+    assert read([{**texts, "caption": "x"}]).known.names.keys() == {"file_path"}
+
+
+def test_textcaps_names_every_caption_beside_all_of_its_image(read):
+    entry = {"image_id": "a", "reference_strs": ["x", "y"]}
+    rows = [{**entry, "caption_str": text} for text in entry["reference_strs"]]
+    assert read({"data": rows}).captions == [["x", "y"]]
+    assert read({"data": [entry]}).captions == [["x", "y"]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        """a.jpg,"['A dog.', ""It's one.""]"\n""",
+        """a.jpg,"[""A dog."", ""It's one.""]"\n""",
+    ],
+)
+def test_a_list_in_a_cell_holds_several_references(tmp_path, row):
+    (tmp_path / "a.csv").write_text(f"filename,raw\n{row}")
+    assert read_references(tmp_path / "a.csv").captions == [["A dog.", "It's one."]]

@@ -4,9 +4,9 @@ import pytest
 
 from tipcap.errors import InputError
 from tipcap.io.result_files import (
-    captions_of,
     read_any,
     read_captions,
+    read_known_captions,
     read_results,
     shown,
     texts_of,
@@ -42,6 +42,11 @@ def file_of(tmp_path):
         '\ufeff{"1": "a", "2": ""}',
         [{"cocoid": 1, "caption": "a"}, {"cocoid": 2, "caption": ""}],
         {"model": "x", "outputs": [{"id": 1, "text": "a"}, {"id": 2, "text": ""}]},
+        [{"Image ID": 1, "generated-text": "a"}, {"img_key": "2", "hyp": ""}],
+        [
+            {"image_id": None, "filename": "1", "caption": "a"},
+            {"image_id": 2, "caption": ""},
+        ],
     ],
 )
 def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
@@ -65,11 +70,18 @@ def test_the_coco_result_format_and_a_mapping_say_the_same(file_of, content):
         ({"1": []}, "text caption of image 1, found a list of 0"),
         ('[{"image_id": 1, "caption": "a", "image_id": 2}]', "found 'image_id' twice"),
         ('{"1": "a", "1": "b"}', "two of image 1"),
+        ('{"1": {"caption": "a", "caption": "b"}}', "image 1: .* 'caption' twice"),
+        ('{"1": [{"text": "a", "text": "b"}]}', "image 1: .* 'text' twice"),
+        (
+            '{"results": [{"id": 1, "text": "a"}], "results": [{"id": 2, "text": "b"}]}',
+            "found 'results' twice",
+        ),
+        ([{"image_id": None, "caption": "a"}], "name of an image, found null"),
         (
             [{"image_id": 1, "caption": "a"}, {"image_id": "01", "caption": "b"}],
             "two of image 01: 'a' and 'b'",
         ),
-        (ANNOTATIONS, "two of image 1"),
+        (ANNOTATIONS, "two of image 1: .*; remove one, or name the file as --ref"),
         (
             {"images": [{"cocoid": 1, "sentences": []}]},
             "name this file as --references",
@@ -97,13 +109,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     ],
 )
 def test_equal_captions_of_an_image_count_once(file_of, content):
-    assert read_results(file_of(content)) == ({"1": "a"}, {}, 2)
+    assert read_results(file_of(content)) == ({"1": "a"}, {}, 2, ())
 
 
 def test_the_prediction_is_the_caption_and_captions_are_references(file_of):
     entry = {"image_name": "a.jpg", "captions": ["x", "y"], "prediction": "z"}
     found = read_results(file_of([entry]))
-    assert found == ({"a.jpg": "z"}, {"a.jpg": ["x", "y"]}, 0)
+    assert found == ({"a.jpg": "z"}, {"a.jpg": ["x", "y"]}, 0, ())
     with pytest.raises(InputError, match=r"text caption of image a\.jpg, found a list"):
         read_captions(file_of([{"image_name": "a.jpg", "captions": ["x", "y"]}]))
 
@@ -116,7 +128,11 @@ def test_a_broken_line_of_json_lines_is_named(file_of):
 def test_references_are_texts_or_hold_one():
     assert texts_of("a", "f") == ["a"]
     assert texts_of(["a", {"raw": "b"}, {"caption": "c", "id": 3}], "f") == [*"abc"]
-    for wrong, found in ([None], "null"), ([{"id": 1}], "null"), (["a", 4], "4"):
+    for wrong, found in (
+        ([None], "null"),
+        ([{"id": 1}], "an object with id"),
+        (["a", 4], "4"),
+    ):
         words = rf"f, caption \d: expected a text, found {found};"
         with pytest.raises(InputError, match=words):
             texts_of(wrong, "f")
@@ -140,6 +156,45 @@ def test_a_file_that_is_no_json_is_a_table(file_of):
     assert read_any(path, "captions") == [{"image": "a.jpg", "caption": "a dog"}]
 
 
+TABLE = "img,caption,prediction\na.jpg,true,a dog\nb.jpg,true,\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE,
+        [
+            {"img": "a.jpg", "caption": "true", "prediction": "a dog"},
+            {"img": "b.jpg", "caption": "true", "prediction": ""},
+        ],
+    ],
+)
+def test_what_a_captioner_says_goes_before_what_is_true(file_of, content):
+    """A cell without text is an empty caption, which scores 0: its image is not left out."""
+    path = file_of(content, f"a.{'csv' if content is TABLE else 'json'}")
+    found = read_results(path)
+    assert found.captions == {"a.jpg": "a dog", "b.jpg": ""}
+    assert found.fields == ("prediction", "caption")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a dog\na cat\n", "expected the image of every caption, found captions alone"),
+        ("caption,split\na dog,test\n", "expected image_id and caption, found an obj"),
+        (
+            "id,caption\n1,\"['a', 'b']\"\n",
+            "text caption of image 1, found a list of 2",
+        ),
+    ],
+)
+def test_a_table_without_an_image_and_a_caption_in_each_row_is_refused(
+    file_of, content, words
+):
+    with pytest.raises(InputError, match=words):
+        read_captions(file_of(content, "a.csv" if "," in content else "a.txt"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -149,7 +204,7 @@ def test_a_file_that_is_no_json_is_a_table(file_of):
 )
 def test_captions_are_matched_with_the_images_of_a_dataset(file_of, content):
     path, source = file_of(content), file_of("{}", "annotations.json")
-    found = captions_of(path, source, [3, 4, 5])
+    found = read_known_captions(path, source, [3, 4, 5])
     assert list(found.items()) == [(5, "a"), (3, "")]
 
 
@@ -158,4 +213,4 @@ def test_captions_of_another_dataset_are_refused(file_of, image):
     path, source = file_of({"5": "a", image: "b"}), file_of("{}", "annotations.json")
     words = rf"annotations\.json: .*found none of 1 \(image {image}\)"
     with pytest.raises(InputError, match=words):
-        captions_of(path, source, [4, 5])
+        read_known_captions(path, source, [4, 5])

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tipcap.io.waiting import Waiting, note
+from tipcap.io import waiting as module
+from tipcap.io.waiting import Waiting, note, silence
 
 
 class Terminal(io.StringIO):
@@ -71,3 +72,15 @@ def test_a_note_stands_in_a_line_of_its_own(install):
     note("something")
     start = "\r\x1b[K" if stderr.isatty() else ""
     assert stderr.getvalue() == f"{start}something\n"
+
+
+def test_who_asks_for_quiet_sees_warnings_alone(install, monkeypatch):
+    monkeypatch.setattr(module, "_silenced", [False])
+    stderr = install()
+    silence()
+    with Waiting("loading", first=0.0) as waiting:
+        assert not waiting._thread.is_alive()
+        note("note: something")
+        note("warning: careful")
+    start = "\r\x1b[K" if stderr.isatty() else ""
+    assert stderr.getvalue() == f"{start}warning: careful\n"

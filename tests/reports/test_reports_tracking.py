@@ -9,7 +9,7 @@ import pytest
 from tipcap.io import tracking_database
 from tipcap.plan import load
 from tipcap.reports.tracking import (
-    records_of,
+    run_records,
     short_row,
     track_table,
     track_world,
@@ -59,22 +59,22 @@ def names_of(name):
 
 
 def test_runs_are_named_as_the_paper_names_them(everything):
-    names = {record.name for record in records_of(everything, "II")}
+    names = {record.name for record in run_records(everything, "II")}
     assert {
         "II · TIPCap (S1) · COCO · RN50x4 · seed 0",
         "II · TIPCap (S4) · Flickr30K · ViT-L/14 · seed 2",
         "II · nearest caption (run) · COCO · RN50x4",
         "II · ZeroCap (run) · COCO · ViT-L/14",
     } <= names
-    found = {record.name for record in records_of(everything, "III")}
+    found = {record.name for record in run_records(everything, "III")}
     assert "III · TIPCap (S1) · Flickr30K ⇒ COCO · RN50x4 · seed 0" in found
-    found = {record.name for record in records_of(everything, "XII")}
+    found = {record.name for record in run_records(everything, "XII")}
     assert any("NoCaps in" in name for name in found)
 
 
 def test_no_two_runs_are_named_alike_and_each_has_a_score(everything):
     for table in everything.tables:
-        records = records_of(everything, table)
+        records = run_records(everything, table)
         names = [record.name for record in records]
         assert len(set(names)) == len(names)
         runs = [r for r in records if r.folders]
@@ -85,7 +85,7 @@ def test_no_two_runs_are_named_alike_and_each_has_a_score(everything):
 
 
 def test_a_description_has_the_papers_numbers_and_how_to_trace_ours(everything):
-    record = records_of(everything, "II")[0]
+    record = run_records(everything, "II")[0]
     assert "CIDEr 106.7" in record.note
     assert "tipcap trace II 'TIPCap (S1)' MS-COCO" in record.note
 

@@ -67,13 +67,13 @@ def _with_quiet(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def quiet_or_not(*, quiet: bool, **given: Any) -> Any:
         if quiet:
-            from tipcap.io.progress import silence
+            from tipcap.io.waiting import silence
 
             silence()
         return command(**given)
 
     option = Annotated[
-        bool, typer.Option("--quiet", "-q", help="Results and errors alone.")
+        bool, typer.Option("--quiet", "-q", help="Results, warnings and errors alone.")
     ]
     own = inspect.signature(command, eval_str=True)
     parameter = inspect.Parameter(

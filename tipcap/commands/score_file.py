@@ -202,7 +202,7 @@ def _check_outputs(
 ) -> None:
     read = [*files, *([] if references is None else [references])]
     for place, file in enumerate(files):
-        if file in files[:place]:
+        if file.resolve() in {one.resolve() for one in files[:place]}:
             raise InputError(
                 f"{file}: expected different files of captions, found this one twice; name it once"
             )
@@ -211,6 +211,10 @@ def _check_outputs(
     for option, path in outputs.items():
         if path is None:
             continue
+        if str(path) == "-":
+            raise InputError(
+                f"{option}: expected the name of a file, found -; the table goes to standard output, name a file"
+            )
         if use := taken.get(path.resolve()):
             raise InputError(
                 f"{option}: expected a file to write, found {path}, which is {use}; name another place"

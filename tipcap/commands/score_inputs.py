@@ -49,9 +49,9 @@ def read_inputs(
     """
     found = [read_results(file) for file in files]
     notes = [
-        f"note: {file}: {counted(one.num_repeated, 'further entry', 'further entries')} with an equal caption of the same image; each image counts once"
+        line
         for file, one in zip(files, found, strict=True)
-        if one.num_repeated
+        for line in _what_is_odd(file, one)
     ]
     source, known = _known(files[0], found[0], references, vizwiz, notes)
     matched = [
@@ -71,8 +71,31 @@ def read_inputs(
         notes.append(
             f"note: {counted(len(without), 'captioned image')} left out: of its references none is left"
         )
+    texts = [text for row in matched[0].rows for text in known.captions[row]]
+    if empty := sum(not text.strip() for text in texts):
+        notes.append(
+            f"warning: {source}: {counted(empty, 'reference')} without text, used like all others"
+        )
     notes += _left_out(files[0], source, known, matched[0], strict)
     return _numbered(found, known, matched, set(without), notes)
+
+
+def _what_is_odd(file: Path, found: ResultFile) -> list[str]:
+    notes = []
+    if found.num_repeated:
+        notes.append(
+            f"note: {file}: {counted(found.num_repeated, 'further entry', 'further entries')} with an equal caption of the same image; each image counts once"
+        )
+    if found.fields:
+        taken, *others = found.fields
+        notes.append(
+            f"note: {file}: captions are those called {taken}, not {' or '.join(others)}"
+        )
+    if empty := sum(not text.strip() for text in found.captions.values()):
+        notes.append(
+            f"warning: {file}: {counted(empty, 'caption')} without text, scored like all others"
+        )
+    return notes
 
 
 def _known(

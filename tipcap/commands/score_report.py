@@ -138,6 +138,8 @@ def best_and_worst(
         best = ordered[:number]
         worst = ordered[max(number, len(ordered) - number) :][::-1]
         for what, images in (("best", best), ("worst", worst)):
+            if not images:
+                continue
             lines += ["", f"{what} by {_TITLES[metric]}, {file}"]
             for image in images:
                 lines += [

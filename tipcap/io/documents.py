@@ -1,19 +1,74 @@
-"""JSON documents of annotations, whoever wrote them: whole or line by line, each name once in an object."""
+"""Texts and JSON documents, whoever wrote them: packed by gzip or not, whole or line by line, each name once in an object."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tipcap.errors import InputError, reason_of
-from tipcap.io.file_kinds import BLANK
+from tipcap.errors import InputError, edge, reason_of
+from tipcap.io.file_kinds import BLANK, stands_instead
 from tipcap.io.store import parse_json
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_GZIP = b"\x1f\x8b"
+_PACKED = {
+    b"PK": "a zip archive or a spreadsheet",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"PAR1": "a Parquet file",
+}
+TABLES = (".csv", ".tsv")
+_DOCUMENTS = (".json", ".jsonl", ".ndjson")
+
+
+def read_text(path: Path, expected: str) -> str:
+    """Return the text of a file, which may be a pipe, is read once, and may be packed by gzip.
+
+    Args:
+        path: of the file.
+        expected: what it should hold, in words.
+
+    Raises:
+        InputError: no such file, or what is no text.
+    """
+    with edge(path, expected, "name a file that can be read", "check its name"):
+        content = path.read_bytes()
+    return _text(content, str(path))
+
+
+def ending_of(path: Path) -> str:
+    """Return what ends a file's name, in small letters; of a packed one that of what is in it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def holds_document(text: str, ending: str) -> bool:
+    """Whether a text is, or should be, JSON and no table or plain text; `ending` is that of its file's name."""
+    is_document = text.lstrip()[:1] in ("{", "[") and ending not in TABLES
+    return is_document or ending in _DOCUMENTS
+
+
+def _text(content: bytes, where: str) -> str:
+    """Return what bytes say in UTF-8, or in UTF-16 or UTF-32, which are known by how they begin."""
+    if content.startswith(_GZIP):
+        with edge(where, "a whole gzip file", "fetch or pack it again"):
+            content = gzip.decompress(content)
+    for start, found in _PACKED.items():
+        if content.startswith(start):
+            raise InputError(
+                f"{where}: expected text, found {found}; unpack it or save it again as JSON or CSV"
+            )
+    try:
+        return content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: expected text in UTF-8, found other bytes at {error.start}; save it again as UTF-8"
+        ) from error
 
 
 def read_document(
-    content: bytes,
+    content: bytes | str,
     where: str,
     hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
@@ -25,9 +80,11 @@ def read_document(
         hook: what makes an object of its names and values; by default `once`.
 
     Raises:
-        InputError: it is no JSON, no UTF-8, holds half a character, or a name stands twice in one object.
+        InputError: it is no text, no JSON, holds half a character, or a name stands twice in one object.
     """
     make = hook or once
+    text = content if isinstance(content, str) else _text(content, where)
+    content = text.encode()
     try:
         try:
             return parse_json(content, object_pairs_hook=make)
@@ -36,8 +93,9 @@ def read_document(
                 raise
             return list(_lines(content, make))
     except (ValueError, RecursionError) as error:
+        found = stands_instead(content) or f"something else ({reason_of(error)})"
         raise InputError(
-            f"{where}: expected JSON, found something else ({reason_of(error)}); make or fetch the file again"
+            f"{where}: expected JSON, found {found}; make or fetch the file again"
         ) from error
 
 

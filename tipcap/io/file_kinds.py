@@ -52,14 +52,9 @@ def problem_of(file: Path, name: str) -> str:
     """
     with file.open("rb") as content:
         head = content.read(_HEAD)
-    if not head:
-        return "an empty file"
+    if found := stands_instead(head):
+        return found
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for mark, found in _POINTERS.items():
-        if start.startswith(mark):
-            return found
-    if start.lower().startswith(_PAGES):
-        return "a page (HTML or XML) instead of the file"
     for ending, (magic, is_whole, kind) in _KINDS.items():
         if name.lower().endswith(ending):
             if not start.startswith(magic) and not head.startswith(magic):
@@ -75,6 +70,18 @@ def problem_of(file: Path, name: str) -> str:
                 whole = False
             return "" if whole else f"{kind} that is cut short or damaged"
     return ""
+
+
+def stands_instead(head: bytes) -> str:
+    """Return what lies in the place of a file of any kind, by how it begins: nothing, a pointer, a page; else an empty text."""
+    if not head:
+        return "an empty file"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for mark, found in _POINTERS.items():
+        if start.startswith(mark):
+            return found
+    is_page = start.lower().startswith(_PAGES)
+    return "a page (HTML or XML) instead of the file" if is_page else ""
 
 
 def _whole_zip(file: Path) -> bool:

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tipcap.errors import InputError
-from tipcap.io.image_names import ImageId, coco_name, image_id
+from tipcap.io.image_names import ImageId, image_id
 
 PLACE = "imgid"
 """The field of Karpathy's files that numbers all images of a dataset: the unlikeliest to be meant."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
-_ENDING = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?)$", re.IGNORECASE)
-_OF_COCO = re.compile(r"coco_(\d+)$")
+_ENDING = re.compile(
+    r"\.(jpe?g|png|gif|webp|bmp|tiff?|npy|npz|pth?|txt|json)$", re.IGNORECASE
+)
+"""Of pictures, and of what is computed of them and called like them."""
+_QUERY = re.compile(r"[?#].*")
+_OF_COCO = re.compile(
+    r"(?:.*coco_(?:train|val|test)20\d\d_|coco_)(\d{1,19})", re.IGNORECASE
+)
 
 
 class KnownImages(NamedTuple):
@@ -131,7 +137,10 @@ def _check_places(
 def _base(found: Any) -> Any:
     if not isinstance(found, str):
         return found
-    return found.strip().replace("\\", "/").rsplit("/", 1)[-1]
+    name = found.strip()
+    if name.lower().startswith(("http://", "https://")):
+        name = _QUERY.sub("", name)
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _stem(found: Any) -> Any:
@@ -141,11 +150,8 @@ def _stem(found: Any) -> Any:
 
 def _number_in_name(found: Any) -> ImageId:
     stem = _stem(found)
-    if isinstance(stem, str):
-        if of_coco := coco_name(stem):
-            return ImageId(of_coco[1], "")
-        if short := _OF_COCO.fullmatch(stem):
-            return ImageId(int(short[1]), "")
+    if isinstance(stem, str) and (of_coco := _OF_COCO.fullmatch(stem)):
+        return ImageId(int(of_coco[1]), "")
     return number_or_name(stem)
 
 
@@ -153,6 +159,9 @@ _FORMS: Mapping[str, Callable[[Any], ImageId]] = {
     "": number_or_name,
     "without its folder": lambda found: number_or_name(_base(found)),
     "without folder and ending": lambda found: number_or_name(_stem(found)),
+    "in small letters without folder and ending": lambda found: number_or_name(
+        str(_stem(found)).lower()
+    ),
     "by the number in COCO's names": _number_in_name,
 }
 """What of an id or name is compared."""

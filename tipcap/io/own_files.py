@@ -4,16 +4,26 @@ CSV, TSV and their like with a line of names, Flickr's `picture.jpg#0<tab>captio
 records, a mapping from picture to captions, Karpathy's and COCO's documents), and plain text, a caption on each line.
 """
 
+import ast
 import csv
 import io
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tipcap.errors import InputError, edge
-from tipcap.io.documents import read_document
-from tipcap.io.file_kinds import BLANK
+from tipcap.io.documents import (
+    TABLES,
+    ending_of,
+    holds_document,
+    read_document,
+    read_text,
+)
+from tipcap.io.file_kinds import stands_instead
 from tipcap.io.image_names import image_id
 
 _CAPTION = (
@@ -31,9 +41,7 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_TABLES = (".csv", ".tsv")
 _FLICKR = re.compile(r"(\S.*?\.(?:jpe?g|png|gif|webp|bmp|tiff?))(?:#\d+)?\t(.+)", re.I)
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Entry(NamedTuple):
@@ -52,18 +60,20 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         InputError: no such file, no text, or a form that holds no captions.
     """
-    with edge(path, "a file of captions", "check its name", "check its name"):
-        content = path.read_bytes()
-    where = str(path)
-    suffix = path.suffix.lower()
-    start = content[:64].lstrip(BLANK)[:1]
-    if suffix in (".json", ".jsonl", ".ndjson") or (
-        start in (b"{", b"[") and suffix not in _TABLES
-    ):
-        found = list(_of_json(read_document(content, where), where))
+    return entries_of(read_text(path, "a file of captions"), path)
+
+
+def entries_of(text: str, path: Path) -> list[Entry]:
+    """Return what the text of a file says, as `read_entries` does.
+
+    Raises:
+        InputError: a form that holds no captions.
+    """
+    where, ending = str(path), ending_of(path)
+    if holds_document(text, ending):
+        found = list(_of_json(read_document(text, where), where))
     else:
-        text = _decoded(content, where)
-        found = list(_of_text(text, suffix, where))
+        found = list(_of_text(text, ending, where))
     entries = [
         one._replace(captions=_tidy(one.captions, f"{where}: entry {number}"))
         for number, one in enumerate(found)
@@ -80,34 +90,26 @@ def _tidy(captions: Sequence[Any], where: str) -> tuple[str, ...]:
     return tuple(filter(None, (" ".join(caption.split()) for caption in captions)))
 
 
-def _decoded(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where}: expected text in UTF-8, found other bytes at {error.start}; save it again as UTF-8"
-        ) from error
-
-
-def _of_text(text: str, suffix: str, where: str) -> Iterator[Entry]:
+def _of_text(text: str, ending: str, where: str) -> Iterator[Entry]:
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         return
-    head = lines[0].lower()
-    delimiter = next((one for one in "\t;|," if one in head), ",")
-    names = [_name(name) for name in head.split(delimiter)]
-    if any(name in _CAPTION for name in names) and (
-        suffix in _TABLES or delimiter in head
-    ):
-        yield from _of_table(text, delimiter, where)
-    elif names[0] in _CAPTION and len(names) == 1:
+    if found := stands_instead(text[:1024].encode()):
+        raise InputError(
+            f"{where}: expected captions, found {found}; fetch the file again"
+        )
+    table = table_records(text, ending, where, _CAPTION)
+    if table is not None:
+        for place, record in table:
+            yield _entry(record, place)
+    elif column_name(lines[0]) in _CAPTION:
         for line in lines[1:]:
             yield Entry((line,))
     elif all(_FLICKR.fullmatch(line) for line in lines):
         for line in lines:
             image, caption = _FLICKR.fullmatch(line).groups()  # type: ignore[union-attr]
             yield Entry((caption,), image)
-    elif suffix in _TABLES:
+    elif ending in TABLES:
         raise InputError(
             f"{where}: expected a first line with the names of columns, one of them {' or '.join(_CAPTION[:3])}, found {lines[0]!r:.80}; add that line"
         )
@@ -116,19 +118,77 @@ def _of_text(text: str, suffix: str, where: str) -> Iterator[Entry]:
             yield Entry((line,))
 
 
-def _of_table(text: str, delimiter: str, where: str) -> Iterator[Entry]:
+def table_records(
+    text: str, ending: str, where: str, columns: Container[str]
+) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return where each row of a table stands and what it says, by the names of its columns.
+
+    Args:
+        text: of the file.
+        ending: of its name.
+        where: its name.
+        columns: that hold captions; a cell of these may hold a list of texts, as JSON or as Python writes it.
+
+    Returns:
+        The rows, or None where no line of names with one of these columns comes first.
+
+    Raises:
+        InputError: a row of another length, a column that stands twice, or a list that cannot be read.
+    """
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = next((one for one in "\t;|," if one in head), ",")
+    if delimiter not in head and ending not in TABLES:
+        return None
+    if not any(column_name(name) in columns for name in head.split(delimiter)):
+        return None
+    return list(_of_table(text, delimiter, where, columns))
+
+
+def _of_table(
+    text: str, delimiter: str, where: str, columns: Container[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = _rows(text, delimiter, csv.QUOTE_MINIMAL, where)
     width = len(rows[0][1])
     # in tables that were written without quotes, a quote mark is a quote mark
     if delimiter in "\t|" and not all(_fits(row, width) for _, row in rows):
         rows = _rows(text, delimiter, csv.QUOTE_NONE, where)
-    (_, names), rest = rows[0], rows[1:]
+    (_, named), rest = rows[0], rows[1:]
+    names = [column_name(name) for name in named]
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InputError(
+            f"{where}: expected every column once, found {twice[0]!r} twice; remove or rename one"
+        )
     for number, row in rest:
+        place = f"{where}: line {number}"
         if len(row) != width:
             raise InputError(
-                f"{where}: line {number}: expected {width} values, found {len(row)}; put quotes around a text that holds {delimiter!r}"
+                f"{place}: expected {width} values, found {len(row)}; correct this line, a text that holds {delimiter!r} stands in quotes"
             )
-        yield _entry(dict(zip(names, row, strict=True)), f"{where}: line {number}")
+        cells = zip(names, row, strict=True)
+        yield (
+            place,
+            {
+                name: _cell(one, place) if name in columns else one
+                for name, one in cells
+            },
+        )
+
+
+def _cell(text: str, where: str) -> str | list[str]:
+    """Return the texts of a list that became one cell, or the text."""
+    stripped = text.strip()
+    if not stripped.startswith(('["', "['")) or not stripped.endswith("]"):
+        return text
+    with suppress(ValueError):
+        return [str(one) for one in json.loads(stripped)]
+    with suppress(ValueError, SyntaxError):
+        found = ast.literal_eval(stripped)
+        # numpy writes no commas: Python would join such texts to one
+        if repr(found) == stripped:
+            return [str(one) for one in found]
+    raise InputError(
+        f"{where}: expected a caption, or a list as JSON or Python writes it, found {stripped!r:.60}; write one caption a line"
+    )
 
 
 def _fits(row: Sequence[str], width: int) -> bool:
@@ -145,12 +205,14 @@ def _rows(
         return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
 
 
-def _name(column: str) -> str:
+@lru_cache(1024)
+def column_name(column: str) -> str:
+    """Return the name of a column or field as all who write it would agree: small letters, `_` between words."""
     return column.strip().strip('"').lower().replace(" ", "_").replace("-", "_")
 
 
 def _entry(record: Mapping[str, Any], where: str) -> Entry:
-    fields = {_name(str(name)): value for name, value in record.items()}
+    fields = {column_name(str(name)): value for name, value in record.items()}
     known = [name for name in _CAPTION if name in fields]
     if not known:
         raise InputError(
@@ -211,7 +273,7 @@ def _of_json(document: Any, where: str) -> Iterator[Entry]:
                     raise InputError(
                         f"{where}: entry {number}: expected a text or an object, found {record!r:.60}; correct it"
                     )
-        case dict() if any(_name(str(name)) in _CAPTION for name in document):
+        case dict() if any(column_name(str(name)) in _CAPTION for name in document):
             yield _of_record(document, where)  # one line of JSON lines
         case dict():
             for image, said in document.items():

@@ -7,14 +7,10 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from tipcap.io.waiting import is_silent
+
 Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
-_silenced = [False]
-
-
-def silence() -> None:
-    """Show no progress from here on."""
-    _silenced[0] = True
 
 
 class Progress:
@@ -24,7 +20,7 @@ class Progress:
         self._label, self._total, self._done, self._first = label, total, done, done
         self._started = self._shown = time.monotonic()
         self._bar = None
-        self._is_silent = _silenced[0]
+        self._is_silent = is_silent()
         if sys.stderr.isatty() and not self._is_silent:
             self._bar = tqdm(total=total, initial=done, desc=label, leave=False)
 

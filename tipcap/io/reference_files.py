@@ -9,28 +9,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tipcap.errors import InputError, edge
-from tipcap.io.image_matching import PLACE, KnownImages, number_or_name
+from tipcap.errors import InputError
+from tipcap.io.image_matching import PLACE, KnownImages
 from tipcap.io.image_names import ImageId
 from tipcap.io.result_files import (
-    Doubled,
+    counted_records,
     fields_of,
     first_of,
+    identity_of,
     read_any,
     shown,
     texts_of,
 )
 
 _NAMES = (
-    *("cocoid", "image_id", "imageid", "img_id", "published_id", "image_name"),
-    *("file_name", "filename", "image", "img", "image_path", "path", "file"),
-    *("picture", "member"),
+    *("cocoid", "coco_id", "image_id", "imageid", "img_id", "image_key", "img_key"),
+    *("published_id", "image_name", "img_name", "file_name", "filename"),
+    *("image_file", "image", "img", "image_path", "img_path", "file_path", "path"),
+    *("file", "picture", "member"),
 )
 """What files call an image, the likeliest first; where none of these is there, `id` and `question_id` may be."""
 _LAST_NAMES = ("question_id", "id")
 _TEXTS = (
-    *("sentences", "captions", "references", "refs", "gts", "ground_truth"),
-    *("caption", "sentence", "raw", "text"),
+    *("sentences", "captions", "references", "refs", "gts", "gt", "gt_captions"),
+    *("ground_truth", "caption", "caption_str", "reference", "sentence", "raw", "text"),
+    "reference_strs",
 )
 _LISTS = ("images", "data", "captions", "references")
 _MARKS = ("is_rejected", "is_precanned")
@@ -67,20 +70,20 @@ def read_references(path: Path, vizwiz: bool = False) -> ReferenceFile:
     """
     content = read_any(path, "references")
     num_marked = 0
-    is_record = isinstance(content, dict) and first_of(fields_of(content), _TEXTS)
+    fields = fields_of(content, str(path))
     match content:
-        case Doubled():
-            raise content.error(str(path))
         case {"annotations": list(annotations)}:
             images = content.get("images") or []
             found, num_marked = _of_coco(path, annotations, images, vizwiz)
         case _ if vizwiz:
             raise _unmarked(path)
-        case dict() if is_record and _named(content):
+        case dict() if first_of(fields, _TEXTS) and _named(fields, True):
             found = _of_records(path, [content], "entry {}")  # JSON lines, just one
         case dict() if any(isinstance(content.get(one), list) for one in _LISTS):
             name = next(one for one in _LISTS if isinstance(content.get(one), list))
             found = _of_records(path, content[name], f"{name}[{{}}]")
+        case dict() if records := counted_records(content):
+            found = _of_records(path, records, "entry {}")
         case list(records):
             found = _of_records(path, records, "entry {}")
         case dict():
@@ -119,34 +122,33 @@ def _of_coco(
 ) -> tuple[list[_Found], int]:
     files: dict[ImageId, Any] = {}
     for number, image in enumerate(images):
-        with edge(f"{path}: images[{number}]", "an image", "correct or remove it"):
-            files[number_or_name(image["id"])] = image.get("file_name")
+        where = f"{path}: images[{number}]"
+        fields = fields_of(image, where)
+        files[identity_of(fields.get("id"), where)] = fields.get("file_name")
     found: dict[ImageId, _Found] = {}
     num_marked = 0
     for number, annotation in enumerate(annotations):
         where = f"{path}: annotations[{number}]"
-        if isinstance(annotation, Doubled):
-            raise annotation.error(where)
-        if not isinstance(annotation, Mapping) or "image_id" not in annotation:
+        fields = fields_of(annotation, where)
+        if "image_id" not in fields:
             raise InputError(
                 f"{where}: expected image_id and caption, found {shown(annotation)}; correct or remove it"
             )
-        if vizwiz and not all(mark in annotation for mark in _MARKS):
+        if vizwiz and not all(mark in fields for mark in _MARKS):
             raise _unmarked(path)
-        with edge(where, "the id of an image", "correct or remove it"):
-            identity = number_or_name(annotation["image_id"])
-        names = {"image_id": annotation["image_id"]}
+        identity = identity_of(fields["image_id"], where)
+        names = {"image_id": fields["image_id"]}
         if files.get(identity):
             names["file_name"] = files[identity]
         one = found.setdefault(identity, _Found(names, None, []))
-        is_marked = any([_mark(where, mark, annotation) for mark in _MARKS])
+        is_marked = any([_mark(where, mark, fields) for mark in _MARKS])
         num_marked += is_marked
         if vizwiz and is_marked:
             continue
-        if "caption" not in annotation:
-            raise _no_captions(where, annotation)
-        where = f"{where} (image {annotation['image_id']})"
-        one.captions.extend(texts_of(annotation["caption"], where))
+        if "caption" not in fields:
+            raise _no_captions(where, fields)
+        where = f"{where} (image {fields['image_id']})"
+        one.captions.extend(texts_of(fields["caption"], where))
     return list(found.values()), num_marked
 
 
@@ -176,21 +178,18 @@ def _of_records(path: Path, records: Iterable[Any], place: str) -> list[_Found]:
     whole: set[ImageId] = set()
     for number, record in enumerate(records):
         where = f"{path}: {place.format(number)}"
-        if isinstance(record, Doubled):
-            raise record.error(where)
-        fields = fields_of(record) if isinstance(record, Mapping) else {}
-        names = _named(fields)
+        fields = fields_of(record, where)
         field = next((name for name in _TEXTS if name in fields), None)
+        has_all = isinstance(fields.get(field or ""), list)
+        names = _named(fields, has_all)
         if field is None or not names:
             raise InputError(
                 f"{where}: expected an image with references, found {shown(record)}; give each an image_id and captions"
             )
-        for name in names:
-            with edge(where, f"a number or name as {name}", "correct or remove it"):
-                number_or_name(names[name])
+        for name in names.values():
+            identity_of(name, where)
         first = next(iter(names.values()))
-        identity = number_or_name(first)
-        has_all = isinstance(fields[field], list)
+        identity = identity_of(first, where)
         if identity in found and (has_all or identity in whole):
             raise InputError(
                 f"{where}: expected every image once, found image {first} twice; remove one of its entries"
@@ -204,14 +203,12 @@ def _of_records(path: Path, records: Iterable[Any], place: str) -> list[_Found]:
     return list(found.values())
 
 
-def _named(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record calls its image, by field."""
-    fields = fields_of(record)
+def _named(fields: Mapping[str, Any], has_all: bool) -> dict[str, Any]:
+    """Return what a record calls its image, by field; of one caption of several, `id` may be the caption's own."""
     names = {name: fields[name] for name in _NAMES if fields.get(name) is not None}
-    for name in () if names else _LAST_NAMES:
-        if fields.get(name) is not None:
-            names = {name: fields[name]}
-            break
+    last = first_of(fields, _LAST_NAMES)
+    if last and (has_all or not names):
+        names[last] = fields[last]
     place = fields.get(PLACE)
     return names if place is None else names | {PLACE: place}
 
@@ -220,22 +217,22 @@ def _of_mapping(path: Path, content: Mapping[str, Any]) -> list[_Found]:
     found: dict[ImageId, _Found] = {}
     for image, said in content.items():
         where = f"{path}: image {image}"
-        identity = number_or_name(image)
+        identity = identity_of(image, where)
         if identity in found:
             raise InputError(
                 f"{path}: expected every image once, found {found[identity].names['image_id']} and {image}; remove one"
             )
-        fields = fields_of(said) if isinstance(said, Mapping) else {}
+        fields = fields_of(said, where)
         texts = fields[name] if (name := first_of(fields, _TEXTS)) else said
         if not isinstance(texts, str | list):
-            raise _other(path, content)
+            raise _other(path, content, f", in which {image} is {shown(said)}")
         found[identity] = _Found({"image_id": image}, None, texts_of(texts, where))
     return list(found.values())
 
 
-def _other(path: Path, content: Any) -> InputError:
+def _other(path: Path, content: Any, more: str = "") -> InputError:
     return InputError(
-        f"{path}: expected COCO's caption annotations, a Karpathy file or a mapping from image to captions, found {shown(content)}; see `tipcap score --help`"
+        f"{path}: expected COCO's caption annotations, a Karpathy file or a mapping from image to captions, found {shown(content)}{more}; see `tipcap score --help`"
     )
 
 

@@ -5,12 +5,27 @@ import threading
 import time
 from types import TracebackType
 
+WARNING = "warning: "
+"""How notes begin that say what may be wrong."""
 _FIRST_LINES = 5.0
 _CLEAR = "\r\x1b[K"
+_silenced = [False]
+
+
+def silence() -> None:
+    """Show no progress and no notes from here on."""
+    _silenced[0] = True
+
+
+def is_silent() -> bool:
+    """Whether nothing is shown but results, warnings and errors."""
+    return _silenced[0]
 
 
 def note(text: str) -> None:
-    """Print a line on stderr; what is shown there while somebody waits makes room for it."""
+    """Print a line on stderr, unless who asks for quiet can do without it; a line shown while somebody waits makes room for it."""
+    if is_silent() and not text.startswith(WARNING):
+        return
     start = _CLEAR if sys.stderr.isatty() else ""
     print(f"{start}{text}", file=sys.stderr, flush=True)
 
@@ -34,7 +49,8 @@ class Waiting:
 
     def __enter__(self) -> "Waiting":
         """Begin to watch the clock."""
-        self._thread.start()
+        if not is_silent():
+            self._thread.start()
         return self
 
     def __exit__(
@@ -49,7 +65,8 @@ class Waiting:
     def end(self) -> None:
         """Show nothing any more, since something else is to be shown."""
         self._ended.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _show(self) -> None:
         on_terminal = sys.stderr.isatty()

@@ -56,7 +56,7 @@ def tracked_tables(results: Path) -> list[str]:
 
 
 def _import(plan: Plan, names: Sequence[str], database: Path) -> tuple[Imported, int]:
-    records = [record for name in names for record in records_of(plan, name)]
+    records = [record for name in names for record in run_records(plan, name)]
     if files := _existing(figure_files(plan.name)):
         tags = {"world": plan.name}
         records.append(RunRecord("figures", files=files, tags=tags))
@@ -79,7 +79,7 @@ def _existing(files: Sequence[Path]) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def records_of(plan: Plan, name: str) -> list[RunRecord]:
+def run_records(plan: Plan, name: str) -> list[RunRecord]:
     """Return what becomes the runs of a table: one for each row, group of columns and seed, and one of the table's files."""
     table = plan.tables[name]
     rows = [

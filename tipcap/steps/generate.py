@@ -83,7 +83,7 @@ def generate(
     )
     from tipcap.io.embeddings import read_embeddings
     from tipcap.io.record import artefact
-    from tipcap.io.result_files import captions_of
+    from tipcap.io.result_files import read_known_captions
     from tipcap.io.tokens import encode_prompts, load_tokenizer
 
     if spec.prompts == "simulated":
@@ -108,7 +108,7 @@ def generate(
         room = prompt_room(captioner, lm, spec.max_tokens)
         before, words = [""] * len(owners), None
         if rough is not None and nouns is not None and rough_nouns is not None:
-            said = captions_of(rough, images, owners)
+            said = read_known_captions(rough, images, owners)
             words = _simulated_words(spec, dataset, nouns, rough_nouns, said, owners)
             before = [prompt_text(said[owner], words[owner]) for owner in owners]
         prompts, too_long = encode_prompts(tokenizer, before, room)

@@ -80,7 +80,7 @@ def score(
     from tipcap.io.image_parts import write_image_parts
     from tipcap.io.progress import Progress
     from tipcap.io.record import artefact
-    from tipcap.io.result_files import captions_of
+    from tipcap.io.result_files import read_known_captions
     from tipcap.io.scoring import score_runs, with_likelihood, write_scores
     from tipcap.io.spice import spice_tools
     from tipcap.io.store import read_json, replace_file, write_json
@@ -98,7 +98,7 @@ def score(
         if file not in annotations:
             annotations[file] = read_annotations(file)
         known = [record.image_id for record in annotations[file]]
-        captions = captions_of(run.captions, file, known)
+        captions = read_known_captions(run.captions, file, known)
         if spec.domain is None and any(r.domain for r in annotations[file]):
             submissions[run.key] = captions
         by_metrics.setdefault(spec.metrics, []).append(
