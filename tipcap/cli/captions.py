@@ -1,6 +1,7 @@
 """The commands that caption pictures, and hand captioners on."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -173,7 +174,7 @@ def export(
     typer.echo(
         f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {len(parts.about.cells)} cells"
     )
-    typer.echo(f"tipcap caption --model {folder} PICTURE")
+    typer.echo(f"tipcap caption --model {shlex.quote(str(folder))} PICTURE")
     if push is not None:
         from tipcap.io.hub_upload import push_folder
 
