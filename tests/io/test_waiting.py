@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tipcap.io.waiting import Waiting, note
+from tipcap.io.waiting import Waiting, is_terminal, note
 
 
 class Terminal(io.StringIO):
@@ -19,6 +19,7 @@ def install(request, monkeypatch):
     def run():
         stream = request.param()
         monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
         return stream
 
     return run
@@ -71,3 +72,10 @@ def test_a_note_stands_in_a_line_of_its_own(install):
     note("something")
     start = "\r\x1b[K" if stderr.isatty() else ""
     assert stderr.getvalue() == f"{start}something\n"
+
+
+def test_a_terminal_that_only_prints_is_written_to_as_a_log_is(monkeypatch):
+    for term, expected in (("xterm", True), ("dumb", False)):
+        monkeypatch.setenv("TERM", term)
+        assert is_terminal(Terminal()) is expected
+        assert not is_terminal(io.StringIO())

@@ -16,7 +16,7 @@ from tipcap import __version__
 from tipcap.cli import captions, people, scores
 from tipcap.cli.manners import CONTEXT, add_command, epilog
 from tipcap.cli.step import steps
-from tipcap.errors import INTERRUPTED, InputError, Stopped, refused
+from tipcap.errors import INTERRUPTED, InputError, Stopped, one_line, refused
 from tipcap.extras import extras_told
 
 STOPPED = 75
@@ -79,7 +79,7 @@ def _prepare_streams() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"tipcap: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tipcap: error: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
 
 

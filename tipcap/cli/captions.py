@@ -70,6 +70,7 @@ def caption(
             typer.echo(f"{name}\t{origin}")
         return 0
     from tipcap.io.picture_sources import STANDARD_INPUT, picture_sources
+    from tipcap.io.waiting import is_terminal
 
     given = list(pictures or [])
     if samples:
@@ -110,7 +111,7 @@ def caption(
         lambda line: typer.echo(line, color=True),
         num_best=n_best,
         is_prompted=bool(prompt),
-        in_bold=on_terminal and not os.environ.get("NO_COLOR"),
+        in_bold=is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"),
         name_width=max((len(source.name) for source in sources), default=0),
     )
     words = list(prompt or [])

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from tipcap.io.waiting import is_terminal
+
 Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
 _silenced = [False]
@@ -25,7 +27,7 @@ class Progress:
         self._started = self._shown = time.monotonic()
         self._bar = None
         self._is_silent = _silenced[0]
-        if sys.stderr.isatty() and not self._is_silent:
+        if is_terminal(sys.stderr) and not self._is_silent:
             self._bar = tqdm(total=total, initial=done, desc=label, leave=False)
 
     def advance(self, units: int = 1, note: str = "") -> None:

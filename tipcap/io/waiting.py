@@ -1,17 +1,29 @@
 """What a person who waits sees: from the second second on, what is being done and for how long."""
 
+import os
 import sys
 import threading
 import time
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 _FIRST_LINES = 5.0
 _CLEAR = "\r\x1b[K"
 
 
+@runtime_checkable
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
+
+
+def is_terminal(stream: _Stream) -> bool:
+    """Return whether a stream is a terminal that can write over its line, and in bold."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def note(text: str) -> None:
     """Print a line on stderr; what is shown there while somebody waits makes room for it."""
-    start = _CLEAR if sys.stderr.isatty() else ""
+    start = _CLEAR if is_terminal(sys.stderr) else ""
     print(f"{start}{text}", file=sys.stderr, flush=True)
 
 
@@ -52,7 +64,7 @@ class Waiting:
         self._thread.join()
 
     def _show(self) -> None:
-        on_terminal = sys.stderr.isatty()
+        on_terminal = is_terminal(sys.stderr)
         pause, shown, last = self._first, "", 0.0
         while not self._ended.wait(pause):
             pause = 1.0
