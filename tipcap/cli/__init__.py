@@ -71,9 +71,9 @@ def _prepare_streams() -> None:
 
     The name of a file need not be UTF-8, and not every terminal knows a plus-minus sign.
     """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for name, access in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for good
+            setattr(sys, name, Path(os.devnull).open(access))  # noqa: SIM115 - for good
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
