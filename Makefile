@@ -28,7 +28,7 @@ all_tables: $(INSTALLED)
 
 # One row of a table: make row TABLE=VI ROW='L: 4'
 row: $(INSTALLED)
-	@file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table '$(TABLE)' --row '$(ROW)' --target)" \
+	@file="$$($(BIN)/tipcap plan --world config/$(WORLD).yaml --table "$$TABLE" --row "$$ROW" --target)" \
 		&& $(SNAKEMAKE) -- "$$file"
 
 plan: $(INSTALLED)

@@ -4,7 +4,7 @@ import pytest
 
 from tipcap.cli import main
 from tipcap.cli import people as commands
-from tipcap.errors import InputError, Stopped, edge, reason_of, unknown_name
+from tipcap.errors import InputError, Stopped, edge, one_line, reason_of, unknown_name
 
 
 def test_a_misspelt_name_is_answered_with_the_closest_ones():
@@ -29,6 +29,10 @@ def test_the_answer_stays_one_line_with_a_thousand_known_names():
 def test_the_reason_of_a_librarys_error_is_one_short_line():
     assert reason_of(ValueError("a\r\n  b" + "c" * 1000)) == "a b" + "c" * 197
     assert reason_of(ValueError("  first\n\tsecond ")) == "first second"
+
+
+def test_a_name_does_not_command_the_terminal():
+    assert one_line("a\x1b]0;b\x07\n c\x9b2J é \udce9") == "a?]0;b? c?2J é \udce9"
 
 
 def test_bad_input_is_a_value_error():

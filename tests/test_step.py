@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tipcap.plan import load
-from tipcap.step import NO_ROLES
+from tipcap.step import NO_ROLES, SHARED
 from tipcap.steps import STEPS
 from tipcap.steps.draw import DrawSpec
 from tipcap.steps.embed import EmbedSpec
@@ -84,3 +84,11 @@ def test_what_computes_with_torch_says_what_to_import_before_it_forks(step):
         module, _, function = name.partition(":")
         if module.startswith("tipcap."):
             assert hasattr(import_module(module), function or "__file__"), name
+
+
+def test_a_runs_own_steps_are_all_but_data_models_and_embeddings():
+    assert STEPS.keys() > SHARED
+    assert STEPS.keys() - SHARED == {
+        *("estimate", "train", "nouns", "prompt", "generate", "likelihood", "score"),
+        *("retrieve", "tune", "magic", "zerocap"),
+    }

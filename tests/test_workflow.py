@@ -239,3 +239,17 @@ def test_a_run_without_a_file_that_a_person_fetches_ends_before_it_begins(tmp_pa
     assert done.returncode
     assert "at by_hand/ss1m_descriptions, put there by hand" in done.stderr
     assert "Execute 1 jobs" not in done.stderr
+
+
+def test_a_row_of_any_name_reaches_the_plan_whole(tmp_path):
+    plan = tmp_path / "tipcap"
+    plan.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.words"\necho target\n')
+    (tmp_path / "snakemake").write_text("#!/bin/sh\n")
+    for file in tmp_path.iterdir():
+        file.chmod(0o755)
+    row = 'O\'Brien "& Son" $HOME `id` 100% #1'
+    words = [f"BIN={tmp_path}", "TABLE=II", f"ROW={row.replace('$', '$$')}"]
+    command = ["make", "--old-file", ".venv/.installed", "row", *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = (tmp_path / "tipcap.words").read_text().splitlines()
+    assert found[found.index("--row") + 1] == row

@@ -6,6 +6,7 @@ line and exits with status 2. Anything else is a defect and keeps its traceback.
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -18,15 +19,21 @@ class InputError(ValueError):
 
 
 _MOST_NAMES, _MOST_CHARACTERS = 20, 400
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Stopped(Exception):
     """A step was asked to end and did, with its work saved: the same command goes on from there."""
 
 
+def one_line(text: str) -> str:
+    """Return text on one line, without what would move a terminal's cursor or colour it: a file's name may hold that."""
+    return _CONTROL.sub("?", " ".join(text.split()))
+
+
 def reason_of(error: BaseException, length: int = 200) -> str:
     """Return the beginning of an exception's text on one line."""
-    return " ".join(str(error).split())[:length]
+    return one_line(str(error))[:length]
 
 
 def what_failed(error: BaseException) -> str:

@@ -17,6 +17,22 @@ NO_ROLES = frozenset(
     {"checkpoints", "downloads", "folder", "device", "precision", "threads"}
 )
 """Parameters of a step's function that are no file of a parent."""
+SHARED = frozenset(
+    {
+        "adopt",
+        "collect",
+        "download",
+        "draw",
+        "embed",
+        "encoder",
+        "fetch",
+        "language_model",
+        "prepare",
+        "spice",
+        "take",
+    }
+)
+"""Steps that are made once for all runs: data, models and embeddings. Any other, also one that is added, is a run's own."""
 PRECISION = "TIPCAP_PRECISION"
 """Environment variable: the world's choice, so that the rules' commands do not change with it."""
 

@@ -1,5 +1,6 @@
 """What all commands have alike, asked of every one there is."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import typer
 
 from tipcap import cli
-from tipcap.cli import main
+from tipcap.cli import main, people
 from tipcap.cli.manners import epilog
 from tipcap.cli.step import steps
 from tipcap.io import waiting
@@ -110,3 +111,21 @@ def test_no_help_has_colours(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" not in helped(capsys, "--help")
     assert isinstance(cli.app, typer.Typer)
+
+
+def test_what_an_encoding_lacks_is_said_in_its_own_way(monkeypatch):
+    """The name of a file need not be UTF-8, and a terminal need not know every sign."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(people, "__version__", "1±1 caf\udce9 \u2020")
+    main(["version"])
+    assert out.buffer.getvalue() == b"1\xb11 caf\\udce9 \\u2020\n"
+
+
+def test_streams_may_be_closed(monkeypatch):
+    names = ("stdin", "stdout", "stderr")
+    for name in names:
+        monkeypatch.setattr(sys, name, None)
+    main(["version"])
+    for name in names:
+        getattr(sys, name).close()

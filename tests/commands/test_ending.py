@@ -1,6 +1,13 @@
 """What a run says it has made, of a world with invented results."""
 
+import shutil
+from pathlib import Path
+
+import finished_world
+import pytest
+
 from tipcap.commands.ending import files_of_end, lines_of_end, plan_order
+from tipcap.plan import load
 
 
 def test_table_ii_is_shown_beside_the_papers_numbers(in_all_results):
@@ -49,3 +56,29 @@ def test_of_what_was_made_a_person_is_shown_the_page_and_what_was_asked_for(
     found = files_of_end(in_all_results, made, [model, table, "all_tables"])
     assert found == [page, f"{world}/claims.md", model]
     assert files_of_end(in_all_results, {figure, table}, ["figures"]) == [figure]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "row,group,metric,value,paper,source\nours,MS-COCO,cider,61.4,106.7,run\n",
+            "61.4 (106.7)",
+        ),
+        ("row,group\na,b\n", "expected a table's cells"),
+        (
+            "row,group,metric,value,paper,source,digits\na,b,cider,x,,run,1\n",
+            "expected a table's cells",
+        ),
+    ],
+    ids=["of before there were digits", "another file", "no number"],
+)
+def test_a_run_ends_well_whatever_its_table_holds(tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished_world.CONFIG, "config")
+    cells = Path("results/tiny/tables/table_II.cells.csv")
+    cells.parent.mkdir(parents=True)
+    cells.write_text(text)
+    lines = list(lines_of_end(load(Path("config/tiny.yaml"), ["II"]), ["II"], []))
+    assert any(said in line for line in lines)
+    assert lines[-1].startswith("tables ")

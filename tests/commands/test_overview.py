@@ -36,6 +36,10 @@ def test_where_everything_is_made_nothing_is_left(in_all_results):
     assert all(words[1] == words[3] for words in in_tables)
 
 
+def _record(seconds):
+    return {"step": "train", "key": "k", "started": 0.0, "seconds": seconds}
+
+
 def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
     before = list(show_plan(started, "II", None))
     assert before[0] == "table II: 22 runs, 16 trainings"
@@ -45,7 +49,7 @@ def test_what_is_left_is_counted_and_its_cost_measured_or_not(started):
     first = next(key for key, step in steps if step.spec.step == "train")
     folder = Path(f"results/tiny/train/{first}")
     folder.mkdir(parents=True)
-    write_json(folder / "meta.json", {"seconds": 120.0})
+    write_json(folder / "meta.json", _record(120.0))
     after = list(show_plan(started, "II", None))
     (left,) = [line for line in after if line.startswith("  left:")]
     assert ", 15 train," in left

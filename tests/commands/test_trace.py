@@ -156,5 +156,5 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch, plan_of_tiny):
     folder = tmp_path / "results" / "tiny" / "score" / key
     folder.mkdir(parents=True)
     write_json(folder / "meta.json", {"started": "then"})
-    with pytest.raises(InputError, match=r"meta\.json: expected the record of a step"):
+    with pytest.raises(InputError, match=r"meta\.json: expected a step's record"):
         list(trace(plan_of_tiny, *CELL))

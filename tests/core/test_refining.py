@@ -109,11 +109,11 @@ def test_equal_texts_and_empty_places_of_a_beam_are_no_candidates():
     assert list(found) == [Candidate("a", -1.0), Candidate("b", -2.0)]
 
 
-def test_words_of_place_name_nothing_to_add():
-    near = ["a box to the left of a tree", "a box on the right"]
+def test_words_of_place_and_number_name_nothing_to_add():
+    near = ["a box to the left of a tree", "a group of boxes on the right"]
     nouns = {
         near[0]: ["box", "left", "tree"],
-        near[1]: ["box", "right"],
+        near[1]: ["group", "box", "right", "left side"],
         "a box": ["box"],
     }
     assert suggested_words("a box", near, nouns, 9) == ["tree"]

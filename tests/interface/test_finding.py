@@ -184,7 +184,9 @@ def test_a_captioner_has_its_own_cells(in_world, tmp_path):
         ("score", "s2", {"captions": "g2"}),
     ):
         (results / step / key).mkdir(parents=True)
-        write_json(results / step / key / "meta.json", {"key": key, "parents": parents})
+        record = {"step": step, "key": key, "parents": parents}
+        record |= {"started": 0.0, "seconds": 1.0}
+        write_json(results / step / key / "meta.json", record)
     assert list(cells_of(results, "m")) == []
     line = dict.fromkeys(COLUMNS, "") | {
         "table": "II",

@@ -160,6 +160,16 @@ def test_a_column_of_another_type_is_told(files, tmp_path):
         read_cells(parquet)
 
 
+@pytest.mark.parametrize("values", ["80.0", "80.0 many"])
+def test_values_that_are_not_those_of_the_runs_are_told(files, tmp_path, values):
+    _, file = join_cells(files, tmp_path)
+    text = file.read_text()
+    assert "80.0000 90.0000" in text
+    file.write_text(text.replace("80.0000 90.0000", values))
+    with pytest.raises(InputError, match=r"cells\.csv: expected a value of each run"):
+        read_cells(file)
+
+
 def test_no_tables_have_no_cells(tmp_path):
     with pytest.raises(InputError, match="at least one table, found none"):
         join_cells([], tmp_path)

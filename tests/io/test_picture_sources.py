@@ -54,6 +54,14 @@ def test_a_name_that_means_nothing_costs_its_own_picture_only(pictures):
     assert whole.open().size == (9, 8)
 
 
+def test_a_name_that_no_file_can_have_costs_its_own_picture_only(pictures):
+    long, whole = picture_sources(["x" * 300, "b.png"], nothing)
+    assert "found none that can be read (File name too long)" in refusal(long)
+    assert whole.open().size == (9, 8)
+    (garbage,) = picture_sources(["-"], lambda: b"b.png\n" + b"y" * 5000)
+    assert "standard input: expected a whole picture" in refusal(garbage)
+
+
 def test_standard_input_is_a_picture_or_names_of_some(pictures):
     (one,) = picture_sources(["-"], (pictures / "b.png").read_bytes)
     assert (one.name, one.open().size) == ("standard input", (9, 8))

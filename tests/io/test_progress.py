@@ -53,6 +53,7 @@ def test_an_unknown_total_does_not_flood_the_log(capsys):
 
 def test_a_terminal_gets_a_bar_and_no_lines(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     progress = Progress("drawing", 2)
     progress.advance(2, "note")
     progress.close()

@@ -84,13 +84,27 @@ def test_a_step_that_fails_leaves_no_record(request_of):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "{}", '{"seconds": "long"}', '{"seconds": 1, "versions": 3}', "?"]
+    "content",
+    [
+        *("[]", "{}", "null", "?", '{"seconds": "long"}', '{"seconds": 1}'),
+        '{"step": "s", "key": "k", "started": 0, "seconds": 1, "versions": 3}',
+    ],
 )
 def test_a_record_that_is_none_is_one_line(tmp_path, content):
     file = tmp_path / "meta.json"
     file.write_text(content)
     with pytest.raises(InputError, match=r"meta\.json: expected"):
         read_record(file)
+
+
+def test_what_an_older_record_lacks_is_empty(tmp_path):
+    file = tmp_path / "meta.json"
+    file.write_text(
+        '{"step": "s", "key": "k", "started": 0, "seconds": 1, "counts": null}'
+    )
+    record = read_record(file)
+    assert (record["host"], record["git"], record["cpu_seconds"]) == (None, None, 1.0)
+    assert record["counts"] == record["spec"] == record["figures"] == {}
 
 
 def test_what_a_score_took_counts_its_share_of_scoring():

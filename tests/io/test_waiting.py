@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tipcap.io import waiting as module
-from tipcap.io.waiting import Waiting, note, silence
+from tipcap.io.waiting import Waiting, is_terminal, note, silence
 
 
 class Terminal(io.StringIO):
@@ -20,6 +20,7 @@ def install(request, monkeypatch):
     def run():
         stream = request.param()
         monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
         return stream
 
     return run
@@ -84,3 +85,10 @@ def test_who_asks_for_quiet_sees_warnings_alone(install, monkeypatch):
         note("warning: careful")
     start = "\r\x1b[K" if stderr.isatty() else ""
     assert stderr.getvalue() == f"{start}warning: careful\n"
+
+
+def test_a_terminal_that_only_prints_is_written_to_as_a_log_is(monkeypatch):
+    for term, expected in (("xterm", True), ("dumb", False)):
+        monkeypatch.setenv("TERM", term)
+        assert is_terminal(Terminal()) is expected
+        assert not is_terminal(io.StringIO())

@@ -6,9 +6,10 @@ import finished_world
 import pytest
 
 from tipcap.cli import main
+from tipcap.errors import InputError
 from tipcap.plan import load
 from tipcap.plan.reports import report_inputs
-from tipcap.reports.page import costs, write_report
+from tipcap.reports.page import _text_table, costs, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -132,3 +133,13 @@ def test_a_page_of_a_world_where_nothing_was_made_says_so(tmp_path, monkeypatch)
     found = Page(Path("report.html").read_text("utf-8"))
     assert "results/tiny/tables/cells.parquet" in found.text
     assert "No captions yet." in "".join(found.text)
+
+
+def test_a_table_of_words_that_is_empty_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = load(finished_world.CONFIG / "tiny.yaml", ["I"])
+    file = Path("results/tiny/tables/table_I.csv")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.raises(InputError, match=r"table_I\.csv: expected a table as CSV"):
+        _text_table(plan, plan.tables["I"])

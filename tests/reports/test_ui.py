@@ -50,6 +50,11 @@ def test_a_world_of_which_nothing_was_made_says_what_makes_it(empty, capsys):
     assert list(empty.iterdir()) == [empty / "config"]
 
 
+def test_a_port_that_no_machine_has_is_one_line(empty, capsys):
+    said = refused(capsys, "--world", "tiny", "--port", "70000")
+    assert "'--port': Input should be less than or equal to 65535" in said
+
+
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory):
     """A store of three tables, made without training: the curve and the scores are invented."""

@@ -3,7 +3,10 @@
 What a command computes with is imported when it runs, so that `tipcap plan` needs no torch.
 """
 
+import io
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,7 +16,7 @@ from tipcap import __version__
 from tipcap.cli import captions, people, scores
 from tipcap.cli.manners import CONTEXT, add_command, epilog
 from tipcap.cli.step import steps
-from tipcap.errors import INTERRUPTED, InputError, Stopped, refused
+from tipcap.errors import INTERRUPTED, InputError, Stopped, one_line, refused
 from tipcap.extras import extras_told
 
 STOPPED = 75
@@ -63,14 +66,27 @@ add_command(app, "new", people.own_world)
 app.add_typer(steps, name="step")
 
 
+def _prepare_streams() -> None:
+    """See to it that all can be said: where a stream was closed, and what an encoding lacks.
+
+    The name of a file need not be UTF-8, and not every terminal knows a plus-minus sign.
+    """
+    for name, access in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(access))  # noqa: SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _fail(message: str) -> NoReturn:
-    print(f"tipcap: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tipcap: error: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
+    _prepare_streams()
     try:
         with extras_told():
             status = app(given or ["--help"], standalone_mode=False)

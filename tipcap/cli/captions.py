@@ -1,6 +1,7 @@
 """The commands that caption pictures, and hand captioners on."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +70,7 @@ def caption(
             typer.echo(f"{name}\t{origin}")
         return 0
     from tipcap.io.picture_sources import STANDARD_INPUT, picture_sources
+    from tipcap.io.waiting import is_terminal
 
     given = list(pictures or [])
     if samples:
@@ -109,7 +111,7 @@ def caption(
         lambda line: typer.echo(line, color=True),
         num_best=n_best,
         is_prompted=bool(prompt),
-        in_bold=on_terminal and not os.environ.get("NO_COLOR"),
+        in_bold=is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"),
         name_width=max((len(source.name) for source in sources), default=0),
     )
     words = list(prompt or [])
@@ -173,7 +175,7 @@ def export(
     typer.echo(
         f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {len(parts.about.cells)} cells"
     )
-    typer.echo(f"tipcap caption --model {folder} PICTURE")
+    typer.echo(f"tipcap caption --model {shlex.quote(str(folder))} PICTURE")
     if push is not None:
         from tipcap.io.hub_upload import push_folder
 

@@ -1,6 +1,7 @@
 """The commands that people use."""
 
 import itertools
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -101,7 +102,12 @@ def doctor(
 def ui(
     world: World = Path("config/mini.yaml"),
     port: Annotated[
-        int | None, typer.Option(help="Of 127.0.0.1; default: 5000, or the next free.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of 127.0.0.1; default: 5000, or the next free.",
+        ),
     ] = None,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address, open no browser.")
@@ -198,9 +204,14 @@ def example(folder: Annotated[Path, typer.Argument(help="New.")]) -> None:
     from tipcap.mini.example import draw_example
 
     draw_example(folder)
-    typer.echo(
-        f"tipcap new example --captions {folder}/captions.txt --pictures {folder}/pictures --pairs {folder}/pairs.csv --web-pairs {folder}/web.tsv"
-    )
+    files = {
+        "captions": "captions.txt",
+        "pictures": "pictures",
+        "pairs": "pairs.csv",
+        "web-pairs": "web.tsv",
+    }
+    options = [(f"--{name}", str(folder / file)) for name, file in files.items()]
+    typer.echo(f"tipcap new example {shlex.join(itertools.chain(*options))}")
 
 
 def sheet(out: Annotated[Path, typer.Option()], seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tipcap.commands.caption_output import Output, Say
 from tipcap.core.refining import Caption, chosen_words, names, names_all
-from tipcap.errors import InputError
+from tipcap.errors import InputError, one_line
 from tipcap.interface.captioner import Captioner
 from tipcap.io.picture_sources import Source
 
@@ -88,7 +88,7 @@ def refine_pictures(
             failed += 1
             _refuse(source, found, output, warn)
             continue
-        warn(source.name)
+        warn(one_line(source.name))
         output.write(
             source.name, _refined(found, captioner, warn, ask, prompt, beam, must_name)
         )
@@ -96,7 +96,7 @@ def refine_pictures(
 
 
 def _refuse(source: Source, error: InputError, output: Output, warn: Say) -> None:
-    warn(" ".join(str(error).split()))
+    warn(one_line(str(error)))
     output.refuse(source.name, str(error))
 
 

@@ -37,7 +37,11 @@ def lines_of_end(
     ]
     shown = [name for name in there if name == _FIRST] or there[:_MOST_TABLES]
     for name in shown:
-        yield from _table(plan, name, width)
+        try:
+            yield from list(_table(plan, name, width))
+        except (ValueError, KeyError, csv.Error):  # the run itself went well
+            file = paths.table_file(plan.name, name, "cells.csv")
+            yield f"{file}: expected a table's cells, found something else; delete it and run again"
     names = ", ".join(there)
     if there:
         pattern = paths.table_file(plan.name, there[0] if len(there) == 1 else "*", "")
@@ -132,6 +136,6 @@ def _table(plan: Plan, name: str, width: int) -> Iterator[str]:
 def _number(cell: _Line | None) -> str:
     if cell is None or not cell["value"]:
         return "--"
-    digits = int(cell["digits"])
+    digits = int(cell.get("digits") or 1)  # older cells have none
     paper = f" ({float(cell['paper']):.{digits}f})" if cell["paper"] else ""
     return f"{float(cell['value']):.{digits}f}{paper}"

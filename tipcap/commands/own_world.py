@@ -90,13 +90,15 @@ def make_world(
     found = look_at(files)
     sizes = load_world(CONFIG / f"{models.extends}.yaml").sizes
     world = OwnWorld(name, found.material, found.datasets, models, sizes)
+    text = world_text(world)
     with target.open("x", encoding="utf-8") as file:
-        file.write(world_text(world))
-    try:
-        load(target)
-    except InputError:
-        target.unlink()
-        raise
+        try:
+            file.write(text)
+            file.flush()
+            load(target)
+        except BaseException:  # nothing half-written stays, whoever ended it
+            target.unlink()
+            raise
     yield from _report(world, found, target)
 
 

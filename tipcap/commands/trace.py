@@ -14,10 +14,9 @@ from tipcap.config.tables import Group, MetricName, Table
 from tipcap.core.metrics import METRICS
 from tipcap.core.tables import digits_of, printed_number
 from tipcap.errors import InputError, unknown_name
-from tipcap.io.record import how_made
+from tipcap.io.record import how_made, read_record
 from tipcap.io.render import format_number
 from tipcap.io.scoring import read_scores
-from tipcap.io.store import read_json
 from tipcap.plan import Plan
 from tipcap.plan.recompute import SHIPS, commands_again, parameters_of, run_labels
 from tipcap.steps import STEPS
@@ -169,4 +168,4 @@ def _state(plan: Plan, key: str) -> str:
     if not STEPS[step].has_record:
         return "there"
     file = Path(paths.artefact(plan.name, step, key, paths.META))
-    return how_made(read_json(file), file)
+    return how_made(read_record(file), file)

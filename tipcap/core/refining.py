@@ -12,8 +12,47 @@ from typing import NamedTuple
 from tipcap.core.prompts import Nouns, missing_words
 from tipcap.errors import InputError
 
-_PLACES = frozenset({"left", "right"})
-"""Nouns of "to the left of", which name nothing that a picture shows."""
+_NO_THINGS = frozenset(
+    [
+        "area",
+        "back",
+        "background",
+        "bottom",
+        "bunch",
+        "center",
+        "centre",
+        "corner",
+        "couple",
+        "direction",
+        "distance",
+        "edge",
+        "end",
+        "foreground",
+        "front",
+        "group",
+        "half",
+        "kind",
+        "left",
+        "line",
+        "lot",
+        "middle",
+        "number",
+        "pair",
+        "part",
+        "piece",
+        "place",
+        "right",
+        "row",
+        "set",
+        "side",
+        "top",
+        "type",
+        "variety",
+        "view",
+        "way",
+    ]
+)
+"""Nouns that say where, how many or of what kind, but name nothing that a picture shows."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
@@ -145,8 +184,13 @@ def suggested_words(
     # the order of arrival, which sorting keeps, is that of likeness
     ranked = sorted(counts, key=lambda word: -counts[word])
     return [
-        word for word in ranked if word not in _PLACES and not names(caption, word)
+        word for word in ranked if names_a_thing(word) and not names(caption, word)
     ][:number]
+
+
+def names_a_thing(word: str) -> bool:
+    """Return whether a noun, or the head of a compound, names something that a picture shows: no `left`, no `side`."""
+    return word.split()[-1] not in _NO_THINGS
 
 
 def distinct_candidates(

@@ -8,7 +8,7 @@ from tipcap.errors import InputError
 from tipcap.interface.finding import find_captioner, results_of, root_of
 from tipcap.io.exported import Part, Parts, write_exported
 from tipcap.io.model_card import card_of
-from tipcap.io.store import read_json
+from tipcap.io.record import read_record
 from tipcap.paths import META
 
 NUM_CAPTIONS = 2000
@@ -88,6 +88,6 @@ def _children(folder: Path, role: str, parents: set[str]) -> Iterator[str]:
     if not parents:
         return
     for file in sorted(folder.glob(f"*/{META}")):
-        record = read_json(file)
+        record = read_record(file)
         if record["parents"].get(role) in parents:
             yield record["key"]

@@ -34,7 +34,7 @@ from tipcap.config.tables import TRAIN_SEED, paper_order
 from tipcap.core.agreement import CellRuns
 from tipcap.core.claims import CellName, Measured
 from tipcap.core.tables import VALUE_DIGITS, Cell
-from tipcap.errors import InputError
+from tipcap.errors import InputError, edge
 from tipcap.io.store import replace_file
 
 Cells = pd.DataFrame
@@ -128,6 +128,11 @@ def read_cells(path: Path) -> Cells:
         raise InputError(
             f"{path}: column {name}: expected {COLUMNS[name]}, found {kinds[name]}; make the table again"
         )
+    with edge(path, "a value of each run or of none", "make the table again"):
+        for keys, values in zip(frame["key"], frame["values"], strict=True):
+            numbers = [float(number) for number in values.split()]
+            if numbers and len(numbers) != len(keys.split()):
+                raise ValueError(f"{values!r} of {keys!r}")
     return frame
 
 

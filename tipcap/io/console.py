@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tipcap.io.expected_end import ExpectedEnd, Job
+from tipcap.io.waiting import is_terminal
 
 SNAKEMAKES_HANDLER = "DefaultStreamHandler"
 _SECONDS_BETWEEN_LINES = 30.0
@@ -75,7 +76,7 @@ class Console(logging.Handler):
         self._only_looks = only_looks
         self._shows_progress, self._shows_end = shows_progress, shows_end
         self._shows_commands = shows_commands
-        self._is_terminal = inner.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_terminal = is_terminal(inner.stream)
         if os.environ.get("NO_COLOR"):
             inner.nocolor = True  # type: ignore[attr-defined]
         self._has_begun = self._is_interrupted = False

@@ -8,6 +8,7 @@ stored on its side is turned as every viewer turns it. Transparency is left out,
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,24 @@ def decode_picture(content: bytes) -> Image.Image:
     Raises:
         ValueError: it is no picture, damaged, cut short, or too large to be one.
     """
+    return _decoded(lambda: Image.open(io.BytesIO(content)), content)
+
+
+def decode_opened(picture: Image.Image) -> Image.Image:
+    """Return a picture that somebody has opened as `decode_picture` returns it of its file.
+
+    Raises:
+        ValueError: likewise, or its file was closed before it was read.
+    """
+    return _decoded(lambda: picture, b"")
+
+
+def _decoded(open_it: Callable[[], Image.Image], content: bytes) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(content))
+        picture = open_it()
         if picture.format in _PROGRAMS:
             raise ValueError(f"a drawing in {picture.format}")
-        if picture.width * picture.height > MAX_PIXELS:
+        if not 0 < picture.width * picture.height <= MAX_PIXELS:
             raise ValueError(
                 f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS} are read"
             )

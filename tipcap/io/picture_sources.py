@@ -2,6 +2,7 @@
 
 import glob
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -15,6 +16,8 @@ from tipcap.io.picture_files import decode_picture
 
 STANDARD_INPUT = "-"
 _MOST_NAMES = 1000  # among which one is looked for that is near
+_LONGEST_NAME = 4096
+"""Of a file with its folders, on Linux: what has a longer line is no list of names."""
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _REMEDY = "name a picture, a folder of pictures, a pattern, an address, or - for standard input"
 
@@ -57,9 +60,9 @@ def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]
         yield from _of_standard_input(standard_input)
     elif _ADDRESS.match(name):
         yield _source(name)
-    elif Path(name).is_dir():
+    elif os.path.isdir(name):  # noqa: PTH112 - of a name that is too long a Path raises
         yield from _of_files(_pictures_below(Path(name)), name, "a folder without any")
-    elif not Path(name).exists() and glob.has_magic(name):
+    elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110 - likewise
         matched = map(Path, sorted(glob.iglob(name, recursive=True)))  # noqa: PTH207 - of a Path, no pattern with a root
         files = (file for file in matched if file.is_file())
         yield from _of_files(files, name, "no file that matches")
@@ -104,7 +107,8 @@ def _of_standard_input(standard_input: Callable[[], bytes]) -> Iterator[Source]:
             names = content.decode("utf-8").split("\n")
         except UnicodeDecodeError:
             names = []
-        if names and "\0" not in names[0]:
+        longest = max(map(len, names), default=_LONGEST_NAME + 1)
+        if longest <= _LONGEST_NAME and "\0" not in names[0]:
             for name in filter(None, map(str.strip, names)):
                 yield from _sources(name, lambda: b"")
             return

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from tipcap.io.waiting import is_silent
+from tipcap.io.waiting import is_silent, is_terminal
 
 Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
@@ -21,7 +21,7 @@ class Progress:
         self._started = self._shown = time.monotonic()
         self._bar = None
         self._is_silent = is_silent()
-        if sys.stderr.isatty() and not self._is_silent:
+        if is_terminal(sys.stderr) and not self._is_silent:
             self._bar = tqdm(total=total, initial=done, desc=label, leave=False)
 
     def advance(self, units: int = 1, note: str = "") -> None:

@@ -27,6 +27,9 @@ _PACKAGES = (
     "spacy",
     "pillow",
 )
+_WORDS = ("tipcap", "git", "python", "device", "host")
+_MAPPINGS = ("parents", "spec", "versions", "counts", "figures")
+"""Of a record, beside what every one has."""
 
 
 @dataclass
@@ -70,21 +73,23 @@ def artefact(request: Request) -> Iterator[Draft]:
 
 
 def read_record(file: Path) -> dict[str, Any]:
-    """Return the record of a step that was made; versions that it lacks are None.
+    """Return the record of a step that was made; of what an older one lacks words are None and the rest is empty.
 
     Raises:
         InputError: the file is missing, or lacks what every record has.
     """
     record = read_json(file)
     with edge(file, "a step's record", "delete its folder and run the step again"):
-        unknown = dict.fromkeys(("tipcap", "git", "python"))
         seconds = float(record["seconds"])
         return {
-            **unknown,
+            **dict.fromkeys(_WORDS),
             **record,
+            "step": str(record["step"]),
+            "key": str(record["key"]),
+            "started": float(record["started"]),
             "seconds": seconds,
             "cpu_seconds": float(record.get("cpu_seconds", seconds)),
-            "versions": dict(record.get("versions", {})),
+            **{name: dict(record.get(name) or {}) for name in _MAPPINGS},
         }
 
 
@@ -111,8 +116,7 @@ def took(record: Mapping[str, Any], part: str | None = None) -> Took:
 
     Scoring is shared by the runs of a table: a score's record is written when it has ended, and has its share beside.
     """
-    found = record.get("figures")
-    figures = found if isinstance(found, Mapping) else {}
+    figures = figures_of(record)
     name = part or "scoring"
     measured = Took(
         float(figures.get(f"{name}_seconds", 0)),
@@ -122,6 +126,12 @@ def took(record: Mapping[str, Any], part: str | None = None) -> Took:
         return measured
     seconds = float(record["seconds"])
     return Took(seconds, float(record.get("cpu_seconds", seconds))) + measured
+
+
+def figures_of(record: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return what a step measured, by name."""
+    found = record.get("figures")
+    return found if isinstance(found, Mapping) else {}
 
 
 def take_shipped(request: Request) -> bool:

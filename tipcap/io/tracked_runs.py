@@ -20,6 +20,7 @@ from tipcap.io.store import read_json
 from tipcap.io.tracked_steps import TrackedStep, changed, in_paper_unit
 from tipcap.io.tracking import KEY_TAG, Curve
 from tipcap.paths import ANNOTATIONS, CAPTIONS, META, SCORES
+from tipcap.step import SHARED
 
 LAYOUT = "2"
 """How runs are named and tagged; a store of another layout is set aside and written anew."""
@@ -31,22 +32,6 @@ RUN, STEP, FILES = "run", "step", "files"
 """Values of the tag `source`: a row's number for one seed, one step of it, files of a table or of the world."""
 SAMPLES = 20
 """Captions shown of a run: those of the same pictures in all runs of a dataset."""
-OWN = frozenset(
-    [
-        "estimate",
-        "train",
-        "tune",
-        "nouns",
-        "prompt",
-        "generate",
-        "retrieve",
-        "magic",
-        "zerocap",
-        "likelihood",
-        "score",
-    ]
-)
-"""Steps that are a run's own work. What comes before, data, models and embeddings, is made once for all."""
 _KEPT = (META, SCORES, CAPTIONS)
 _SHOWN = {
     "coco": "COCO",
@@ -141,7 +126,7 @@ def runs_of(record: RunRecord, steps: Sequence[TrackedStep]) -> Iterator[Tracked
     labels = labels_of(steps)
     found = {**found_tags(steps), **record.tags}
     record = record._replace(tags=found)
-    own = [step for step in steps if step.step in OWN] or steps[-1:]
+    own = [step for step in steps if step.step not in SHARED] or steps[-1:]
     metrics = {step.key: list(_metrics(step, labels[step.key])) for step in own}
     scores = [score for step in own for score in step.scores()]
     last = max(own, key=lambda step: step.ended)
@@ -256,14 +241,18 @@ def datasets_of(steps: Sequence[TrackedStep]) -> list[Dataset]:
     """Return the splits that a chain read: the one it is evaluated on, and those it learned from."""
     by_key = {step.key: step for step in steps}
     references = steps[-1].parents.get("references", "")
-    tested = {step.spec.get("split") for step in steps if step.step in OWN}
+    tested = {step.spec.get("split") for step in steps if step.step not in SHARED}
     used: dict[tuple[str, str], None] = {}
     for step in steps:
         if "modality" in step.spec:
             used[step.parents.get("dataset", ""), str(step.spec.get("split"))] = None
-        elif step.step in OWN and "corpus" in step.parents:
+        elif step.step not in SHARED and "corpus" in step.parents:
             used[step.parents["corpus"], "train"] = None
-        elif step.step in OWN and "dataset" in step.parents and "split" in step.spec:
+        elif (
+            step.step not in SHARED
+            and "dataset" in step.parents
+            and "split" in step.spec
+        ):
             used[step.parents["dataset"], str(step.spec["split"])] = None
     found = []
     for key, split in used:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tipcap.core.metrics import METRICS
 from tipcap.errors import InputError, edge
-from tipcap.io.record import took
+from tipcap.io.record import read_record, took
 from tipcap.io.store import read_json
 from tipcap.io.tracking import Curve, numbers_in
 from tipcap.paths import CURVES, META, SCORES
@@ -126,14 +126,7 @@ def read_step(folder: Path) -> TrackedStep:
     Raises:
         InputError: its record is missing or incomplete.
     """
-    meta = read_json(folder / META)
-    needed = ("step", "key", "started", "seconds")
-    if not isinstance(meta, dict) or any(name not in meta for name in needed):
-        raise InputError(
-            f"{folder / META}: expected a step's record with {', '.join(needed)}, found something else; "
-            "delete the folder and run the step again"
-        )
-    return TrackedStep(folder, meta)
+    return TrackedStep(folder, read_record(folder / META))
 
 
 def changed(file: Path) -> float:

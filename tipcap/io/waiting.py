@@ -1,9 +1,11 @@
 """What a person who waits sees: from the second second on, what is being done and for how long."""
 
+import os
 import sys
 import threading
 import time
 from types import TracebackType
+from typing import TextIO
 
 WARNING = "warning: "
 """How notes begin that say what may be wrong."""
@@ -22,11 +24,16 @@ def is_silent() -> bool:
     return _silenced[0]
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that can write over its line, and in bold."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def note(text: str) -> None:
     """Print a line on stderr, unless who asks for quiet can do without it; a line shown while somebody waits makes room for it."""
     if is_silent() and not text.startswith(WARNING):
         return
-    start = _CLEAR if sys.stderr.isatty() else ""
+    start = _CLEAR if is_terminal(sys.stderr) else ""
     print(f"{start}{text}", file=sys.stderr, flush=True)
 
 
@@ -69,7 +76,7 @@ class Waiting:
             self._thread.join()
 
     def _show(self) -> None:
-        on_terminal = sys.stderr.isatty()
+        on_terminal = is_terminal(sys.stderr)
         pause, shown, last = self._first, "", 0.0
         while not self._ended.wait(pause):
             pause = 1.0

@@ -9,22 +9,10 @@ from typing import Any
 from tipcap import paths
 from tipcap.config.tables import Table
 from tipcap.plan.graph import Plan, PlannedStep
+from tipcap.step import SHARED
 
 _INDENT = "  "
 SHIPS = "ships with the repository"
-_OWN = frozenset(
-    {
-        "estimate",
-        "train",
-        "nouns",
-        "prompt",
-        "generate",
-        "retrieve",
-        "likelihood",
-        "score",
-    }
-)
-"""Steps after the embeddings."""
 
 
 def run_labels(
@@ -64,14 +52,14 @@ def commands_again(
     run = f"snakemake --configfile {shlex.quote(plan.world_file)} --cores 2"
     yield "computed by:"
     if Path(plan.world_file) == Path("config", f"{plan.name}.yaml"):
-        yield f"{_INDENT}make row WORLD={plan.name} TABLE={table} ROW={shlex.quote(row)}"
+        yield f"{_INDENT}make row WORLD={plan.name} TABLE={table} ROW={shlex.quote(row.replace('$', '$$'))}"
     yield f"{_INDENT}{run} -- {shlex.quote(target)}"
     folders = [paths.folder(plan.name, "score", key) for key in keys]
     if any(Path(folder).exists() for folder in folders):
         steps = dict.fromkeys(
             plan.steps[k].spec.step for key in keys for k in plan.ancestors(key)
         )
-        anew = [step for step in steps if step in _OWN]
+        anew = [step for step in steps if step not in SHARED]
         yield "again, where it is there already, from the embeddings on (scores are kept else):"
         yield f"{_INDENT}rm -r {shlex.join(folders)}"
         yield f"{_INDENT}{run} --forcerun {' '.join(anew)} -- {shlex.quote(target)}"

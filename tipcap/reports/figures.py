@@ -17,6 +17,7 @@ from tipcap.config.figures import (
 )
 from tipcap.config.tables import Address, Group, MetricName, Table
 from tipcap.core.metrics import METRICS
+from tipcap.core.refining import names_a_thing
 from tipcap.core.tables import digits_of, printed_number
 from tipcap.errors import InputError
 from tipcap.io.annotations import read_annotations
@@ -47,47 +48,6 @@ _TSNE_PERPLEXITY = 30.0
 _HISTOGRAM_DIFFERENCES = (
     200_000  # enough for 60 bins, also where the corpus has 566,747 captions
 )
-_NO_THINGS = frozenset(
-    [
-        "area",
-        "back",
-        "background",
-        "bottom",
-        "bunch",
-        "center",
-        "centre",
-        "corner",
-        "couple",
-        "direction",
-        "distance",
-        "edge",
-        "end",
-        "foreground",
-        "front",
-        "group",
-        "half",
-        "kind",
-        "left",
-        "line",
-        "lot",
-        "middle",
-        "number",
-        "pair",
-        "part",
-        "piece",
-        "place",
-        "right",
-        "row",
-        "set",
-        "side",
-        "top",
-        "type",
-        "variety",
-        "view",
-        "way",
-    ]
-)
-"""Nouns that say where, how many or of what kind, but name nothing that a picture shows."""
 
 
 def make_figure(world: Path, name: str, out: Path) -> None:
@@ -358,8 +318,3 @@ def _words_in(file: Path) -> dict[int, tuple[str, ...]]:
         for entry in read_json(file)
         if entry.get("words") and all(map(names_a_thing, entry["words"]))
     }
-
-
-def names_a_thing(word: str) -> bool:
-    """Return whether a noun, or the head of a compound, names something that a picture shows: no `left`, no `side`."""
-    return word.split()[-1] not in _NO_THINGS

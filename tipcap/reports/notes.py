@@ -20,7 +20,7 @@ def note_below(plan: Plan, metrics: Iterable[str]) -> str:
     for key, step in plan.steps.items():
         record = Path(paths.artefact(plan.name, step.spec.step, key, paths.META))
         if isinstance(step.spec, CollectSpec) and record.is_file():
-            counts = read_record(record).get("counts", {})
+            counts = read_record(record)["counts"]
             gone = list(counts.get("missing_images", {}))
             others = len(gone) - NUM_NAMED
             more = f" and {others} more" if others > 0 else ""

@@ -27,7 +27,7 @@ from tipcap.io.page import (
     write_page,
 )
 from tipcap.io.page_tables import page_table, text_table
-from tipcap.io.record import took
+from tipcap.io.record import figures_of, took
 from tipcap.plan import Plan, load
 from tipcap.plan.reports import claims_are_here, figure_file, shown
 from tipcap.reports.claims import Evidence, judged, with_readings
@@ -124,6 +124,8 @@ def _text_table(plan: Plan, table: Table) -> PageTable:
         file.open(encoding="utf-8", newline="") as lines,
     ):
         read = list(csv.reader(lines))
+        if not read:
+            raise ValueError("an empty file")
     return text_table(table, read)
 
 
@@ -215,7 +217,7 @@ def costs(plan: Plan, records: Records) -> list[Cost]:
         made = [records[key] for key in keys if key in records]
         part = "parsing" if kind == _PARSER else None
         if part:
-            made = [one for one in made if "parsing_seconds" in _measured(one)]
+            made = [one for one in made if "parsing_seconds" in figures_of(one)]
         all_took = [took(one, part) for one in made]
         found.append(
             Cost(
@@ -228,11 +230,6 @@ def costs(plan: Plan, records: Records) -> list[Cost]:
             )
         )
     return found
-
-
-def _measured(record: Mapping[str, object]) -> Mapping[str, float]:
-    figures = record.get("figures")
-    return figures if isinstance(figures, dict) else {}
 
 
 def _versions(records: Records) -> list[tuple[str, str]]:

@@ -13,10 +13,11 @@ from tipcap import paths
 from tipcap.config.tables import Group, Table
 from tipcap.core.metrics import METRICS
 from tipcap.io.store import replace_file, write_json
-from tipcap.io.tracked_runs import FILES, NONE, OWN, RunRecord, shown
+from tipcap.io.tracked_runs import FILES, NONE, RunRecord, shown
 from tipcap.io.tracking_database import Imported, import_records, is_current
 from tipcap.plan import Plan, load
 from tipcap.plan.graph import Cell
+from tipcap.step import SHARED
 from tipcap.steps import STEPS
 
 _DOT = " · "
@@ -146,7 +147,7 @@ def _runs(
 
 def _depends_on(plan: Plan, key: str, field: str) -> bool:
     steps = [plan.steps[one].spec for one in plan.ancestors(key)]
-    return any(spec.step in OWN and field in spec.model_dump() for spec in steps)
+    return any(spec.step not in SHARED and field in spec.model_dump() for spec in steps)
 
 
 def _about(plan: Plan, key: str) -> tuple[str, ...]:
