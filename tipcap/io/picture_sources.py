@@ -2,6 +2,7 @@
 
 import glob
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -57,9 +58,11 @@ def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]
         yield from _of_standard_input(standard_input)
     elif _ADDRESS.match(name):
         yield _source(name)
-    elif Path(name).is_dir():
+    elif not name.strip():  # of a variable that is not set; no folder
+        yield _refused("an empty name", "nothing")
+    elif os.path.isdir(name):  # noqa: PTH112 - of a Path, it raises where the system refuses
         yield from _of_files(_pictures_below(Path(name)), name, "a folder without any")
-    elif not Path(name).exists() and glob.has_magic(name):
+    elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110 - likewise
         matched = map(Path, sorted(glob.iglob(name, recursive=True)))  # noqa: PTH207 - of a Path, no pattern with a root
         files = (file for file in matched if file.is_file())
         yield from _of_files(files, name, "no file that matches")
