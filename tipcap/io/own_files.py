@@ -82,11 +82,16 @@ def _tidy(captions: Sequence[Any], where: str) -> tuple[str, ...]:
 
 def _decoded(content: bytes, where: str) -> str:
     try:
-        return content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: expected text in UTF-8, found other bytes at {error.start}; save it again as UTF-8"
         ) from error
+    if "\0" in text:
+        raise InputError(
+            f"{where}: expected text in UTF-8, found zero bytes, as other encodings and archives have them; save it again as UTF-8"
+        )
+    return text
 
 
 def _of_text(text: str, suffix: str, where: str) -> Iterator[Entry]:
