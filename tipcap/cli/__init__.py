@@ -3,6 +3,7 @@
 What a command computes with is imported when it runs, so that `tipcap plan` needs no torch.
 """
 
+import io
 import sys
 from typing import Annotated, NoReturn
 
@@ -71,6 +72,9 @@ def _fail(message: str) -> NoReturn:
 def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a file's name need be no text, and a terminal may know few letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with extras_told():
             status = app(given or ["--help"], standalone_mode=False)

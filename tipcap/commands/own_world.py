@@ -94,7 +94,7 @@ def make_world(
         file.write(world_text(world))
     try:
         load(target)
-    except InputError:
+    except BaseException:
         target.unlink()
         raise
     yield from _report(world, found, target)
