@@ -1,3 +1,6 @@
+import io
+import sys
+
 import pytest
 
 from tipcap import __version__
@@ -27,3 +30,14 @@ def test_a_world_is_its_file_or_the_name_of_one(capsys):
         main(["plan", "--world", "tinny"])
     assert ended.value.code == 2
     assert "did you mean 'tiny'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_what_is_no_text_is_written_out(monkeypatch, encoding):
+    """As the name of a file may be; in JSON this is how it is read again."""
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding))
+    monkeypatch.setattr("tipcap.cli.people.__version__", "1 \u00b1 \udce9")
+    main(["version"])
+    sys.stdout.flush()
+    assert shown.getvalue().decode(encoding) == "1 \u00b1 \\udce9\n"

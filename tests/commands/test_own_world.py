@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -180,6 +181,14 @@ def test_damaged_pictures_are_left_out_and_told(files):
         InputError, match=r"none that can be read \(0.png: an empty file"
     ):
         made(files, name="empty")
+
+
+def test_a_picture_whose_name_is_no_utf_8_is_one_like_others(files):
+    name = os.fsdecode(b"pictures/caf\xe9.png")
+    Path(name).write_bytes(Path("pictures/1.png").read_bytes())
+    before = made(files)[1].world.base["train"]["num_images"]
+    Path(name).unlink()
+    assert made(files, name="without")[1].world.base["train"]["num_images"] < before
 
 
 def test_pictures_may_be_addresses(files):

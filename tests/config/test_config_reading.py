@@ -67,6 +67,10 @@ def test_wrong_value_says_expected_and_found():
     assert "found 'tset'" in text
 
 
+def test_of_a_long_value_the_beginning_is_shown():
+    assert len(message({"name": ["x" * 50] * 1000})) < 600
+
+
 def test_own_checks_read_like_the_others():
     assert "expected: a good name; found" in message({"name": "bad"})
 

@@ -213,6 +213,14 @@ def test_a_world_extends_one_that_stands_alone(tmp_path):
         load_world(tmp_path / "a.yaml")
 
 
+@pytest.mark.parametrize("wrong", ["[a]", "", "x"])
+def test_a_world_below_that_is_wrong_is_one_line(tmp_path, wrong):
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\nname: a\nencoders: {}\n")
+    (tmp_path / "b.yaml").write_text(f"name: b\nencoders: {wrong}\n")
+    with pytest.raises(InputError, match=r"a\.yaml: .*expected"):
+        load_world(tmp_path / "a.yaml")
+
+
 def test_a_stand_in_takes_the_place_of_an_encoder_that_is_not_there(refused):
     world = load_world(CONFIG / "mini.yaml")
     assert world.encoder_for("vit-b-32") == "vit-l-14"

@@ -194,10 +194,10 @@ def test_a_folder_in_the_place_of_an_archive_is_read(tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "no zip or tar file"),
-        (b"Rar!\x1a\x07", "a RAR archive"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"", "an empty file"),
+        (b"words", "no zip or tar file"),
         (b"<html>", "a page"),
+        (b"\xef\xbb\xbf\n<html>", "a page"),
         (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
         (b"PK\x03\x04 and no more", "one cut short"),
         (b"\x1f\x8b\x08", "."),
@@ -213,6 +213,35 @@ def test_what_is_no_archive_says_what_it_is(tmp_path, content, found):
         open_archives(path)
     assert str(error.value).startswith(f"{path}: expected a complete zip archive")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"Rar!\x1a\x07", "a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"\x28\xb5\x2f\xfd", "one packed with Zstandard"),
+        (b"PK\x07\x08PK\x03\x04", "a part of one"),
+    ],
+)
+def test_an_archive_of_another_kind_says_how_to_pack_it_again(tmp_path, start, kind):
+    path = tmp_path / "a.zip"
+    path.write_bytes(start + bytes(99))
+    with pytest.raises(InputError, match=rf"found another \({kind}\); unpack it"):
+        open_archives(path)
+
+
+@pytest.mark.parametrize("lost", [0, 300, 512, 700])
+def test_a_tar_without_its_end_is_cut_short(tmp_path, lost):
+    """In a header, before one, or in the file before it: nowhere is what is left taken for all."""
+    files = [("1.jpg", CONTENT), ("2.jpg", CONTENT)]
+    path = tarred(tmp_path / "a.tar", files=files)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"2.jpg") + 512 - lost])
+    with pytest.raises(
+        InputError, match=r"found (one cut short|unexpected end of data)"
+    ):
+        open_archives(path)
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.75])
@@ -313,3 +342,30 @@ def test_a_name_with_accents_is_found_as_macos_packs_it(tmp_path, packed):
     plain = path.read_bytes()
     path.write_bytes(plain.replace(b"x" * len(packed.encode()), packed.encode()))
     assert read(path, "val/caf\u00e9.jpg") == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_a_name_in_latin_1_is_read_as_such(tmp_path, kind):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    path = tmp_path / "a"
+    if kind == "folder":
+        path.mkdir()
+        (path / name).write_bytes(CONTENT)
+    else:
+        member = tarfile.TarInfo("caf\u00e9.jpg")
+        member.size = len(CONTENT)
+        with tarfile.open(
+            path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1"
+        ) as tape:
+            tape.addfile(member, io.BytesIO(CONTENT))
+    (archive,) = open_archives(path)
+    assert list(archive) == ["caf\u00e9.jpg"]
+    assert read(path, "caf\u00e9.jpg") == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_in_a_folder_is_one_line(tmp_path, kind):
+    place = tmp_path / "1.jpg"
+    place.symlink_to("nowhere") if kind == "link" else os.mkfifo(place)
+    with pytest.raises(InputError, match=r"1\.jpg: expected a file, found a link"):
+        read(tmp_path, "1.jpg")

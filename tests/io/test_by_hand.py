@@ -118,3 +118,13 @@ def test_any_file_may_be_fetched_by_hand(folder, tmp_path):
     sha256 = hashlib.sha256(b"[]").hexdigest()
     row = f"a.json,http://127.0.0.1:9/a.json,{sha256},2,none,"
     assert run(tmp_path, row, file="a.json", sha256=sha256).read_text() == "[]"
+
+
+def test_an_empty_folder_or_one_for_a_known_file_is_refused(folder, tmp_path):
+    (folder / "ss1m").mkdir()
+    with pytest.raises(InputError, match=r"by_hand/ss1m: expected .* an empty folder"):
+        take_by_hand(tmp_path / "out" / "ss1m", None, None)
+    (folder / "ss1m" / "0000.json").write_text("[]")
+    with pytest.raises(InputError, match="found a folder, whose archive has no"):
+        take_by_hand(tmp_path / "out" / "ss1m", None, 7)
+    assert not (tmp_path / "out" / "ss1m").exists()

@@ -133,6 +133,8 @@ def test_a_listing_follows_from_names_and_sizes_alone(pictures, memory, tmp_path
     assert remembered_listing(moved, memory) == before
     (moved / ".DS_Store").touch()
     assert remembered_listing(moved, memory) == before
+    (moved / os.fsdecode(b"caf\xe9.jpg")).touch()  # a name in Latin-1
+    assert remembered_listing(moved, memory)[0] == 4
 
 
 @pytest.mark.parametrize("where", ["", "a", "a/deep", "b", "a/other"])

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import os
 import zipfile
 from collections import Counter
 
@@ -230,6 +231,14 @@ def test_a_folder_of_this_machine_becomes_an_archive(tmp_path, target):
     (folder / "a" / "b.png").write_bytes(b"a picture")
     with pytest.raises(InputError, match="photos: a folder, whose archive has no"):
         fetch([str(folder)], target, SHA256, None)
+    table = target.with_name("a.json")
+    with pytest.raises(InputError, match="photos: something that is not a JSON file"):
+        fetch([str(folder)], table, None, None)
+    assert not table.exists()
+    (folder / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"photos: .*link, which leads nowhere"):
+        fetch([str(folder)], target, None, None)
+    (folder / "link").unlink()
     fetch([str(folder)], target, None, None)
     with zipfile.ZipFile(target) as archive:
         assert archive.namelist() == ["a/b.png"]
@@ -277,3 +286,12 @@ def test_the_download_step_names_a_wrong_path(run_download):
         InputError, match=r"correct its path in .*downloads\.csv, which"
     ):
         run_download("./mine.zip")
+
+
+@pytest.mark.parametrize(
+    ("place", "found"), [("pipe", "a device"), ("a\0b", "nothing there")]
+)
+def test_what_is_no_file_of_this_machine_is_one_line(tmp_path, target, place, found):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=f": {found};"):
+        fetch([f"file:{tmp_path}/{place}"], target, None, None)

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import zipfile
 
@@ -34,6 +35,7 @@ WHOLE = {
     "a.pt": zip_bytes(),
     "a.jsonl.gz": gzip.compress(b'{"a": 1}\n' * 300),
     "a.tsv.bz2": bz2.compress(b"a\tb\n" * 300),
+    "a.tar.xz": lzma.compress(tar_bytes()),
     "a.tar": tar_bytes(),
     "a.tar.gz": gzip.compress(tar_bytes()),
     "a.safetensors": save({"x": torch.ones(40, 3)}),

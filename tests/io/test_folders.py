@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tipcap.errors import InputError
@@ -28,3 +30,8 @@ def test_a_tidy_name_has_no_way_out():
     assert tidy_name("a/../../b.jpg") is None
     assert tidy_name("..\\b.jpg") is None
     assert tidy_name(".\\a//b.jpg") == "a/b.jpg"
+
+
+def test_a_name_that_is_no_utf_8_is_read_as_latin_1():
+    assert tidy_name(os.fsdecode(b"a/caf\xe9.jpg")) == "a/caf\u00e9.jpg"
+    assert tidy_name("a/caf\u00e9.jpg") == "a/caf\u00e9.jpg"

@@ -47,6 +47,15 @@ def test_java_home_comes_before_the_packaged_runtime(fake_java):
     assert find_java() == launcher
 
 
+def test_java_home_is_where_this_process_is(fake_java, monkeypatch):
+    """Programs are started in folders of their own."""
+    launcher = fake_java("echo here")
+    monkeypatch.chdir(launcher.parents[2])
+    monkeypatch.setenv("JAVA_HOME", launcher.parents[1].name)
+    with java_program("relative", []) as program:
+        assert program.finish() == ["here"]
+
+
 @pytest.mark.parametrize(
     ("said", "version"),
     [

@@ -53,6 +53,8 @@ def read(tmp_path):
         {"cocoid": 391895.0},
         {"filepath": None, "filename": f"val2014/{COCO_NAME}"},
         {"filepath": "./val2014/"},
+        {"filepath": ""},
+        {"split": " RestVal"},
         {"sentences": ["A man rides.", "A rider."], "url": "http://x"},
         {"sentences": [{"raw": "A man rides."}, {"raw": "A rider."}]},
     ],

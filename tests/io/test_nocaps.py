@@ -29,7 +29,9 @@ def file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("domain", ["near-domain", "near_domain", "near"])
+@pytest.mark.parametrize(
+    "domain", ["near-domain", "near_domain", "near", "Near Domain"]
+)
 def test_the_domain_is_read_in_each_spelling(file, domain):
     (record,) = read_raw(file(domain=domain), "nocaps", "nocaps")
     assert record.domain == "near"

@@ -140,6 +140,7 @@ def test_empty_captions_are_left_out(entries):
         ("a.json", "{", "expected JSON"),
         ("a.json", "7", "expected captions, found 7"),
         ("a.txt", b"caf\xe9\n", "UTF-8"),
+        ("a.txt", b"A dog\0\n", "UTF-8, found zero bytes"),
     ],
 )
 def test_what_holds_no_captions_is_one_line(entries, name, content, said):

@@ -49,6 +49,7 @@ def test_without_a_column_of_names_the_path_beside_the_bytes_names_a_picture(tmp
     [
         ([{"caption": "a cat"}], "Parquet without pictures, of caption"),
         (ROWS[:1] * 2, "two pictures called 0013ea.jpg"),
+        ([{"image": {"bytes": b"one"}}], "pictures have no image_file_name"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, rows, says):
@@ -63,8 +64,18 @@ def test_a_file_cut_short_is_refused(tmp_path):
         open_archives(path)
 
 
-def test_a_row_without_a_picture_is_refused_when_it_is_read(tmp_path):
-    rows = [{"image": {"bytes": None, "path": "a.jpg"}}, {"image": ROWS[0]["image"]}]
+def test_a_column_that_holds_no_names_is_none_of_names(tmp_path):
+    rows = [row | {"image_file_name": ["x", "y"]} for row in ROWS]
+    (archive,) = open_archives(written(tmp_path / "a.parquet", rows))
+    assert list(archive) == ["x/a.jpg", "x/b.jpg"]
+
+
+@pytest.mark.parametrize("nothing", [None, {"bytes": None, "path": "a.jpg"}])
+def test_a_row_without_a_picture_is_refused_when_it_is_read(tmp_path, nothing):
+    rows = [
+        {"image": nothing, "image_file_name": "a.jpg"},
+        {"image": ROWS[0]["image"], "image_file_name": "b.jpg"},
+    ]
     (archive,) = open_archives(written(tmp_path / "a.parquet", rows))
     with pytest.raises(InputError, match=r"a\.jpg.*a row without a picture"):
         archive.read("a.jpg")

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -161,6 +163,19 @@ def test_a_broken_note_beside_whole_pixels_is_left_aside():
     np.testing.assert_array_equal(decoded(content), RGB.astype(int))
 
 
+def test_what_the_library_remarks_on_a_whole_picture_reaches_nobody(tmp_path):
+    file = tmp_path / "a.jpg"
+    note = b"Exif\0\0II*\0\x08\0\0\0\x05\0"  # five entries, and none there
+    file.write_bytes(written(Image.fromarray(RGB), "JPEG", exif=note))
+    words = (
+        "import pathlib, sys, tipcap.io.picture_files as files;"
+        "files.decode_picture(pathlib.Path(sys.argv[1]).read_bytes())"
+    )
+    command = [sys.executable, "-W", "default", "-c", words, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_megabytes_of_metadata_are_read_over():
     content = written(Image.fromarray(RGB), "PNG")
     body = b"Raw profile type exif\0\0" + zlib.compress(b"a" * 2_000_000)
@@ -208,6 +223,7 @@ def test_a_thread_gives_its_middle(size):
         (b"\xef\xbb\xbf <!DOCTYPE html><html>404</html>", "a page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         (b"\0" * 99, "no known kind of picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a picture in HEIC, .*"),
     ],
 )
 def test_what_is_no_picture_says_what_it_is(content, found):

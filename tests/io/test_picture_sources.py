@@ -45,13 +45,18 @@ def test_patterns_files_and_folders_come_in_their_order_and_once(pictures):
 
 def test_a_name_that_means_nothing_costs_its_own_picture_only(pictures):
     (pictures / "empty").mkdir()
-    given = ["none.png", "*.gif", "empty", "notes.txt", "b.png"]
-    none, pattern, empty, text, whole = picture_sources(given, nothing)
+    long = "x" * 300
+    given = ["none.png", "*.gif", "empty", "notes.txt", "b.png", long, f"{long}/*", ""]
+    found = picture_sources(given, nothing)
+    none, pattern, empty, text, whole, named, below, unset = found
     assert "none.png: expected a picture, found no such file" in refusal(none)
     assert "*.gif: expected pictures, found no file that matches" in refusal(pattern)
     assert "empty: expected pictures, found a folder without any" in refusal(empty)
     assert "notes.txt: expected a whole picture, found a damaged one" in refusal(text)
     assert whole.open().size == (9, 8)
+    assert "none that can be read (File name too long)" in refusal(named)
+    assert "found no file that matches" in refusal(below)
+    assert "an empty name: expected pictures, found nothing" in refusal(unset)
 
 
 def test_a_name_that_no_file_can_have_costs_its_own_picture_only(pictures):

@@ -24,6 +24,7 @@ from tipcap.io.store import (
     replace_file,
     scratch_tensor,
     user_cache,
+    user_folder,
     write_json,
     write_tensors,
 )
@@ -386,3 +387,14 @@ def test_half_a_character_is_refused_and_two_halves_are_one(tmp_path):
     file.write_bytes(rb'{"1": "\ud83d"}')
     with pytest.raises(InputError, match="expected JSON"):
         read_json(file)
+
+
+@pytest.mark.parametrize("given", ["cache", "~/cache", "."])
+def test_a_folder_of_a_user_that_has_no_fixed_place_is_not_taken(
+    tmp_path, monkeypatch, given
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_folder("XDG_CACHE_HOME", ".cache") == tmp_path / ".cache"
+    monkeypatch.setenv("HOME", "home")
+    assert user_folder("XDG_CACHE_HOME", ".cache") is None

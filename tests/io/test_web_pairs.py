@@ -97,6 +97,7 @@ def test_a_damaged_shard_is_named(tmp_path, shard):
         ("5+%3C+6+%26+7+%3E+6", "5 < 6 & 7 > 6"),
         ("++two%0A%0Alines%09", "two lines"),
         ("50% off", "50% off"),
+        ("%3C%21%5Bo_o%5B+an+owl", "<![o_o[ an owl"),
         ("plain words", "plain words"),
         ("", ""),
     ],
@@ -207,7 +208,7 @@ def test_an_id_that_is_none_is_refused_with_its_line(tmp_path, found):
         captions(path)
 
 
-@pytest.mark.parametrize("key", ["../../x", None, 12])
+@pytest.mark.parametrize("key", ["../../x", None, 12, ""])
 def test_a_key_that_is_no_name_is_refused(tmp_path, key):
     path = tmp_path / "metadata"
     path.write_bytes(as_lines([PUBLISHED[0] | {"key": key}]))
@@ -221,3 +222,10 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_bytes(as_lines(PUBLISHED) + b"\r\n" + line)
     with pytest.raises(InputError, match="metadata: line 4: expected a pair"):
         captions(path)
+
+
+def test_without_an_ending_a_picture_is_a_jpeg(tmp_path):
+    path = tmp_path / "metadata"
+    path.write_bytes(as_lines([PUBLISHED[0] | {"ext": None}]))
+    (record,) = read_raw(path, "yfcc", "yfcc15m")
+    assert record.member == f"yfcc15m-pictures/{PUBLISHED[0]['key']}.jpg"

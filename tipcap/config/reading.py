@@ -15,6 +15,7 @@ _FLOAT, _INT, _MERGE = (
     f"tag:yaml.org,2002:{name}" for name in ("float", "int", "merge")
 )
 _DECIMAL = re.compile(r"[-+]?[0-9]+")
+_MOST_SHOWN = 400  # characters of a wrong value
 _EXACT = 2**53
 """Below this every whole number is a float."""
 
@@ -162,7 +163,7 @@ def _clear(model: type[BaseModel], error: ValidationError, where: str) -> InputE
             message = first["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
             return InputError(
-                f"{spot}: expected: {message}; found {first['input']!r}; correct the value"
+                f"{spot}: expected: {message}; found {first['input']!r:.{_MOST_SHOWN}}; correct the value"
             )
 
 

@@ -331,9 +331,9 @@ def load_world(path: Path) -> World:
                 f"{path}: extends: expected a world that stands alone, found {base!r}, which extends another; name that one"
             )
         named = {
-            part: {**below.get(part, {}), **fields[part]}
+            part: {**below[part], **fields[part]}
             for part in ("datasets", "encoders", "language_models")
-            if isinstance(fields.get(part), dict)
+            if isinstance(fields.get(part), dict) and isinstance(below.get(part), dict)
         }
         fields = {**below, **fields, **named}
     return check(World, fields, str(path))

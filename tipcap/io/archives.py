@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tipcap.errors import InputError, reason_of
-from tipcap.io.file_kinds import INSTEAD
+from tipcap.io.file_kinds import BLANK, INSTEAD, has_end
 from tipcap.io.folders import files_in, tidy_name
 from tipcap.io.store import locked, replace_file
 
@@ -34,12 +34,14 @@ _PACKED: Mapping[bytes, Callable[[Path], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-_KINDS = {
-    b"PK\x03\x04": "one cut short",
+_KINDS = {b"PK\x03\x04": "one cut short", **INSTEAD}
+_UNREAD = {
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
-    **INSTEAD,
+    b"\x28\xb5\x2f\xfd": "one packed with Zstandard",
+    b"PK\x07\x08": "a part of one",
 }
+"""How files begin that are whole and cannot be read here."""
 _REPACK = "unpack it (7z x, unzip) and name the folder in the world's file, or pack it again (zip -r -0)"
 _FETCH = "fetch the archive again"
 
@@ -181,6 +183,8 @@ class _Tar(Archive):
                     links[name] = posixpath.normpath(member.linkname)
                 elif member.issym():
                     links[name] = _target(name, member.linkname)
+            if not has_end(file):
+                raise EOFError("one cut short")
         for name, target in links.items():
             if target in self._places:
                 self._places[name] = self._places[target]
@@ -209,7 +213,12 @@ class _Parquet(Archive):
 
 class _Folder(Archive):
     def _content(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        file = self.path / name
+        if not file.is_file():  # a pipe would be waited for
+            raise InputError(
+                f"{file}: expected a file, found a link that leads nowhere or a device; remove it"
+            )
+        return file.read_bytes()
 
 
 def open_archives(path: Path) -> list[Archive]:
@@ -239,7 +248,7 @@ def _open(path: Path) -> Archive:
         if zipfile.is_zipfile(path):
             return _Zip(path)
         with path.open("rb") as file:
-            start = file.read(32)
+            start = file.read(64)
         if start.startswith(b"PAR1"):
             return _Parquet(path)
         for sign, opener in _PACKED.items():
@@ -247,8 +256,13 @@ def _open(path: Path) -> Archive:
                 return _Tar(path, _unpacked(path, opener))
         if start and tarfile.is_tarfile(path):
             return _Tar(path, path)
-        kinds = [kind for sign, kind in _KINDS.items() if start.startswith(sign)]
-        raise zipfile.BadZipFile(*kinds or ["no zip or tar file"])
+        for sign, kind in _UNREAD.items():
+            if start.startswith(sign):
+                raise NotImplementedError(kind)
+        bare = start.lstrip(BLANK)
+        kinds = [kind for sign, kind in _KINDS.items() if bare.startswith(sign)]
+        instead = "no zip or tar file" if start else "an empty file"
+        raise zipfile.BadZipFile(*kinds or [instead])
 
 
 def _unpacked(path: Path, opener: Callable[[Path], Any]) -> Path:

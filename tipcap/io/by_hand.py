@@ -57,8 +57,16 @@ def take_by_hand(target: Path, sha256: str | None, num_bytes: int | None) -> Non
     source = None if target.exists() else find_by_hand(target.name)
     if source is None:
         return
-    if not source.is_dir():
-        from tipcap.io.download import checked  # not while Snakemake parses
+    from tipcap.io.download import (
+        another,
+        checked,
+        take_checked,
+    )  # not while Snakemake parses
 
+    if source.is_dir():
+        _, problem = take_checked(source, target, sha256, num_bytes)
+        if problem:
+            raise another(source, sha256, num_bytes, problem)
+    else:  # its own name may say more of its kind
         checked(source, sha256, num_bytes)
-    take_path(source, target)
+        take_path(source, target)

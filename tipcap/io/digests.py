@@ -64,7 +64,8 @@ def remembered_listing(folder: Path, memory: Path) -> tuple[int, str]:
         str(one): _time_of(str(one)) for one in folders if one.is_relative_to(folder)
     }
     facts = sorted(f"{file.name} {file.stat().st_size}" for file in files)
-    found = hashlib.sha256("\n".join(facts).encode()).hexdigest()
+    listed = "\n".join(facts).encode("utf-8", "surrogateescape")
+    found = hashlib.sha256(listed).hexdigest()
     if time.time_ns() - max(times.values()) > _SETTLED_NS:
         facts_of = {"folders": times, "files": len(files), "sha256": found}
         _remember(memory, {**known, place: facts_of})

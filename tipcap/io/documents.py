@@ -60,11 +60,16 @@ def _text(content: bytes, where: str) -> str:
                 f"{where}: expected text, found {found}; unpack it or save it again as JSON or CSV"
             )
     try:
-        return content.decode(json.detect_encoding(content))
+        text = content.decode(json.detect_encoding(content))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: expected text in UTF-8, found other bytes at {error.start}; save it again as UTF-8"
         ) from error
+    if "\0" in text:
+        raise InputError(
+            f"{where}: expected text in UTF-8, found zero bytes, as other encodings and archives have them; save it again as UTF-8"
+        )
+    return text
 
 
 def read_document(

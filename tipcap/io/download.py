@@ -71,7 +71,7 @@ def fetch(
     failures = []
     for url, place in zip(urls, places, strict=True):
         if place is not None:
-            found, problem = _take(place, target, sha256, num_bytes)
+            found, problem = take_checked(place, target, sha256, num_bytes)
             if not problem:
                 part.drop()
                 return found
@@ -104,24 +104,42 @@ def fetch(
     )
 
 
-def _take(
+def take_checked(
     place: Path, target: Path, sha256: str | None, num_bytes: int | None
 ) -> tuple[str, str]:
-    """Put what lies on this machine under its final name if it is right; return as `_check`."""
+    """Put what lies on this machine under its final name if it is right.
+
+    Args:
+        place: a file, or a folder, which becomes an archive.
+        target: final name.
+        sha256: expected checksum; None where it is not known.
+        num_bytes: expected size; None where it is not known.
+
+    Returns:
+        Its sha256, and what is wrong with it; an empty text if nothing is.
+
+    Raises:
+        InputError: as `take_path`.
+    """
     try:
-        if not place.is_dir():
+        if place.is_file():
             found, problem = _check(place, target.name, sha256, num_bytes)
             if not problem:
                 take_path(place, target)
             return found, problem
+        if not place.is_dir():
+            return "", "a device" if place.exists() else "nothing there"
         if sha256 or num_bytes:
             return "", "a folder, whose archive has no checksum or size of its own"
         if next(files_in(place), None) is None:
             return "", "an empty folder"
         take_path(place, target)
-        return _check(target, target.name, sha256, num_bytes)
-    except FileNotFoundError:
-        return "", "nothing there"
+        found, problem = _check(target, target.name, sha256, num_bytes)
+        if problem:
+            target.unlink()
+        return found, problem
+    except FileNotFoundError as error:  # a link in a folder
+        return "", f"{error.filename}, which leads nowhere"
     except OSError as error:
         return "", shown_reason(error)
 
@@ -134,10 +152,17 @@ def checked(file: Path, sha256: str | None, num_bytes: int | None) -> str:
     """
     found, problem = _check(file, file.name, sha256, num_bytes)
     if problem:
-        raise InputError(
-            f"{file}: expected {_expected(sha256, num_bytes)}, found {problem}; remove the file"
-        )
+        raise another(file, sha256, num_bytes, problem)
     return found
+
+
+def another(
+    file: Path, sha256: str | None, num_bytes: int | None, problem: str
+) -> InputError:
+    """Return the error for a file that lies where another should."""
+    return InputError(
+        f"{file}: expected {_expected(sha256, num_bytes)}, found {problem}; remove the file"
+    )
 
 
 def _expected(sha256: str | None, num_bytes: int | None) -> str:

@@ -134,14 +134,19 @@ def _whole_tar(file: Path) -> bool:
     with tarfile.open(file) as tape:
         for _ in tape:
             pass
-        end = tape.offset
-    return end <= file.stat().st_size
+        return has_end(tape)
+
+
+def has_end(tape: tarfile.TarFile) -> bool:
+    """Whether a tar that was read through ends as it should: tarfile takes what was cut in a header for the end."""
+    tape.fileobj.seek(tape.offset)
+    return tape.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
 
 
 def _whole_parquet(file: Path) -> bool:
     with file.open("rb") as content:
-        content.seek(-4, 2)
-        return content.read() == b"PAR1"
+        content.seek(-8, 2)  # the last four are those of the beginning in none
+        return content.read().endswith(b"PAR1")
 
 
 _ZIP = (b"PK", _whole_zip, "a zip archive")
@@ -152,6 +157,7 @@ _KINDS: dict[str, tuple[bytes | tuple[bytes, ...], Callable[[Path], bool], str]]
     ".gz": (b"\x1f\x8b", _read_through(gzip.open), "a gzip file"),
     ".tgz": (b"\x1f\x8b", _read_through(gzip.open), "a gzip file"),
     ".bz2": (b"BZh", _read_through(bz2.open), "a bzip2 file"),
+    ".xz": (b"\xfd7zXZ", _read_through(lzma.open), "an xz file"),
     ".tar": (b"", _whole_tar, "a tar archive"),
     ".safetensors": (b"", _whole_safetensors, "a safetensors file"),
     ".jsonl": (b"{", _whole_lines, "a file of JSON lines"),

@@ -12,6 +12,10 @@ _NOT_OURS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 def tidy_name(name: str) -> str | None:
     """Return a member's path as every system would write it; None for what is no file that somebody put there."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8: of systems from before it
+        name = name.encode("utf-8", "surrogateescape").decode("latin-1")
     # macOS takes a letter and its accent apart
     slashed = unicodedata.normalize("NFC", name).replace("\\", "/")
     parts = [part for part in slashed.split("/") if part not in ("", ".")]

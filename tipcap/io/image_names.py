@@ -47,12 +47,12 @@ def coco_name(stem: str) -> tuple[str, int] | None:
 
 
 def picture_path(*parts: Any) -> list[str]:
-    """Return where a picture lies in its archive: folders, which may be None, and last its name.
+    """Return where a picture lies in its archive: folders, which may be None or empty, and last its name.
 
     Raises:
         ValueError: the path leads out of the archive, or there is no name.
     """
-    folders = [part for part in parts[:-1] if part is not None]
+    folders = [part for part in parts[:-1] if part not in (None, "")]
     path = "/".join(map(str, [*folders, parts[-1]])).replace("\\", "/").lstrip()
     found = [part for part in path.split("/") if part not in ("", ".")]
     is_text = all(isinstance(part, str) for part in [*folders, parts[-1]])

@@ -51,7 +51,9 @@ def find_java() -> Path:
         InputError: there is no such file.
     """
     if home := os.environ.get("JAVA_HOME"):
-        launcher, origin = Path(home) / "bin" / "java", f"JAVA_HOME={home}"
+        # whole, as it is started in another folder
+        launcher = Path(home).absolute() / "bin" / "java"
+        origin = f"JAVA_HOME={home}"
         remedy = "correct JAVA_HOME or unset it"
     else:
         try:

@@ -1,7 +1,7 @@
 """Karpathy's splits of COCO, Flickr30K and Flickr8K: as published, and as others have written them since.
 
 Known variants: no `imgid`, no `filepath`, no `sentids`; sentences that are plain texts; a list of images, or one per
-line, for the whole document; one JSON file for the archive of three; ids as text.
+line, for the whole document; one JSON file for the archive of three; ids as text; splits in capitals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,6 +80,7 @@ def _record(dataset: str, image: Mapping[str, Any], ids: Sequence[str]) -> Image
     split, sentences = image["split"], image["sentences"]
     if not isinstance(split, str):
         raise TypeError(f"a split is a name, not {split!r:.60}")
+    split = split.strip().lower()
     if not isinstance(sentences, list):  # a text is no list of its letters
         raise TypeError(f"sentences are a list, not {sentences!r:.60}")
     return ImageRecord(

@@ -38,7 +38,8 @@ def _record(
         raise InputError(
             f"{path}: image {image['id']}: expected its domain (in-domain, near-domain, out-domain), found none; some copies of NoCaps lack it and cannot be scored by domain, fetch nocaps_val_4500_captions.json as published"
         )
-    domain = str(image["domain"]).replace("_", "-").removesuffix("-domain")
+    told = str(image["domain"]).strip().lower()
+    domain = told.replace("_", "-").replace(" ", "-").removesuffix("-domain")
     if domain not in _DOMAINS:
         raise InputError(
             f"{path}: image {image['id']}: expected a domain of in-domain, near-domain, out-domain, found {image['domain']!r}; fetch the file again"

@@ -23,7 +23,11 @@ class ParquetPictures:
         self._column = next((f.name for f in schema if _holds_pictures(f.type)), "")
         if not self._column:
             raise ValueError(f"Parquet without pictures, of {', '.join(schema.names)}")
-        named = next((name for name in NAME_COLUMNS if name in schema.names), None)
+        flat = {f.name for f in schema if not pa.types.is_nested(f.type)}
+        named = next((name for name in NAME_COLUMNS if name in flat), None)
+        fields = {f.name for f in schema.field(self._column).type}
+        if named is None and "path" not in fields:
+            raise ValueError(f"Parquet whose pictures have no {NAME_COLUMNS[0]}")
         wanted = named or f"{self._column}.path"
         self._places: dict[str, tuple[int, int]] = {}
         for group in range(file.num_row_groups):
@@ -49,7 +53,7 @@ class ParquetPictures:
         group, row = self._places[name]
         if group != self._group:
             self._group, self._rows = group, self._read(group, f"{self._column}.bytes")
-        content = self._rows[row].as_py()["bytes"]
+        content = (self._rows[row].as_py() or {}).get("bytes")
         if content is None:
             raise ValueError("a row without a picture")
         return bytes(content)

@@ -7,6 +7,7 @@ stored on its side is turned as every viewer turns it. Transparency is left out,
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 
@@ -25,11 +26,15 @@ _ORIENTATION = 0x0112
 _PROGRAMS = ("EPS", "WMF")
 """What Pillow hands to another program, which would run what the file says."""
 _HEAD = 1024  # bytes in which a drawing in XML says that it is one
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+"""What the pictures of some telephones call their kind."""
 _FULL_SCALES = (1.0, 255.0, 65535.0)
 
 # Own bounds hold instead: Pillow's first one is a warning, which reaches nobody who could act on it.
 Image.MAX_IMAGE_PIXELS = None
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MAX_TEXT_BYTES
+# Nor could anybody act on what it remarks on notes beside whole pixels.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode_picture(content: bytes) -> Image.Image:
@@ -86,6 +91,8 @@ def _decoded(open_it: Callable[[], Image.Image], content: bytes) -> Image.Image:
 def _kind_of(content: bytes) -> str:
     if b"<svg" in content[:_HEAD].lower():
         return "a drawing in SVG"
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
+        return "a picture in HEIC, which is not read here; JPEG and PNG are"
     start = content[:64].lstrip(BLANK)
     for sign, kind in INSTEAD.items():
         if start.startswith(sign):

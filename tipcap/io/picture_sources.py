@@ -60,6 +60,8 @@ def _sources(name: str, standard_input: Callable[[], bytes]) -> Iterator[Source]
         yield from _of_standard_input(standard_input)
     elif _ADDRESS.match(name):
         yield _source(name)
+    elif not name.strip():  # of a variable that is not set; no folder
+        yield _refused("an empty name", "nothing")
     elif os.path.isdir(name):  # noqa: PTH112 - of a name that is too long a Path raises
         yield from _of_files(_pictures_below(Path(name)), name, "a folder without any")
     elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110 - likewise

@@ -57,12 +57,14 @@ def user_folder(variable: str, name: str) -> Path | None:
         variable: that names it, `XDG_CACHE_HOME`.
         name: what it is called in a home, `.cache`.
     """
-    if given := os.environ.get(variable):
-        return Path(given)
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():  # others, says the specification, are to be ignored
+        return given
     try:
-        return Path.home() / name
+        home = Path.home()
     except RuntimeError:  # no HOME, and no account of this number
         return None
+    return home / name if home.is_absolute() else None
 
 
 def user_cache(made: str = "") -> Path:

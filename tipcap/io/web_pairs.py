@@ -5,6 +5,7 @@ without either, where a file has these fields.
 """
 
 import bz2
+import contextlib
 import gzip
 import json
 import re
@@ -58,9 +59,10 @@ def clean_text(quoted: str) -> str:
     text = unquote_plus(quoted)
     if "<" in text or "&" in text:
         parser = _Text()
-        parser.feed(text)
-        parser.close()
-        text = "".join(parser.parts)
+        with contextlib.suppress(AssertionError):  # at `<![`, which may be a drawing
+            parser.feed(text)
+            parser.close()
+            text = "".join(parser.parts)
     return " ".join(text.split())
 
 
@@ -114,7 +116,9 @@ def read_yfcc(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
         progress.close()
 
 
-def _pair(line: dict[str, Any]) -> ImageRecord | LeftOut:
+def _pair(line: Any) -> ImageRecord | LeftOut:
+    if not isinstance(line, dict):
+        raise TypeError(f"a line is an object, not {line!r:.60}")
     text = _text_of(line, "title")
     if not text or ("description" in line and not is_natural(text)):
         text = _text_of(line, "description")
@@ -122,7 +126,7 @@ def _pair(line: dict[str, Any]) -> ImageRecord | LeftOut:
     if not text:
         return LeftOut("no title or description in words")
     key = line["key"]
-    if not isinstance(key, str):
+    if not isinstance(key, str) or not key:
         raise TypeError(f"a key is a text, not {key!r:.60}")
     urls = (
         # first: Flickr answers three questions a second, and then refuses
@@ -135,7 +139,7 @@ def _pair(line: dict[str, Any]) -> ImageRecord | LeftOut:
     return ImageRecord(
         number,
         "yfcc15m-pictures.zip",
-        "/".join(picture_path("yfcc15m-pictures", f"{key}.{line.get('ext', 'jpg')}")),
+        "/".join(picture_path("yfcc15m-pictures", f"{key}.{line.get('ext') or 'jpg'}")),
         "train",
         None,
         [text[:_MAX_CHARACTERS]],
