@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 WARNING = "warning: "
 """How notes begin that say what may be wrong."""
@@ -24,7 +24,12 @@ def is_silent() -> bool:
     return _silenced[0]
 
 
-def is_terminal(stream: TextIO) -> bool:
+@runtime_checkable
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
+
+
+def is_terminal(stream: _Stream) -> bool:
     """Return whether a stream is a terminal that can write over its line, and in bold."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
