@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from tipcap.cli import main as run
+from tipcap.cli import prepare_streams
 from tipcap.cli.reports import REPORTS
 from tipcap.launch import HEADER
 from tipcap.steps import STEPS
@@ -43,6 +44,7 @@ class _Job(NamedTuple):
 def serve(address: Path) -> None:
     """Take jobs until the parent process has ended."""
     parent = os.getppid()
+    prepare_streams()  # a job cannot: in place of this one's streams it has its own, of another kind
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(address))
         try:

@@ -35,6 +35,7 @@ def test_pictures_that_are_gone_are_named_once_it_is_known(plan, counts, said):
     assert note_below(plan, ["cider"]) == "Of a sample."
     record = Path(paths.artefact("paper", "collect", "k", paths.META))
     record.parent.mkdir(parents=True)
-    write_json(record, {"seconds": 1.0, "counts": counts})
+    made = {"step": "collect", "key": "k", "started": 0.0, "seconds": 1.0}
+    write_json(record, {**made, "counts": counts})
     of_gone = f" Gone from the web, of nocaps: {said}" if said else ""
     assert note_below(plan, ["cider"]) == f"Of a sample.{of_gone}"

@@ -21,6 +21,8 @@ from tipcap.extras import extras_told
 
 STOPPED = 75
 """Exit status of a step that was asked to end (EX_TEMPFAIL: try again)."""
+_LACKING = "backslashreplace"
+"""What is written where an encoding lacks a letter."""
 app = typer.Typer(
     name="tipcap",
     context_settings=CONTEXT,
@@ -66,7 +68,7 @@ add_command(app, "new", people.own_world)
 app.add_typer(steps, name="step")
 
 
-def _prepare_streams() -> None:
+def prepare_streams() -> None:
     """See to it that all can be said: where a stream was closed, and what an encoding lacks.
 
     The name of a file need not be UTF-8, and not every terminal knows a plus-minus sign.
@@ -74,8 +76,8 @@ def _prepare_streams() -> None:
     for name, access in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(access))  # noqa: SIM115 - for good
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors != _LACKING:
+        sys.stdout.reconfigure(errors=_LACKING)
 
 
 def _fail(message: str) -> NoReturn:
@@ -86,7 +88,7 @@ def _fail(message: str) -> NoReturn:
 def main(words: list[str] | None = None) -> None:
     """Run a subcommand; bad input ends in one line on stderr and exit status 2, a request to end in 75."""
     given = sys.argv[1:] if words is None else words
-    _prepare_streams()
+    prepare_streams()
     try:
         with extras_told():
             status = app(given or ["--help"], standalone_mode=False)
