@@ -11,6 +11,7 @@ from tipcap.io.file_kinds import BLANK, stands_instead
 from tipcap.io.store import parse_json
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_WHITE = " \t\r\v\f"
 _GZIP = b"\x1f\x8b"
 _PACKED = {
     b"PK": "a zip archive or a spreadsheet",
@@ -89,26 +90,26 @@ def read_document(
     """
     make = hook or once
     text = content if isinstance(content, str) else _text(content, where)
-    content = text.encode()
     try:
         try:
-            return parse_json(content, object_pairs_hook=make)
+            return parse_json(text, object_pairs_hook=make)
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Extra data"):
                 raise
-            return list(_lines(content, make))
+            return list(_lines(text, make))
     except (ValueError, RecursionError) as error:
-        found = stands_instead(content) or f"something else ({reason_of(error)})"
+        found = (
+            stands_instead(text[:1024].encode())
+            or f"something else ({reason_of(error)})"
+        )
         raise InputError(
             f"{where}: expected JSON, found {found}; make or fetch the file again"
         ) from error
 
 
-def _lines(
-    content: bytes, hook: Callable[[list[tuple[str, Any]]], Any]
-) -> Iterator[Any]:
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip():
+def _lines(text: str, hook: Callable[[list[tuple[str, Any]]], Any]) -> Iterator[Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip(_WHITE):
             try:
                 yield parse_json(line, object_pairs_hook=hook)
             except ValueError as error:

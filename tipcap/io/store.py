@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ABSENT = "run the step that makes it"
 _ELSEWHERE = "name another place, or change its owner"
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """The escape of one half of a character beyond the first 65,536: two of them make one."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -229,19 +229,20 @@ def read_json(path: Path) -> Any:
         InputError: the file is missing or is not JSON.
     """
     with edge(path, "JSON", "make or fetch the file again", _ABSENT):
-        return parse_json(path.read_bytes())
+        return parse_json(path.read_bytes().decode())
 
 
-def parse_json(content: bytes, **options: Any) -> Any:
-    """Return what JSON in UTF-8 says; `options` are those of `json.loads`.
+def parse_json(text: str, **options: Any) -> Any:
+    """Return what JSON says, perhaps behind a byte order mark; `options` are those of `json.loads`.
 
     Raises:
         ValueError: it is none, or holds half a character, which could not be written again.
         RecursionError: lists in lists without end.
     """
-    value = json.loads(content.decode("utf-8-sig"), **options)
-    if _HALF.search(content):
-        json.dumps(json.loads(content), ensure_ascii=False).encode()
+    text = text.removeprefix("\ufeff")
+    value = json.loads(text, **options)
+    if _HALF.search(text):
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
     return value
 
 
