@@ -6,7 +6,7 @@ import finished_world
 import pytest
 
 from tipcap.cli import main
-from tipcap.commands.trace import meant, trace
+from tipcap.commands.trace import name_that_fits, trace
 from tipcap.errors import InputError
 from tipcap.io.scoring import read_scores
 from tipcap.io.store import write_json
@@ -146,8 +146,8 @@ def test_a_cell_that_is_none_or_several_is_one_line(plan_of_tiny, cell, said):
 
 def test_a_whole_name_goes_before_those_that_hold_it():
     names = ["MAGIC", "MAGIC (run)"]
-    assert meant("magic", names, "row", "table") == "MAGIC"
-    assert meant("(RUN)", names, "row", "table") == "MAGIC (run)"
+    assert name_that_fits("magic", names, "row", "table") == "MAGIC"
+    assert name_that_fits("(RUN)", names, "row", "table") == "MAGIC (run)"
 
 
 def test_a_damaged_record_is_one_line(tmp_path, monkeypatch, plan_of_tiny):

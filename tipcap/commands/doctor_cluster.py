@@ -127,11 +127,11 @@ def _minutes(limit: str) -> float:
 
 def _rules(settings: Mapping[str, Any]) -> Iterator[Finding]:
     """Look for settings of rules that the workflow has not, which Snakemake passes over in silence."""
-    files = [Path("Snakefile"), *Path("workflow", "rules").glob("*.smk")]
-    known = {
-        name for f in files if f.is_file() for name in _RULE.findall(f.read_text())
-    }
-    for name in sorted(settings_of_rules(settings) - known) if known else ():
+    files = [*Path().glob("Snakefile"), *Path("workflow", "rules").glob("*.smk")]
+    known = {name for file in files for name in _RULE.findall(file.read_text())}
+    if not known:  # another folder than the repository's
+        return
+    for name in sorted(settings_of_rules(settings) - known):
         remedy = meant(name, known) or f"the rules are {', '.join(sorted(known))}"
         yield Finding("rules", "missing", f"the profile sets {name}, no rule", remedy)
 

@@ -46,9 +46,9 @@ def trace(plan: Plan, name: str, row: str, group: str, metric: str) -> Iterator[
         for index, line in enumerate(table.names)
         if not table.rows[index].is_section
     }
-    index = lines[meant(row, list(lines), "row", f"table {name}")]
+    index = lines[name_that_fits(row, list(lines), "row", f"table {name}")]
     groups = {one.label: one for one in table.groups}
-    of = groups[meant(group, list(groups), "group", f"table {name}")]
+    of = groups[name_that_fits(group, list(groups), "group", f"table {name}")]
     shown = {
         text.casefold(): one
         for one in table.metrics_of(of)
@@ -60,7 +60,7 @@ def trace(plan: Plan, name: str, row: str, group: str, metric: str) -> Iterator[
     yield from _cell(plan, table, index, of, shown[metric.casefold()])
 
 
-def meant(wanted: str, names: Sequence[str], kind: str, where: str) -> str:
+def name_that_fits(wanted: str, names: Sequence[str], kind: str, where: str) -> str:
     """Return the one name that is wanted, or that alone holds what is wanted; upper and lower case are alike.
 
     Raises:
