@@ -12,7 +12,11 @@ from tipcap.core.decoding import beam_search
 from tipcap.core.packing import Layout, PackedLanguageModel, pack, unpacked
 from tipcap.core.types import LanguageModel, TokenBatch
 from tipcap.errors import InputError
-from tipcap.io.language_model import build_language_model, load_language_model
+from tipcap.io.language_model import (
+    CausalLanguageModel,
+    build_language_model,
+    load_language_model,
+)
 from tipcap.io.libraries import transformers_module
 from tipcap.io.store import read_tensors
 
@@ -84,6 +88,33 @@ def test_cached_steps_give_the_logits_of_one_pass(family, pieces):
         read += piece
         assert_close(logits, expected[:, read - 1])
         assert cache.length == read
+
+
+class Answer(dict):
+    """What a model of transformers returns: read by attribute and by name."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_a_cache_is_handed_over_by_the_name_that_the_library_has_for_it(folder):
+    """From transformers 5.24 on it is `cache`, and the former name is warned of."""
+    model = load_language_model(folder)._whole[0]
+    forward = model.base_model.forward
+
+    def newer(cache=None, **named):
+        read = forward(past_key_values=cache, **named)
+        return Answer(
+            last_hidden_state=read.last_hidden_state, cache=read.past_key_values
+        )
+
+    states = []
+    for one in (forward, newer):
+        model.base_model.forward = one
+        ours = CausalLanguageModel(model, end_of_text=0)
+        inputs = random_inputs(ours)
+        _, cache = ours.step(inputs[:, :4], None)
+        states.append(ours.step(inputs[:, 4:], cache)[0])
+    assert torch.equal(*states)
 
 
 def test_parts_of_different_lengths_are_read_apart(family):

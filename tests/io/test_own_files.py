@@ -46,10 +46,15 @@ def entries(tmp_path):
         ("a.json", RECORDS),
         ("a.json", {"a.jpg": [DOG], "b.jpg": CAT}),
         ("a.json", json.dumps(RECORDS).encode("utf-16")),
-        ("a.jsonl.gz", gzip.compress("\n".join(map(json.dumps, RECORDS)).encode())),
+        (
+            "a.jsonl.gz",
+            gzip.compress("\n".join(map(json.dumps, RECORDS)).encode(), mtime=0),
+        ),
         (
             "a.tsv.gz",
-            gzip.compress(f"image\tcaption\na.jpg\t{DOG}\nb.jpg\t{CAT}".encode()),
+            gzip.compress(
+                f"image\tcaption\na.jpg\t{DOG}\nb.jpg\t{CAT}".encode(), mtime=0
+            ),
         ),
         ("a.tsv", f"image\tcaption\na.jpg\t['{DOG}']\nb.jpg\t{json.dumps([CAT])}\n"),
         ("captions_val.json", COCO),

@@ -100,7 +100,8 @@ def install() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
         subprocess.run(
-            ["apt-get", "-qq", *words],
+            # another installation may be going on
+            ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *words],
             env=environment,
             stdout=subprocess.DEVNULL,
             check=True,

@@ -191,6 +191,14 @@ class Run:
         said = "".join(log.read_text(errors="replace") for log in logs)
         return re.findall(r"with SLURM jobid (\d+)", said)
 
+    def handed_over(self):
+        """Return how many steps of the cluster's jobs a warm process did, those beside Snakemake left out."""
+        return sum(
+            file.stat().st_size
+            for file in self.world.folder.glob(f"results/{NAME}/.warm-*.jobs")
+            if not file.stem.endswith(f"-{self.process.pid}")
+        )
+
     def _own_logs(self):
         return self.world.folder.glob(".snakemake/log/*.snakemake.log")
 

@@ -39,6 +39,9 @@ def test_a_world_made_through_slurm_is_byte_for_byte_that_of_a_local_run(
     record = cluster.ask("scontrol", "show", "job", captions)
     assert "gpu:a100:1" in record, "several steps in one job that has one GPU"
     assert len(run.submitted) == jobs.total()
+    assert run.handed_over() > 0, (
+        "no step of a shared job was handed to its warm process"
+    )
 
 
 def test_an_error_names_the_log_files_and_shows_what_they_say(untrained, start):

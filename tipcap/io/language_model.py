@@ -5,6 +5,7 @@ the last hidden states and whose cache holds keys and values; the rest is refuse
 running the model once on a few tokens. Nothing is downloaded or trained here.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -43,6 +44,9 @@ class CausalLanguageModel(nn.Module):
         self.end_of_text = end_of_text
         self.max_positions = _max_positions(config)
         self.base = model.base_model
+        # transformers 5.24 gave the cache another name
+        names = inspect.signature(self.base.forward).parameters
+        self._cache = "cache" if "cache" in names else "past_key_values"
         # a head that is the token embedding has no weights of its own to train or to save
         is_tied = head.weight is embedding.weight and head.bias is None
         self.own_head = None if is_tied else head
@@ -112,8 +116,8 @@ class CausalLanguageModel(nn.Module):
             past = cache.copied()
         else:
             self._check_positions(inputs.shape[1])
-        read = self.base(inputs_embeds=inputs, past_key_values=past, use_cache=True)
-        return read.last_hidden_state, KeysAndValues(read.past_key_values)
+        read = self.base(inputs_embeds=inputs, use_cache=True, **{self._cache: past})
+        return read.last_hidden_state, KeysAndValues(read[self._cache])
 
     def packed_states(
         self, inputs: Float[Tensor, "position lm_dim"], packing: Packing

@@ -35,11 +35,11 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
         InputError: another device, or one that is not there.
     """
     torch.set_num_threads(threads_of_this_process(threads))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # as use_deterministic_algorithms, which imports the compiler: half of the start of a short command
+    torch.set_deterministic_debug_mode("warn")
+    # nothing reads memory before it is written; filling it takes a call, or a launch, for each tensor
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = device_named(device, "--device", "use --device cpu")
-    if device == "cuda":
-        # nothing reads memory before it is written; filling it is a launch for each tensor
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return gpu_of_this_process() if device == "cuda" else device
 
 

@@ -5,6 +5,7 @@ gives: plan, LOGS, and functions of a step's name for input:, params: and thread
 """
 
 import os
+import platform
 import shlex
 import sys
 from pathlib import Path
@@ -73,7 +74,12 @@ GPUS_OF_TRAINING = NUM_GPUS * plan.world.runtime.devices * NODES
 
 # Jobs use the Python environment that runs Snakemake, activated or not, and on this machine the
 # process that has its libraries imported already. A relative address: those of sockets are short.
-WARM = Path(f"results/{plan.name}/.warm-{os.getpid()}")
+WARM = Path(f"results/{plan.name}/.warm-{platform.node()[:32]}-{os.getpid()}")
+if workflow.remote_exec:
+    # where a cluster's job holds several steps, each by a Snakemake of its own, they have one such process
+    WARM = Path(os.environ.setdefault(SOCKET, str(WARM)))
+    if len(workflow.dag_settings.target_jobs) > 1:
+        start_warm_process(WARM)
 # The shell outlives a signal that is meant for the step: SLURM sends SIGTERM to all processes of a
 # job, and a training needs somebody to wait until its state is saved.
 shell.prefix(

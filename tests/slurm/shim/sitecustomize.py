@@ -2,7 +2,7 @@
 
 A training that starts from nothing waits just before its second checkpoint gets its name, as long as a file
 `hold` lies in its folder and no signal arrives that it handles. One that resumes does not wait. Nor is there
-a warm process in such a folder: it is for steps beside Snakemake, of which the tests that hold have none.
+a warm process in such a folder. Elsewhere one says for how many steps it was asked: a byte each in `ADDRESS.jobs`.
 """
 
 import os
@@ -33,8 +33,16 @@ def _on_event(event: str, words: tuple) -> None:
             _wait()
 
 
-if sys.orig_argv[1:3] == ["-m", "tipcap.warm"] and os.path.exists(_HOLD):  # noqa: PTH110
-    os._exit(0)
+def _on_fork(event: str, words: tuple) -> None:
+    if event == "os.fork":
+        with open(f"{sys.orig_argv[3]}.jobs", "ab") as file:
+            file.write(b".")
+
+
+if sys.orig_argv[1:3] == ["-m", "tipcap.warm"]:
+    if os.path.exists(_HOLD):  # noqa: PTH110
+        os._exit(0)
+    sys.addaudithook(_on_fork)
 
 if "train" in sys.orig_argv[2:4] and sys.orig_argv[1].endswith("/tipcap"):
     sys.addaudithook(_on_event)
