@@ -16,7 +16,7 @@ import pytest
 from tipcap import __version__
 from tipcap.cli.reports import REPORTS
 from tipcap.errors import INTERRUPTED
-from tipcap.launch import KILLED, SOCKET, uses_gpu
+from tipcap.launch import KILLED, SOCKET, num_target_jobs, uses_gpu
 
 OWNER = "import sys; from pathlib import Path; from tipcap.launch import start_warm_process; start_warm_process(Path(sys.argv[1])); sys.stdin.read()"
 ASK = [
@@ -187,6 +187,18 @@ def test_what_a_report_imports_is_imported_once(report):
         module, _, function = name.partition(":")
         if module.startswith("tipcap."):
             assert hasattr(import_module(module), function or "__file__"), name
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("--target-jobs train:key=a --allowed-rules train --mode remote", 1),
+        ("--target-jobs train:key=a embed:key=b,x=c --allowed-rules train embed", 2),
+        ("--configfile config/mini.yaml -- all_tables", 0),
+    ],
+)
+def test_the_steps_of_a_cluster_s_job_are_counted(words, number):
+    assert num_target_jobs(["snakemake", *words.split()]) == number
 
 
 def test_steps_on_a_gpu_are_handed_over_with_any_number_of_threads(tmp_path):

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,6 +42,14 @@ def start_warm_process(address: Path) -> None:
         env={**os.environ, **dict.fromkeys(_THREADS, "1"), _ASKS_DRIVER: "1"},
         start_new_session=True,  # Ctrl-C is for whoever asked for a job
     )
+
+
+def num_target_jobs(words: Sequence[str]) -> int:
+    """Return how many steps a Snakemake is to do that another one has started in a cluster's job."""
+    if "--target-jobs" not in words:
+        return 0
+    listed = words[words.index("--target-jobs") + 1 :]
+    return sum(1 for _ in takewhile(lambda word: not word.startswith("-"), listed))
 
 
 def uses_gpu(words: Sequence[str], driver: Path = Path("/proc/driver/nvidia")) -> bool:

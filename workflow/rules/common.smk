@@ -22,7 +22,7 @@ from tipcap.io.console import Console, end_in_one_line, take_over
 from tipcap.io.expected_end import ExpectedEnd
 from tipcap.io.slurm import end_leftovers, wait_for_controllers
 from tipcap.keys import ALPHABET
-from tipcap.launch import SOCKET, start_warm_process
+from tipcap.launch import SOCKET, num_target_jobs, start_warm_process
 from tipcap.paths import (
     artefact,
     cells,
@@ -78,7 +78,7 @@ WARM = Path(f"results/{plan.name}/.warm-{platform.node()[:32]}-{os.getpid()}")
 if workflow.remote_exec:
     # where a cluster's job holds several steps, each by a Snakemake of its own, they have one such process
     WARM = Path(os.environ.setdefault(SOCKET, str(WARM)))
-    if len(workflow.dag_settings.target_jobs) > 1:
+    if num_target_jobs(sys.argv) > 1:
         start_warm_process(WARM)
 # The shell outlives a signal that is meant for the step: SLURM sends SIGTERM to all processes of a
 # job, and a training needs somebody to wait until its state is saved.
