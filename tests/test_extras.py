@@ -76,11 +76,12 @@ MODULES = {
 OUTSIDE = {m for m, owners in MODULES.items() if not owners & BASE and m != "tipcap"}
 
 
-def in_base(code, *words, folder):
+def in_base(code, *words, folder, typed=""):
     program = HIDDEN.format(others=OUTSIDE) + code
     return subprocess.run(
         [sys.executable, "-c", program, *words],
         cwd=folder,
+        input=typed,
         capture_output=True,
         text=True,
     )
@@ -116,8 +117,13 @@ def test_every_import_is_of_the_base_or_of_a_named_extra():
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_brings_the_packages_that_are_said_to_come_with_it(extra):
     declared = {named(one) for one in PROJECT["optional-dependencies"][extra]}
-    for module in EXTRAS[extra]:
-        assert MODULES.get(module, {canonical(module)}) & declared, module
+    known = {module for modules in EXTRAS.values() for module in modules}
+    brought = {
+        module
+        for module in known
+        if MODULES.get(module, {canonical(module)}) & declared
+    }
+    assert brought == set(EXTRAS[extra])
 
 
 def test_torch_is_a_range_here_and_exact_in_the_lock():
@@ -181,7 +187,27 @@ def test_what_needs_an_extra_says_in_one_line_which(tmp_path):
     assert done.stdout.split() == ["2", "2"]
     lines = done.stderr.splitlines()
     assert len(lines) == 4
-    assert all(one.endswith("pip install 'tipcap[workflow]'") for one in lines), lines
+    assert all("pip install 'tipcap[workflow]'" in one for one in lines), lines
+    assert lines[3].endswith(
+        "'workflow' or 'demo'; pip install 'tipcap[workflow]' or 'tipcap[demo]'"
+    )
+
+
+OFFERED = """
+import sys
+from tipcap.cli import main
+main(["caption", sys.argv[1], "--interactive", "--device", "cpu", "--threads", "1"])
+"""
+
+
+def test_the_base_goes_on_without_words_to_offer(tmp_path):
+    sample = next((ROOT / "resources/samples").glob("*.png"))
+    done = in_base(OFFERED, str(sample), folder=tmp_path, typed="hat\n\n")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "hat" in done.stdout
+    (line,) = (one for one in done.stderr.splitlines() if "no words are" in one)
+    assert line.startswith("  no words are offered: package spacy: ")
+    assert line.endswith("pip install 'tipcap[workflow]' or 'tipcap[demo]'")
 
 
 def test_a_module_that_no_extra_brings_stays_a_defect():

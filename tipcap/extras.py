@@ -26,7 +26,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "jinja2",
     ),
     "tracking": ("mlflow",),
-    "demo": ("gradio", "fastapi", "starlette", "uvicorn"),
+    "demo": ("gradio", "fastapi", "starlette", "uvicorn", "spacy"),
 }
 """Extra of pyproject.toml -> the modules of its packages that this one imports."""
 
@@ -34,12 +34,13 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 def missing_extra(error: ModuleNotFoundError) -> InputError | None:
     """Return what to tell of a module that is not there; None where no extra would bring it."""
     module = (error.name or "").partition(".")[0]
-    for extra, modules in EXTRAS.items():
-        if module in modules:
-            return InputError(
-                f"package {module}: expected it to be installed, found none, since it comes with the extra {extra!r}; pip install 'tipcap[{extra}]'"
-            )
-    return None
+    extras = [extra for extra, modules in EXTRAS.items() if module in modules]
+    if not extras:
+        return None
+    remedy = " or ".join(f"'tipcap[{extra}]'" for extra in extras)
+    return InputError(
+        f"package {module}: expected it to be installed, found none, since it comes with the extra {' or '.join(map(repr, extras))}; pip install {remedy}"
+    )
 
 
 @contextmanager

@@ -70,6 +70,16 @@ def test_a_terminal_gets_a_table_with_the_refined_caption(run, folder, monkeypat
     assert CAPTIONS[0] in " ".join(rows)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_became_of_a_word_is_said_beside_the_captions(run, folder, terminal):
+    file = folder / "0.png"
+    for option, said in (("--may-miss", "Leaves out"), ("--must-name", "Insisted on")):
+        shown = run(file, "--prompt", "tree", option, terminal=terminal)
+        assert said not in shown.out
+        (line,) = shown.err.splitlines()
+        assert line.startswith(f"{file}: {said}: tree.")
+
+
 def test_n_best_gives_falling_scores_and_no_more_than_the_beam(run, folder):
     lines = run(folder / "1.png", "--n-best", "3", "--beams", "4").out.splitlines()
     scores = [float(line.split("\t")[0]) for line in lines]
@@ -116,6 +126,7 @@ def test_an_exported_captioner_can_be_exported_again(exported, tmp_path, capsys)
         (["--interactive"], "caption: expected pictures, found none"),
         (["--interactive", "-"], "expected pictures by name, found standard input"),
         (["a.png", "--model", "mini:s1-promt"], "did you mean 's1-prompt'"),
+        (["--samples", "--prompt", ""], "--prompt: expected a word"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(words, said, capsys):

@@ -1,10 +1,12 @@
 import json
 
+import pytest
 from toy_captioner import CAPTIONS, pictures
 
-from tipcap.commands.caption import caption_pictures, refine_pictures
+from tipcap.commands.caption import caption_pictures, refine_pictures, words_given
 from tipcap.commands.caption_output import Output
 from tipcap.errors import InputError
+from tipcap.interface.captioner import Captioner
 from tipcap.io.picture_sources import Source
 
 
@@ -76,7 +78,11 @@ def test_words_and_numbers_refine_again_and_again(toy_captioner):
     offered = toy_captioner.suggest(pictures()[0], CAPTIONS[0])
     _, (line,), said = refined(toy_captioner, ["2", "lamp", ""])
     assert '"lamp"' in line
-    captions = [text for text in said if not text.strip().startswith("1 ")]
+    captions = [
+        text
+        for text in said
+        if not text.strip().startswith(("1 ", "Leaves out: ", "Insisted on: "))
+    ]
     assert len(captions) == 4  # the name, the rough caption, two refined ones
     once = toy_captioner.caption(pictures()[0], offered[1])
     assert captions[2] == f"  {once.marked()}"
@@ -93,3 +99,32 @@ def test_an_earlier_word_is_not_lost_to_a_later_one(toy_captioner):
     assert {"tree", "kite"} <= set(json.loads(line)["caption"].split())
     _, (line,), _ = refined(toy_captioner, ["tree", ""], must_name=False)
     assert not json.loads(line)["insisted"]
+
+
+def test_a_person_is_told_what_became_of_each_word(toy_captioner):
+    _, _, said = refined(toy_captioner, ["tree", ""], must_name=False)
+    assert "  Leaves out: tree." in said
+    _, _, said = refined(toy_captioner, ["tree", ""])
+    assert any(text.startswith("  Insisted on: tree. The captioner") for text in said)
+    # words of `--prompt` are told before anything is asked
+    _, _, said = refined(toy_captioner, [""], prompt=["tree, box"], must_name=False)
+    assert said[2].startswith("  Leaves out: ")
+    assert "tree" in said[2]
+
+
+def test_without_words_to_offer_a_person_can_go_on(toy_captioner):
+    parts = toy_captioner.parts._replace(corpus=lambda: None)
+    alone = Captioner(parts, "cpu")
+    failed, (line,), said = refined(alone, ["1", "kite", "tree", ""])
+    assert failed == 0
+    assert {"tree", "kite"} <= set(json.loads(line)["caption"].split())
+    (lacking,) = (text for text in said if "no words are offered" in text)
+    assert "expected a corpus" in lacking
+    assert any("none are offered by number, found 1" in text for text in said)
+
+
+@pytest.mark.parametrize("prompt", [[""], [" , "], ["boat", ""]])
+def test_a_prompt_without_a_word_is_refused(prompt):
+    with pytest.raises(InputError, match="--prompt: expected a word"):
+        words_given(prompt)
+    assert words_given(["boat, kite", "boat"]) == ("boat", "kite")

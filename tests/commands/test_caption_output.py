@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from tipcap.commands.caption_output import Output
 from tipcap.core.refining import Candidate, Caption
 
@@ -37,6 +39,7 @@ def test_json_is_one_line_with_all_that_is_known():
         "rough": "A boat.",
         "words": ["water"],
         "changed": ["red", "on the water."],
+        "left_out": [],
         "insisted": False,
         "candidates": [{"caption": "A red boat on the water.", "score": -0.5}],
     }
@@ -78,3 +81,23 @@ def test_a_refused_picture_has_its_json_line_too():
     Output("json", lines.append).refuse("b.png", "found none")
     Output("plain", lines.append).refuse("b.png", "found none")
     assert list(map(json.loads, lines)) == [{"picture": "b.png", "error": "found none"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "insisted", "said"),
+    [
+        ("A kite.", False, "a?b.png: Leaves out: water."),
+        ("A kite on water.", True, "a?b.png: Insisted on: water."),
+        ("A kite on water.", False, None),
+    ],
+)
+def test_what_became_of_words_is_noted_beside_the_captions(text, insisted, said):
+    caption = Caption(text, -0.5, (), "A boat.", ("water",), insisted)
+    for style in ("plain", "table"):
+        notes = []
+        lines = shown(caption, style, "a\x1bb.png", is_prompted=True, note=notes.append)
+        assert not any("Leaves" in line or "Insisted" in line for line in lines)
+        assert [note.startswith(said or "?") for note in notes] == [True] * bool(said)
+    (line,) = shown(caption, "json", note=notes.append)
+    assert json.loads(line)["left_out"] == (["water"] if "water" not in text else [])
+    assert len(notes) == bool(said)  # JSON says it itself

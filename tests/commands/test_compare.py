@@ -114,7 +114,7 @@ def test_a_reference_without_single_values_is_read(both, tmp_path, capsys):
     old = tmp_path / "table_V.cells.csv"
     old.write_text(f"{HEADER}\nV,first,MS-COCO,cider,63.0,2.0,,,run,a b c\n")
     _, lines, _ = run(capsys, both[0], old)
-    assert "all 1 cells: 0 same, 1 within noise, 0 different" in lines
+    assert "1 cell: 0 same, 1 within noise, 0 different" in lines
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_what_people_give_is_never_markup():
 
 def test_a_card_says_what_became_of_the_words():
     assert "Leaves out: kite." in card(refined("A boat."))
-    assert "likeliest caption that names all" in card(refined("A kite.", insisted=True))
+    assert "Insisted on: kite." in card(refined("A kite.", insisted=True))
     assert "tipcap-note" not in card(refined("A kite."))
     assert "trained without words" in card(ROUGH, takes_words=False)
 

@@ -148,6 +148,21 @@ def test_captions_for_scoring_that_the_corpus_has_are_told(files):
     assert any(line.startswith(f"note: {held_out} of") for line in said)
 
 
+def test_one_thing_is_told_in_the_singular(files):
+    tested = next(n for n in range(40) if is_held_out(f"{n}.png"))
+    with Path("captions.txt").open("a") as file:
+        file.write(f"\npicture {tested}")
+    table("web.csv", [50])
+    said, _ = made(files)
+    assert "setting 2: no  (1 pair of the web: needs" in said[1]
+    assert any(
+        line.startswith(
+            "note: 1 of their captions stands in the corpus word for word; take it out"
+        )
+        for line in said
+    )
+
+
 def test_damaged_pictures_are_left_out_and_told(files):
     whole = Path("pictures/1.png").read_bytes()
     kept = [n for n in range(NUMBER) if not is_held_out(f"{n}.png")]

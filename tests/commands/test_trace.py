@@ -37,7 +37,7 @@ def test_a_number_is_led_back_to_the_raw_files(in_all_results):
     file = Path(f"results/tiny/score/{key}/scores.json")
     value = 100 * read_scores(file).corpus["CIDEr"]
     assert lines[0] == "table II, row 'TIPCap (S1)', group 'MS-COCO': CIDEr"
-    assert lines[1] == f"value: {value:.1f} (1 of 1 runs)"
+    assert lines[1] == f"value: {value:.1f} (1 of 1 run)"
     assert lines[2] == "paper: 106.7"
     assert lines[3] == f"difference: {value - 106.7:+.1f}"
     for ancestor in plan.ancestors(key):
@@ -80,7 +80,7 @@ def test_before_anything_is_made_it_says_so(tmp_path, monkeypatch, capsys):
     shutil.copytree(finished_world.CONFIG, "config")
     main(["trace", *CELL, "--world", "tiny"])  # a world's name is enough
     lines = capsys.readouterr().out.splitlines()
-    assert "value: not computed yet (1 runs)" in lines
+    assert "value: not computed yet (1 run)" in lines
     assert sum("not there yet" in line for line in lines) >= 8
     assert lines[-2] == "  make row WORLD=tiny TABLE=II ROW='TIPCap (S1)'"
     assert not any("--forcerun" in line for line in lines)
@@ -90,7 +90,7 @@ def test_a_metric_of_the_first_seed_alone_is_traced_to_its_run(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished_world.CONFIG, "config")
     lines = list(trace(load(Path("config/mini-full.yaml")), *CELL[:3], "spice"))
-    assert "value: not computed yet (1 runs)" in lines
+    assert "value: not computed yet (1 run)" in lines
     shown = [line for line in lines if line.startswith("  train.seed ")]
     assert shown == ["  train.seed 0: not computed yet"]
     lines = list(trace(load(Path("config/mini-full.yaml")), *CELL))

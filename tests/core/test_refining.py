@@ -6,6 +6,7 @@ from tipcap.core.refining import (
     Candidate,
     Caption,
     Part,
+    about_words,
     changed_parts,
     chosen_words,
     distinct_candidates,
@@ -77,6 +78,8 @@ def test_an_answer_names_numbers_or_words(answer, expected):
 def test_a_number_that_was_not_offered_is_refused():
     with pytest.raises(InputError, match="from 1 to 2 or a word, found 3"):
         chosen_words("3", ["boat", "kite"])
+    with pytest.raises(InputError, match="none are offered by number, found 1"):
+        chosen_words("1", [])
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,29 @@ def test_words_of_place_and_number_name_nothing_to_add():
 )
 def test_a_caption_names_all_words_or_not(caption, words, expected):
     assert names_all(caption, words) == expected
+
+
+def refined(text, *words, insisted=False):
+    return Caption(text, -1.0, rough="A box.", words=words, insisted=insisted)
+
+
+@pytest.mark.parametrize(
+    ("caption", "said"),
+    [
+        (Caption("A box.", -1.0), ""),
+        (refined("A boat.", "boat"), ""),
+        (refined("A boat.", "boat", "tree", "kite"), "Leaves out: tree, kite."),
+        (
+            refined("A boat.", "boat", insisted=True),
+            "Insisted on: boat. The captioner alone does not name it; this is its likeliest caption that does.",
+        ),
+    ],
+)
+def test_what_became_of_the_words_is_said_in_a_line(caption, said):
+    assert about_words(caption) == said
+
+
+def test_words_given_before_are_not_forgotten():
+    held = refined("A boat and a kite.", "boat", "kite", insisted=True)
+    assert "does not name them all" in about_words(held)
+    assert about_words(held, ["tree", "kite"]) == "Leaves out: tree."

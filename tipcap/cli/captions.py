@@ -11,6 +11,7 @@ import typer
 from tipcap import paths
 from tipcap.errors import InputError
 from tipcap.imports import without_collecting
+from tipcap.wording import counted
 
 _DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 _NUM_CAPTIONS = 2000
@@ -92,11 +93,13 @@ def caption(
             caption_pictures,
             refine_pictures,
             warn_on_standard_error,
+            words_given,
         )
         from tipcap.commands.caption_output import Output
         from tipcap.interface.captioner import Captioner
         from tipcap.io.processes import set_up_torch
 
+        words = words_given(prompt or [])
         captioner = Captioner.load(
             model, device=set_up_torch(threads or len(os.sched_getaffinity(0)), device)
         )
@@ -110,11 +113,12 @@ def caption(
         "json" if json_lines else "table" if on_terminal else "plain",
         lambda line: typer.echo(line, color=True),
         num_best=n_best,
-        is_prompted=bool(prompt),
+        is_prompted=bool(words),
         in_bold=is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"),
         name_width=max((len(source.name) for source in sources), default=0),
+        # a person who refines is told after each answer
+        note=None if interactive else warn_on_standard_error,
     )
-    words = list(prompt or [])
     captioner.check_words(words)
     if interactive:
         failed = refine_pictures(
@@ -173,7 +177,7 @@ def export(
     parts = export_captioner(name, folder, captions)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     typer.echo(
-        f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {len(parts.about.cells)} cells"
+        f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {counted(len(parts.about.cells), 'cell')}"
     )
     typer.echo(f"tipcap caption --model {shlex.quote(str(folder))} PICTURE")
     if push is not None:

@@ -7,13 +7,34 @@ from PIL import Image
 from torch import Tensor
 
 from tipcap.commands.caption_output import Output, Say
-from tipcap.core.refining import Caption, chosen_words, names, names_all
+from tipcap.core.refining import (
+    Caption,
+    about_words,
+    chosen_words,
+    names,
+    names_all,
+    words_of,
+)
 from tipcap.errors import InputError, one_line
 from tipcap.interface.captioner import Captioner
 from tipcap.io.picture_sources import Source
 
 _PICTURES_PER_BATCH = 16
 _QUESTION = "words or numbers, with commas between them (nothing: done) > "
+
+
+def words_given(prompt: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of all `--prompt`.
+
+    Raises:
+        InputError: one of them holds none.
+    """
+    for text in prompt:
+        if not words_of([text]):
+            raise InputError(
+                f"--prompt: expected a word that the caption should have, found {text!r}; give one, or leave the option out"
+            )
+    return words_of(prompt)
 
 
 def caption_pictures(
@@ -82,6 +103,7 @@ def refine_pictures(
         must_name: likewise.
     """
     failed = 0
+    offers = _Offers(captioner, warn)
     for source in sources:
         found = _opened(source)
         if isinstance(found, InputError):
@@ -90,9 +112,31 @@ def refine_pictures(
             continue
         warn(one_line(source.name))
         output.write(
-            source.name, _refined(found, captioner, warn, ask, prompt, beam, must_name)
+            source.name,
+            _refined(found, captioner, offers, warn, ask, prompt, beam, must_name),
         )
     return failed
+
+
+class _Offers:
+    """Words to choose from; what lacks for them is said once, and words can be typed all the same."""
+
+    def __init__(self, captioner: Captioner, warn: Say) -> None:
+        self._captioner, self._warn = captioner, warn
+        self._is_able = True
+
+    def of(self, image: Tensor, caption: str, without: Sequence[str]) -> list[str]:
+        """Return the words for a caption of an image embedding, (embed_dim,)."""
+        if not self._is_able:
+            return []
+        try:
+            return self._captioner.suggest_for_embedding(
+                image, caption, without=without
+            )
+        except InputError as error:
+            self._is_able = False
+            self._warn(f"  no words are offered: {one_line(str(error))}")
+            return []
 
 
 def _refuse(source: Source, error: InputError, output: Output, warn: Say) -> None:
@@ -103,6 +147,7 @@ def _refuse(source: Source, error: InputError, output: Output, warn: Say) -> Non
 def _refined(
     picture: Image.Image,
     captioner: Captioner,
+    offers: _Offers,
     warn: Say,
     ask: Callable[[str], str],
     prompt: Sequence[str],
@@ -113,10 +158,12 @@ def _refined(
     caption = captioner.caption_embeddings(
         image, prompt, beam=beam, must_name=must_name
     )[0]
-    given = list(prompt)
+    given = list(words_of(prompt))
     while True:
         warn(f"  {caption.marked()}")
-        offered = captioner.suggest_for_embedding(image[0], caption.text, without=given)
+        if said := about_words(caption, given):
+            warn(f"  {one_line(said)}")
+        offered = offers.of(image[0], caption.text, given)
         if offered:
             numbered = (f"{i} {word}" for i, word in enumerate(offered, 1))
             warn(f"  {'  '.join(numbered)}")

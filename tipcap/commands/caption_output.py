@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from tipcap.core.refining import Candidate, Caption
+from tipcap.core.refining import Candidate, Caption, about_words, names
+from tipcap.errors import one_line
 
 Style = Literal["table", "json", "plain"]
 Say = Callable[[str], None]
@@ -18,7 +19,7 @@ Word = tuple[str, bool]
 
 
 class Output:
-    """Writes one picture's caption after the other."""
+    """Writes one picture's caption after the other, and notes beside them what became of the words of a prompt."""
 
     def __init__(
         self,
@@ -30,8 +31,9 @@ class Output:
         in_bold: bool = False,
         width: int | None = None,
         name_width: int = _NAME_WIDTH,
+        note: Say | None = None,
     ) -> None:
-        self._style, self._say = style, say
+        self._style, self._say, self._note = style, say, note
         self._num_best, self._is_prompted = num_best, is_prompted
         self._in_bold = in_bold
         self._width = width or shutil.get_terminal_size().columns
@@ -51,6 +53,8 @@ class Output:
                 self._say(caption.text)
             case "table":
                 self._write_row(name, caption, best)
+        if self._note and self._style != "json" and (said := about_words(caption)):
+            self._note(one_line(f"{name}: {said}"))
 
     def refuse(self, name: str, reason: str) -> None:
         """Say in the place of a caption why there is none; on standard error it stands anyway."""
@@ -69,6 +73,7 @@ class Output:
                 "rough": caption.rough,
                 "words": list(caption.words),
                 "changed": [part.text for part in caption.parts if part.is_changed],
+                "left_out": [w for w in caption.words if not names(caption.text, w)],
                 "insisted": caption.insisted,
             }
         if self._num_best > 1:

@@ -10,6 +10,7 @@ from tipcap.errors import InputError
 from tipcap.io.cells import read_all_cells, runs_by_name
 from tipcap.io.render import format_number
 from tipcap.io.store import replace_file
+from tipcap.wording import counted
 
 COLUMNS = (
     *("table", "row", "group", "metric", "value", "std", "reference", "reference_std"),
@@ -52,10 +53,11 @@ class Comparison:
             yield f"table {table}: {_counts(cells)}"
             shown = [c for c in cells if show_all or c.verdict != "same"]
             yield from _aligned([_HEADER, *map(_texts, shown)] if shown else [])
-        yield f"all {len(self.cells)} cells: {_counts(self.cells)}"
+        every = "all " if len(self.cells) > 1 else ""
+        yield f"{every}{counted(len(self.cells), 'cell')}: {_counts(self.cells)}"
         for name, number in self.num_only.items():
             if number:
-                yield f"computed in {name} only: {number} cells"
+                yield f"computed in {name} only: {counted(number, 'cell')}"
 
     def write(self, file: Path) -> None:
         """Write every cell as CSV."""

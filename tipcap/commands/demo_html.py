@@ -10,7 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from tipcap.core.nearest import Near
-from tipcap.core.refining import Caption, names
+from tipcap.core.refining import Caption, about_words
 from tipcap.interface.influence import Influence
 
 _SHOWN_SIDE = 512
@@ -64,14 +64,7 @@ def _card(card: Card, is_refined: bool) -> str:
     else:
         lines.append(f'<p class="tipcap-rough">{escape(card.rough.text)}</p>')
         lines.append(f'<p class="tipcap-caption">{marked_html(card.refined)}</p>')
-        left_out = [
-            word for word in card.refined.words if not names(card.refined.text, word)
-        ]
-        note = ""
-        if left_out:
-            note = f"Leaves out: {', '.join(left_out)}."
-        elif card.refined.insisted:
-            note = "It left a word out by itself; this is its likeliest caption that names all."
+        note = about_words(card.refined)
         lines.append(f'<p class="tipcap-note">{escape(note)}</p>' if note else "")
     return f"<article>{''.join(lines)}</article>"
 

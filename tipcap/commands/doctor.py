@@ -25,6 +25,7 @@ from tipcap.io.tracking_database import schema_problem
 from tipcap.plan import Plan
 from tipcap.steps.download import DownloadSpec
 from tipcap.steps.fetch import FetchSpec
+from tipcap.wording import counted
 
 _GIGA = 1e9
 _SCRATCH = 10e9
@@ -208,7 +209,9 @@ def _downloads(plan: Plan) -> Finding:
     steps = [key for key in plan.downloads() if not is_done(plan, key)]
     if not steps:
         return Finding(
-            "downloads", "ok", f"all {len(plan.downloads())} files are there"
+            "downloads",
+            "ok",
+            f"{counted(len(plan.downloads()), 'file is', 'files are')} there",
         )
     specs = [plan.steps[key].spec for key in steps]
     names = [spec.file for spec in specs if isinstance(spec, DownloadSpec)]

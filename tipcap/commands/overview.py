@@ -12,6 +12,7 @@ from tipcap import paths
 from tipcap.io.record import read_record
 from tipcap.plan import Plan, part
 from tipcap.steps import STEPS
+from tipcap.wording import counted
 
 _MINUTE, _HOUR = 60, 3600
 
@@ -32,7 +33,7 @@ def show_plan(plan: Plan, table: str | None, row: str | None) -> Iterator[str]:
         yield from _about(plan, name, needed[name], shared, seconds)
     if len(names) > 1:
         everything = dict.fromkeys(key for keys in needed.values() for key in keys)
-        yield f"all {len(names)} tables: {len(everything)} steps, each once"
+        yield f"all {len(names)} tables: {counted(len(everything), 'step')}, each once"
         yield from _left(plan, everything, seconds)
 
 
@@ -60,7 +61,7 @@ def _about(
 ) -> Iterator[str]:
     experiments = dict.fromkeys(cell.experiment for cell in plan.cells_of(name))
     trained = [key for key in needed if _kind(plan, key) in ("train", "prompt")]
-    yield f"table {name}: {len(plan.score_keys(name))} runs, {len(trained)} trainings"
+    yield f"table {name}: {counted(len(plan.score_keys(name)), 'run')}, {counted(len(trained), 'training')}"
     if experiments:
         yield f"  experiments: {', '.join(experiments)}"
     shared = [
@@ -78,7 +79,7 @@ def _left(
 ) -> Iterator[str]:
     keys = list(needed)
     left = Counter(_kind(plan, key) for key in keys if not is_done(plan, key))
-    yield f"  done: {len(keys) - left.total()} of {len(keys)} steps"
+    yield f"  done: {len(keys) - left.total()} of {counted(len(keys), 'step')}"
     if not left:
         return
     yield f"  left: {', '.join(f'{number} {kind}' for kind, number in left.items())}"

@@ -22,6 +22,7 @@ from tipcap.io.own_data import (
 )
 from tipcap.io.own_files import read_entries
 from tipcap.plan import load
+from tipcap.wording import counted
 
 CONFIG = Path("config")
 MINI, CLIP = "mini", "clip"
@@ -108,17 +109,18 @@ def _report(world: OwnWorld, found: Found, target: Path) -> Iterator[str]:
         answer = "yes" if verdict.is_allowed else "no"
         yield f"setting {verdict.setting}: {answer:3} ({verdict.why})"
     if world.is_scored:
-        yield f"scored: on {material.test} pictures with captions, which no training sees"
+        yield f"scored: on {counted(material.test, 'picture')} with captions, which no training sees"
     else:
-        yield f"scored: no ({material.test} pictures with captions are left for it)"
+        yield f"scored: no ({counted(material.test, 'picture with captions is', 'pictures with captions are')} left for it)"
     if found.damaged:
         name, reason = next(iter(found.damaged.items()))
         number = len(found.damaged)
-        counted = "1 damaged picture" if number == 1 else f"{number} damaged pictures"
         others = "; all stand in the world's file under leave_out" if number > 1 else ""
-        yield f"left out: {counted} ({name}: {reason}{others})"
+        yield f"left out: {counted(number, 'damaged picture')} ({name}: {reason}{others})"
     if found.repeated and world.is_scored:
-        yield f"note: {found.repeated} of their captions stand in the corpus word for word; take them out for scores that mean something"
+        is_one = found.repeated == 1
+        stand, them = ("stands", "it") if is_one else ("stand", "them")
+        yield f"note: {found.repeated:,} of their captions {stand} in the corpus word for word; take {them} out for scores that mean something"
     yield _about_models(world.models)
     yield f"written: {target}"
     scored = (
@@ -284,7 +286,7 @@ def _met(
     if missing:
         some = "none" if len(missing) == len(records) else f"{len(missing)} missing"
         raise InputError(
-            f"{file}: expected its {len(records)} pictures in {folder}, found {some} ({missing[0].member}); correct the names, or leave out their lines"
+            f"{file}: expected its {counted(len(records), 'picture')} in {folder}, found {some} ({missing[0].member}); correct the names, or leave out their lines"
         )
     if not records:
         raise InputError(

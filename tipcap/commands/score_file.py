@@ -23,6 +23,7 @@ from tipcap.io.spice_jars import spice_wheel, unpack_jars
 from tipcap.io.store import check_place, publish, user_cache
 from tipcap.io.waiting import Waiting, note
 from tipcap.paths import SPICE
+from tipcap.wording import counted
 
 FEW_IMAGES = 30
 """Below this many images a bootstrap promises too much."""
@@ -83,7 +84,7 @@ def score_files(
     for line in inputs.notes:
         note(line)
     if waiting is not None:
-        waiting.now(f"scoring {sum(map(len, inputs.captions))} captions")
+        waiting.now(f"scoring {counted(sum(map(len, inputs.captions)), 'caption')}")
     runs = [
         Run(str(row), captions, inputs.references)
         for row, captions in enumerate(inputs.captions)
@@ -231,8 +232,9 @@ def _check_outputs(
 def _note_few(inputs: Inputs, metrics: Sequence[str]) -> None:
     number = len(inputs.images)
     if number < FEW_IMAGES:
-        images = "1 image is" if number == 1 else f"{number} images are"
-        note(f"note: {images} too few for intervals and p-values to be trusted")
+        note(
+            f"note: {counted(number, 'image is', 'images are')} too few for intervals and p-values to be trusted"
+        )
     if number == 1 and "CIDEr" in metrics:
         note(
             "note: CIDEr of one image is 0 whatever the caption: its words are weighed by how few of the images have them"

@@ -13,6 +13,7 @@ from tipcap.io.reference_files import (
     references_beside,
 )
 from tipcap.io.result_files import ResultFile, read_results
+from tipcap.wording import counted
 
 
 class Inputs(NamedTuple):
@@ -231,8 +232,3 @@ def _numbered(
         matched[0].field,
         notes,
     )
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number of things in words: 1 image, 2 images."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -20,6 +20,7 @@ from tipcap.io.scoring import read_scores
 from tipcap.plan import Plan
 from tipcap.plan.recompute import SHIPS, commands_again, parameters_of, run_labels
 from tipcap.steps import STEPS
+from tipcap.wording import counted
 
 _WIDTH = 110
 _INDENT = "  "
@@ -105,9 +106,9 @@ def _cell(
     if known:
         std = statistics.stdev(known) if len(known) > 1 else None
         mean = statistics.fmean(known)
-        yield f"value: {format_number(mean, std, digits)} ({len(known)} of {len(keys)} runs)"
+        yield f"value: {format_number(mean, std, digits)} ({len(known)} of {counted(len(keys), 'run')})"
     else:
-        yield f"value: not computed yet ({len(keys)} runs)"
+        yield f"value: not computed yet ({counted(len(keys), 'run')})"
     paper, _ = printed_number(printed)
     yield f"paper: {printed or 'a dash'}"
     if known and paper is not None:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from tipcap.wording import counted
+
 MIN_CAPTIONS = 8
 MIN_PICTURES = 4
 """Fewer pairs or pictures give no covariance, however much it is shrunk."""
@@ -38,16 +40,26 @@ def settings_of(material: Material) -> list[Verdict]:
     """Return what files say of each of the paper's settings (Table I)."""
     few = f"needs at least {MIN_PICTURES}, which --"
     return [
-        _verdict(1, material.pairs, "pictures with captions", f"{few}pairs names"),
-        _verdict(2, material.web, "pairs of the web", f"{few}web-pairs names"),
-        _verdict(3, material.pictures, "pictures", f"{few}pictures holds"),
-        Verdict(4, True, f"{material.captions} captions"),
+        _verdict(
+            1,
+            material.pairs,
+            ("picture with captions", "pictures with captions"),
+            f"{few}pairs names",
+        ),
+        _verdict(
+            2,
+            material.web,
+            ("pair of the web", "pairs of the web"),
+            f"{few}web-pairs names",
+        ),
+        _verdict(3, material.pictures, ("picture", "pictures"), f"{few}pictures holds"),
+        Verdict(4, True, counted(material.captions, "caption")),
     ]
 
 
-def _verdict(setting: int, number: int, what: str, why_not: str) -> Verdict:
+def _verdict(setting: int, number: int, what: tuple[str, str], why_not: str) -> Verdict:
     is_allowed = number >= MIN_PICTURES
-    found = f"{number} {what}"
+    found = counted(number, *what)
     return Verdict(setting, is_allowed, found if is_allowed else f"{found}: {why_not}")
 
 

@@ -140,6 +140,10 @@ def chosen_words(answer: str, offered: Sequence[str]) -> list[str]:
             chosen.append(part)
             continue
         for number in map(int, numbers):
+            if not offered:
+                raise InputError(
+                    f"words: expected words, since none are offered by number, found {number}; give a word"
+                )
             if not 1 <= number <= len(offered):
                 raise InputError(
                     f"words: expected a number from 1 to {len(offered)} or a word, found {number}; give another"
@@ -162,6 +166,23 @@ def names(caption: str, word: str) -> bool:
 def names_all(caption: str, words: Iterable[str]) -> bool:
     """Return whether a caption names each of some words, as `names`."""
     return all(names(caption, word) for word in words)
+
+
+def about_words(caption: Caption, earlier: Iterable[str] = ()) -> str:
+    """Return in a line what became of the words of a caption; nothing where the captioner named them all by itself.
+
+    Args:
+        caption: refined by words.
+        earlier: words given before, which it should name too.
+    """
+    wanted = dict.fromkeys((*earlier, *caption.words))
+    left_out = [word for word in wanted if not names(caption.text, word)]
+    if left_out:
+        return f"Leaves out: {', '.join(left_out)}."
+    if not caption.insisted:
+        return ""
+    them = "it" if len(caption.words) == 1 else "them all"
+    return f"Insisted on: {', '.join(caption.words)}. The captioner alone does not name {them}; this is its likeliest caption that does."
 
 
 def suggested_words(

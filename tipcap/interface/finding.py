@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tipcap import paths
+from tipcap.config.world import worlds_in
 from tipcap.core.nearest import Corpus
 from tipcap.errors import InputError, unknown_name
 from tipcap.io.exported import (
@@ -76,6 +77,13 @@ def root_of(world: str) -> Path | None:
         if (root / "config" / f"{world}.yaml").is_file():
             return root
     return None
+
+
+def known_worlds() -> set[str]:
+    """Return the names of the worlds that `root_of` finds."""
+    return {
+        world for root in (Path(), _CHECKOUT) for world in worlds_in(root / "config")
+    }
 
 
 def results_of(root: Path, world: str) -> Iterator[Path]:

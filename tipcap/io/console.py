@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from tipcap.io.expected_end import ExpectedEnd, Job
 from tipcap.io.waiting import is_terminal
+from tipcap.wording import counted
 
 SNAKEMAKES_HANDLER = "DefaultStreamHandler"
 _SECONDS_BETWEEN_LINES = 30.0
@@ -101,7 +102,7 @@ class Console(logging.Handler):
                 self._forecast.begin(self._jobs())
                 self._shown = self._now()
                 number = self._forecast.num_jobs
-                self._say(f"{number} step{'s' if number > 1 else ''} to do")
+                self._say(f"{counted(number, 'step')} to do")
             case "job_info":
                 self._told.discard(getattr(record, "jobid", -1))
                 self._forecast.start(getattr(record, "jobid", -1))
@@ -137,7 +138,7 @@ class Console(logging.Handler):
             return
         elif any(known in text for known in _ABOVE):
             if self._failed and _ABOVE[1] in text:
-                done = f"{self._forecast.num_done} of {self._forecast.num_jobs} steps done, {len(self._failed)} failed"
+                done = f"{self._forecast.num_done} of {counted(self._forecast.num_jobs, 'step')} done, {len(self._failed)} failed"
                 self._write(
                     f"tipcap: {done}; mend that and run the same command again, what is done stays"
                 )

@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from tipcap.wording import counted
+
 _SCORING = "score"
 _PRIOR, _PRIOR_SHARE, _PRIOR_OF_ALL = 20.0, 0.6, 60.0
 """Seconds, or the share of a rule's reckoned work, that must have been done to weigh as much as what all jobs showed; and
@@ -137,7 +139,7 @@ class ExpectedEnd:
         """Return how far the run is and when it will end, in words."""
         seconds = self.seconds_left()
         end = time.strftime("%H:%M", time.localtime(self._now() + seconds))
-        return f"{self.num_done} of {self._num_jobs} steps, {duration(seconds)} left, expected end {end}"
+        return f"{self.num_done} of {counted(self._num_jobs, 'step')}, {duration(seconds)} left, expected end {end}"
 
     def _ratio(self, rule: str) -> float:
         """Return how much longer than reckoned the jobs of a rule take."""

@@ -17,6 +17,7 @@ from tipcap.io.language_model import open_language_model
 from tipcap.io.libraries import transformers_module
 from tipcap.io.model_files import wanted_files
 from tipcap.io.tokens import load_tokenizer, read_config
+from tipcap.wording import counted
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _REMEDY = "run this again where there is a network, or fetch the model by hand and name its folder (source: folder)"
@@ -66,7 +67,9 @@ def fetch_snapshot(model: str, revision: str, kept: Path) -> Snapshot:
             f"{where}: expected a commit, found {commit[:80]!r}; correct HF_ENDPOINT"
         )
     num_bytes = sum(files[name].size or 0 for name in wanted)
-    print(f"{where}: {len(wanted)} files, {num_bytes / 1e9:.3f} GB", flush=True)
+    print(
+        f"{where}: {counted(len(wanted), 'file')}, {num_bytes / 1e9:.3f} GB", flush=True
+    )
     for name in wanted:
         with edge(where, "an address and a token", _REMEDY):
             url = huggingface_hub.hf_hub_url(

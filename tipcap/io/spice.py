@@ -32,6 +32,7 @@ from tipcap.io.store import read_json
 from tipcap.io.timing import Took, timed
 from tipcap.io.waiting import note
 from tipcap.paths import SHIPPED_PARSES
+from tipcap.wording import counted
 
 MAX_WORDS = 80
 """Words of a caption that are parsed. The parser's time grows with the third power: 5 CPU seconds for 80
@@ -169,7 +170,7 @@ class Spice:
         if missing:
             cpu = _CPU_START / 6 + _CPU_PER_CAPTION * len(missing)
             note(
-                f"SPICE: {len(missing)} captions are new to its parser, which takes about {_duration(cpu / self._tools.threads)} on an idle machine; parses are kept"
+                f"SPICE: {counted(len(missing), 'caption is', 'captions are')} new to its parser, which takes about {_duration(cpu / self._tools.threads)} on an idle machine; parses are kept"
             )
         while missing:
             chunk, missing = missing[:size], missing[size:]

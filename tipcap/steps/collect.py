@@ -11,6 +11,7 @@ from pydantic import Field
 from tipcap.paths import PICTURES
 from tipcap.specs import SampleSpec, SelectionSpec, Split
 from tipcap.step import Request, Step
+from tipcap.wording import counted
 
 
 class CollectSpec(SelectionSpec, SampleSpec):
@@ -80,7 +81,7 @@ def collect(request: Request, spec: CollectSpec, raw: Sequence[Path]) -> None:
                 named = {str(i): found.gone[i] for i in sorted(found.gone)}
                 draft.counts |= {"missing": missing, "missing_images": named}
             for reason, count in Counter(found.gone.values()).most_common():
-                print(f"gone: {count} pictures, {reason}")
+                print(f"gone: {counted(count, 'picture')}, {reason}")
         kept.unlink()
 
 
