@@ -10,6 +10,7 @@ from tipcap.commands.own_world_file import TABLE, OwnModels, OwnWorld, world_tex
 from tipcap.config.world import load_world
 from tipcap.core.own_data import MIN_CAPTIONS, Material, settings_of
 from tipcap.errors import InputError, meant, unknown_name
+from tipcap.io.architectures import open_clip_architectures
 from tipcap.io.archives import Archive, open_archives
 from tipcap.io.image_records import ImageRecord, LeftOut
 from tipcap.io.own_data import (
@@ -26,6 +27,7 @@ from tipcap.plan import load
 CONFIG = Path("config")
 MINI, CLIP = "mini", "clip"
 _CLIP_MODEL = "rn50x4"
+_ON_HUB = "on a hub it is called open_clip_model.safetensors"
 _GPT2 = "openai-community/gpt2"
 _OWN = "own"
 _NAME = re.compile(r"[a-z0-9-]{1,24}")
@@ -154,9 +156,7 @@ def own_models(
     elif encoder == CLIP:
         name = _CLIP_MODEL
     elif encoder not in published:
-        raise InputError(
-            f"--encoder: expected {', '.join((MINI, CLIP, *published))}, or an architecture of open_clip with --weights FILE, found {encoder!r}; {meant(encoder, (MINI, CLIP, *published)) or 'name its weights too'}"
-        )
+        raise _not_an_encoder(encoder, (MINI, CLIP, *published))
     if language_model is None or (language_model, extends) == ("gpt2", "paper"):
         return OwnModels(extends, name, encoders, "gpt2", {})
     folder = Path(language_model)
@@ -168,14 +168,25 @@ def own_models(
     return OwnModels(extends, name, encoders, _OWN, {_OWN: fields})
 
 
-def _open_clip(model: str, weights: Path) -> dict[str, str]:
-    from tipcap.io.libraries import open_clip_module
+def _not_an_encoder(found: str, known: Sequence[str]) -> InputError:
+    """Return the error for a name that is none of those that need no weights."""
+    of_open_clip = open_clip_architectures()
+    if found in of_open_clip:
+        return InputError(
+            f"--encoder {found}: expected --weights FILE with an architecture of open_clip, found none; name a file of its weights ({_ON_HUB})"
+        )
+    hint = meant(found, (*known, *of_open_clip)) or "choose one of these"
+    return InputError(
+        f"--encoder: expected {', '.join(known)}, or an architecture of open_clip with --weights FILE, found {found!r}; {hint}"
+    )
 
+
+def _open_clip(model: str, weights: Path) -> dict[str, str]:
     if not weights.is_file() or weights.suffix not in (".safetensors", ".pt"):
         raise InputError(
-            f"--weights: expected a file of open_clip (.safetensors) or OpenAI's archive (.pt), found {weights}; on a hub it is called open_clip_model.safetensors"
+            f"--weights: expected a file of open_clip (.safetensors) or OpenAI's archive (.pt), found {weights}; name another file ({_ON_HUB})"
         )
-    known = open_clip_module().list_models()
+    known = open_clip_architectures()
     if model not in known:
         raise unknown_name("architecture of open_clip", model, known, "--encoder")
     return {"source": "file", "model": model, "file": _shown(weights)}
