@@ -140,6 +140,46 @@ def test_pictures_for_scoring_are_not_learnt_from(files):
     assert plan.world.datasets["pictures"].reader == "unpaired"
 
 
+def test_too_few_for_scores_are_learnt_from(files):
+    held_out = [n for n in range(NUMBER) if is_held_out(f"{n}.png")]
+    others = [n for n in range(NUMBER) if n not in held_out]
+    table("pairs.csv", [*others[:3], *held_out[:4]])
+    said, plan = made(files)
+    assert said[0].startswith("setting 1: yes (7 pictures")
+    (line,) = (line for line in said if line.startswith("scored: no"))
+    assert "(4 pictures with captions for it: needs at least 5" in line
+    assert "learnt from instead" in line
+    assert "4 pictures with captions for it" in Path("config/mine.yaml").read_text()
+    assert plan.tables == {}
+    assert plan.world.datasets["pairs"].reader == "unscored"
+    assert plan.world.datasets["pictures"].reader == "pictures"
+    assert plan.world.base["train"]["num_images"] == NUMBER
+    # one more, and they are kept
+    table("pairs.csv", [*others[:3], *held_out[:5]])
+    said, plan = made(files, name="scored")
+    assert said[0].startswith("setting 1: no  (3 pictures")
+    assert "scored: on 5 pictures with captions, which no training sees" in said
+    assert plan.world.datasets["pairs"].reader == "pairs"
+
+
+def test_a_corpus_of_pairs_has_the_captions_of_all_that_are_learnt_from(files):
+    held_out = [n for n in range(NUMBER) if is_held_out(f"{n}.png")]
+    others = [n for n in range(NUMBER) if n not in held_out]
+    table("all.csv", [*others[:6], *held_out[:3]])
+    said, _ = made(OwnFiles(Path("all.csv"), files.pictures))
+    assert "setting 4: yes (9 captions)" in said
+
+
+def test_pictures_that_a_file_keeps_for_scoring_are_never_learnt_from(files):
+    table("pairs.csv", range(40), lambda n: ",test" if n < 2 else ",train")
+    said, plan = made(files)
+    assert said[0].startswith("setting 1: yes (38 pictures")
+    (line,) = (line for line in said if line.startswith("scored: no (2 pictures"))
+    assert "learnt" not in line
+    assert plan.world.datasets["pairs"].reader == "pairs"
+    assert set(plan.world.datasets["pictures"].leave_out) == {"0.png", "1.png"}
+
+
 def test_captions_for_scoring_that_the_corpus_has_are_told(files):
     with Path("captions.txt").open("a") as file:
         file.writelines(f"\npicture {n}" for n in range(40))

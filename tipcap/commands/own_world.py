@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 
 from tipcap.commands.own_world_file import TABLE, OwnModels, OwnWorld, world_text
 from tipcap.config.world import load_world
-from tipcap.core.own_data import MIN_CAPTIONS, Material, settings_of
+from tipcap.core.own_data import (
+    MIN_CAPTIONS,
+    MIN_TEST,
+    Material,
+    scoring_of,
+    settings_of,
+)
 from tipcap.errors import InputError, meant, unknown_name
 from tipcap.io.architectures import open_clip_architectures
 from tipcap.io.archives import Archive, open_archives
@@ -20,6 +26,7 @@ from tipcap.io.own_data import (
     read_own_web,
     read_pairs,
     read_texts,
+    read_unscored,
 )
 from tipcap.io.own_files import read_entries
 from tipcap.plan import load
@@ -109,10 +116,11 @@ def _report(world: OwnWorld, found: Found, target: Path) -> Iterator[str]:
     for verdict in settings_of(material):
         answer = "yes" if verdict.is_allowed else "no"
         yield f"setting {verdict.setting}: {answer:3} ({verdict.why})"
-    if world.is_scored:
-        yield f"scored: on {material.test} pictures with captions, which no training sees"
+    scoring = scoring_of(material)
+    if scoring.is_allowed:
+        yield f"scored: on {scoring.why}, which no training sees"
     else:
-        yield f"scored: no ({material.test} pictures with captions are left for it)"
+        yield f"scored: no ({scoring.why})"
     if found.damaged:
         name, reason = next(iter(found.damaged.items()))
         number = len(found.damaged)
@@ -215,10 +223,16 @@ def look_at(files: OwnFiles) -> Found:
     datasets: dict[str, dict[str, Any]] = {}
     pairs_file = files.pairs or _captions_with_pictures(files.captions, archives)
     pairs: list[ImageRecord] = []
+    reader, spared = "pairs", 0
     if pairs_file:
-        pairs, gone = _whole(
-            _met(read_pairs, pairs_file, archives, folder), archives, damaged
-        )
+        met = _met(read_pairs, pairs_file, archives, folder)
+        pairs, gone = _whole(met, archives, damaged)
+        if 0 < (few := _num_scored(pairs)) < MIN_TEST:
+            # too few for scores, so the drawn ones among them are not kept from training
+            met = _records(read_unscored(pairs_file, ""))
+            pairs, gone = _whole(met, archives, damaged)
+            spared = few - _num_scored(pairs)
+            reader = "unscored" if spared else "pairs"
     if pairs_file == files.captions:
         captions = [t for r in pairs if r.split == "train" for t in r.captions]
     else:
@@ -228,7 +242,7 @@ def look_at(files: OwnFiles) -> Found:
             f"{files.captions}: expected at least {MIN_CAPTIONS} captions to learn from, found {len(captions)}; name another file"
         )
     if pairs_file:
-        datasets["pairs"] = _declared("pairs", pairs_file, folder, pairs, gone)
+        datasets["pairs"] = _declared(reader, pairs_file, folder, pairs, gone)
     web: list[ImageRecord] = []
     if files.web_pairs:
         web, gone = _whole(
@@ -241,7 +255,9 @@ def look_at(files: OwnFiles) -> Found:
         declared, num_pictures = _unpaired(folder, names, pairs, archives, damaged)
         datasets["pictures"] = declared
     number = sum(record.split == "train" for record in pairs)
-    material = Material(len(captions), num_pictures, len(web), number, len(scored))
+    material = Material(
+        len(captions), num_pictures, len(web), number, len(scored), spared
+    )
     corpus = {caption.lower() for caption in captions}
     kept = [caption for record in scored for caption in record.captions]
     repeated = sum(text.lower() in corpus for text in kept)
@@ -254,6 +270,10 @@ def _folder(pictures: Path | None) -> Path | None:
             f"--pictures: expected a folder, found {'a file' if pictures.exists() else 'none'} at {pictures}; name the folder that holds the pictures or their archives"
         )
     return pictures
+
+
+def _num_scored(records: Iterable[ImageRecord]) -> int:
+    return sum(record.split == "test" for record in records)
 
 
 def _records(found: Iterable[ImageRecord | LeftOut]) -> list[ImageRecord]:

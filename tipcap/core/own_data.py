@@ -6,6 +6,7 @@ MIN_CAPTIONS = 8
 MIN_PICTURES = 4
 """Fewer pairs or pictures give no covariance, however much it is shrunk."""
 MIN_TEST = 5
+"""Fewer pictures give no scores: these are learnt from like others."""
 _MIN_BATCHES = 8  # of an epoch: with fewer, an epoch is a handful of updates
 _MIN_BATCH = 4
 _MAX_EPOCHS = 30
@@ -24,6 +25,8 @@ class Material(NamedTuple):
     """Pictures with captions, without those for scoring."""
     test: int = 0
     """Pictures with captions that are kept for scoring."""
+    spared: int = 0
+    """Those that would be kept for it if they were enough: they are learnt from."""
 
 
 class Verdict(NamedTuple):
@@ -43,6 +46,24 @@ def settings_of(material: Material) -> list[Verdict]:
         _verdict(3, material.pictures, "pictures", f"{few}pictures holds"),
         Verdict(4, True, f"{material.captions} captions"),
     ]
+
+
+class Scoring(NamedTuple):
+    """Whether files allow scores."""
+
+    is_allowed: bool
+    why: str
+
+
+def scoring_of(material: Material) -> Scoring:
+    """Return what files say of scores."""
+    if material.test >= MIN_TEST:
+        return Scoring(True, f"{material.test} pictures with captions")
+    found = f"{material.test + material.spared} pictures with captions for it"
+    why = f"{found}: needs at least {MIN_TEST}, a fifth of those that --pairs names"
+    learnt = f"; {material.spared} of them are learnt from" if material.test else ""
+    learnt = learnt or "; they are learnt from instead"
+    return Scoring(False, why + (learnt if material.spared else ""))
 
 
 def _verdict(setting: int, number: int, what: str, why_not: str) -> Verdict:
