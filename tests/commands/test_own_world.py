@@ -1,12 +1,11 @@
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.plan_questions import keys_of
-from tests.workflow_copy import ROOT
+from tests.workflow_copy import ROOT, copy_config
 from tipcap.cli import main
 from tipcap.commands.own_world import OwnFiles, make_world
 from tipcap.config.world import load_world
@@ -23,7 +22,7 @@ NUMBER = 60
 def files(tmp_path, monkeypatch):
     """A folder with a person's files, as the current one."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "config", "config")
+    copy_config("config")
     Path("resources").symlink_to(ROOT / "resources")
     lines = [f"A dog and {n} cats." for n in range(300)]
     Path("captions.txt").write_text("\n".join(lines))

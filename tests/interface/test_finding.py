@@ -9,6 +9,7 @@ import torch
 from toy_captioner import CAPTIONS, pictures
 
 from tests.captioners import write_captioners
+from tests.workflow_copy import copy_config
 from tipcap import paths
 from tipcap.cli import main
 from tipcap.core.types import Embeddings
@@ -34,7 +35,7 @@ def world(tmp_path_factory, toy_captioner):
     root = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        shutil.copytree(CONFIG, "config")
+        copy_config("config")
         planned = plan_captioner(parse_name(NAME), Path("config/tiny.yaml"))
         fill(planned, toy_captioner)
     return root, planned
