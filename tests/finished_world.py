@@ -5,13 +5,13 @@ seconds a step took. `build` writes it all where the plan says, so what reads re
 """
 
 import random
-import shutil
 import zlib
 from pathlib import Path
 
 import torch
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap import paths
 from tipcap.cli import main
 from tipcap.core.metrics import METRICS
@@ -37,7 +37,7 @@ SECONDS = 3.5
 
 def build():
     """Write the tiny world with some tables into the current folder and return its plan."""
-    shutil.copytree(CONFIG, "config")
+    copy_config("config")
     declared = yaml.safe_load(WORLD.read_text())
     WORLD.write_text(yaml.safe_dump(declared | {"tables": list(TABLES)}))
     plan = load(WORLD)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow_copy import is_ours, worlds
 from tipcap.config.downloads import load_downloads
 from tipcap.config.experiments import load_experiments
 from tipcap.config.tables import load_tables
@@ -76,7 +77,7 @@ SUFFIXES = {".py", ".yaml", ".yml", ".smk", ".md", ".toml", ".csv", ".cff", ".sh
 SUFFIXES |= {".lock", ".json", ".j2", ".slurm"}
 NOT_OURS = {
     *(".git", ".venv", ".snakemake", ".hypothesis", "__pycache__"),
-    *("results", ".rehearsal", "by_hand"),
+    *("results", ".rehearsal", "by_hand", "build", "dist", "site"),
 }
 
 REGISTRIES = (
@@ -114,7 +115,8 @@ def own_text_files():
         ]
         for name in files:
             path = Path(folder) / name
-            if path.suffix in SUFFIXES and not path.is_symlink():
+            is_text = path.suffix in SUFFIXES and not path.is_symlink()
+            if is_text and is_ours(path, ROOT):
                 yield path
 
 
@@ -211,7 +213,7 @@ def test_no_two_test_files_have_one_name():
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in sorted(CONFIG.glob("*.yaml")) if p.stem not in SCIENCE | MADE_FIRST],
+    [path for path in worlds() if path.stem not in SCIENCE | MADE_FIRST],
     ids=relative,
 )
 def test_every_world_can_be_planned(path):
@@ -229,7 +231,13 @@ def test_every_declaration_in_config_loads():
 def test_config_holds_no_file_that_nothing_reads():
     known = {*CONFIG.glob("*.yaml"), *(CONFIG / "tables").glob("*.yaml")}
     known.add(CONFIG / "downloads.csv")
-    assert {path for path in CONFIG.rglob("*") if path.is_file()} == known
+    found = {path for path in CONFIG.rglob("*") if path.is_file()}
+    assert not {path for path in found - known if is_ours(path)}
+
+
+def test_git_ignores_what_is_made_in_a_clone():
+    lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert NOT_OURS - {".git"} <= {line.strip("/*") for line in lines}
 
 
 def lines_with(text):

@@ -4,7 +4,15 @@ import pytest
 
 from tipcap.cli import main
 from tipcap.cli import people as commands
-from tipcap.errors import InputError, Stopped, edge, one_line, reason_of, unknown_name
+from tipcap.errors import (
+    InputError,
+    Stopped,
+    edge,
+    meant,
+    one_line,
+    reason_of,
+    unknown_name,
+)
 
 
 def test_a_misspelt_name_is_answered_with_the_closest_ones():
@@ -19,6 +27,13 @@ def test_a_misspelt_name_is_answered_with_the_closest_ones():
 def test_a_name_like_no_other_is_answered_with_the_known_ones():
     error = unknown_name("table", "qqq", {"II", "IV"}, "mini.yaml")
     assert str(error) == "mini.yaml: unknown table 'qqq'; known: II, IV"
+
+
+def test_capitals_do_not_hide_the_name_that_is_meant():
+    known = ["ViT-B-16", "vit-b-32", "vit-l-14", "ViT-L-14"]
+    assert meant("vit-b-16", known).startswith("did you mean 'ViT-B-16' or")
+    assert meant("VITL14", known).startswith("did you mean 'ViT-L-14' or 'vit-l-14'")
+    assert not meant("resnet", known)
 
 
 def test_the_answer_stays_one_line_with_a_thousand_known_names():

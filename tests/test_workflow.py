@@ -2,7 +2,6 @@ import json
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from tests.plan_questions import files_of
-from tests.workflow_copy import copy_workflow
+from tests.workflow_copy import copy_config, copy_workflow
 from tipcap.plan import load
 from tipcap.plan.commands import arguments
 from tipcap.steps import STEPS
@@ -124,7 +123,7 @@ def test_a_table_alone_needs_nothing_of_the_others(mini_commands):
 
 @pytest.mark.slow
 def test_wrong_declarations_stop_while_parsing_with_one_line(tmp_path):
-    shutil.copytree(ROOT / "config", tmp_path / "config")
+    copy_config(tmp_path / "config")
     path = tmp_path / "config/tables/table_II.yaml"
     path.write_text(path.read_text().replace("experiment: s3\n", "experiment: s33\n"))
     world = str(tmp_path / "config/paper.yaml")
@@ -169,7 +168,7 @@ def test_only_local_rules_retry_themselves():
 
 @pytest.mark.slow
 def test_a_world_of_several_devices_spreads_its_trainings_alone(tmp_path):
-    shutil.copytree(ROOT / "config", tmp_path / "config")
+    copy_config(tmp_path / "config")
     path = tmp_path / "config/tiny.yaml"
     world = yaml.safe_load(path.read_text())
     path.write_text(

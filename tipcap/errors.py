@@ -18,6 +18,7 @@ class InputError(ValueError):
     """Bad input: the message says what was expected, what was found, where, and what to do."""
 
 
+_NEAR = 3
 _MOST_NAMES, _MOST_CHARACTERS = 20, 400
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -102,8 +103,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> Inpu
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return the question whether one of the names near to it was meant; nothing where none is near."""
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    """Return the question whether one of the names near to it, in any case, was meant; nothing where none is near."""
+    alike: dict[str, list[str]] = {}
+    for one in sorted(known):
+        alike.setdefault(one.casefold(), []).append(one)
+    near = difflib.get_close_matches(name.casefold(), alike, n=_NEAR, cutoff=0.5)
+    close = [one for folded in near for one in alike[folded]][:_NEAR]
     return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

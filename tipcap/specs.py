@@ -15,7 +15,7 @@ Split = Literal["train", "val", "test"]
 Covariance = Literal["full", "diagonal", "univariate"]
 Gap = Literal["estimated", "trained", "none", "paired", "fixed"]
 _Published = Literal["karpathy", "coco", "nocaps", "yfcc", "ss1m"]
-_Own = Literal["texts", "pairs", "web", "pictures", "unpaired"]
+_Own = Literal["texts", "pairs", "unscored", "web", "pictures", "unpaired"]
 Reader = Literal[_Published, _Own]
 """The published formats; then a person's own files, by what they are used for."""
 Count = Annotated[int, Field(ge=1)]

@@ -4,9 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def cell(place, word):
 def here(tmp_path, monkeypatch):
     """A folder with declarations, captions and a profile."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "config").symlink_to(finished_world.CONFIG)
+    copy_config(tmp_path / "config")
     (tmp_path / "slurm").symlink_to(ROOT / "slurm")
     (tmp_path / "captions.txt").write_text("a boat\n")
     return tmp_path

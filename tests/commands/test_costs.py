@@ -1,5 +1,4 @@
 import csv
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.commands import costs
 from tipcap.commands.costs import read_rates, show_costs
@@ -77,7 +77,7 @@ def behind(plan, table):
 
 def test_what_is_done_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(CONFIG, "config")
+    copy_config("config")
     plan = load(Path("config/mini.yaml"))
     before = figures_of(show_costs(plan, "II"))["II"]
     for key, step in plan.steps.items():
@@ -143,7 +143,7 @@ def test_nothing_pretends(paper, capsys):
 
 
 def test_what_is_not_known_of_a_model_of_the_hub_is_said(tmp_path):
-    shutil.copytree(CONFIG, tmp_path / "config")
+    copy_config(tmp_path / "config")
     world = tmp_path / "config/paper.yaml"
     text = world.read_text()
     start, end = text.index("    source: hub\n"), text.index("  decap:\n")

@@ -6,10 +6,10 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import finished_world
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.commands import doctor
 from tipcap.commands.findings import line_of
@@ -25,7 +25,7 @@ SCONTROL = "echo 'MinJobAge               = 300 sec'"
 def here(tmp_path, monkeypatch):
     """An empty folder with the declarations, programs in it alone, and a profile."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     Path("bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

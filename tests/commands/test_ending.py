@@ -1,11 +1,10 @@
 """What a run says it has made, of a world with invented results."""
 
-import shutil
 from pathlib import Path
 
-import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.commands.ending import files_of_end, lines_of_end, plan_order
 from tipcap.plan import load
 
@@ -75,7 +74,7 @@ def test_of_what_was_made_a_person_is_shown_the_page_and_what_was_asked_for(
 )
 def test_a_run_ends_well_whatever_its_table_holds(tmp_path, monkeypatch, text, said):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     cells = Path("results/tiny/tables/table_II.cells.csv")
     cells.parent.mkdir(parents=True)
     cells.write_text(text)

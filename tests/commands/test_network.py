@@ -1,15 +1,14 @@
 """`tipcap doctor --network` against hosts on this machine."""
 
 import json
-import shutil
 from pathlib import Path
 
-import finished_world
 import pytest
 import yaml
 from picture_server import picture_server
 
 from tests.io.test_asking import FILE, SHA256, asked_host
+from tests.workflow_copy import copy_config
 from tipcap import paths
 from tipcap.cli import main
 from tipcap.commands import doctor, network
@@ -29,7 +28,7 @@ def host():
 def here(tmp_path, monkeypatch):
     """The declarations, without downloads; the machine itself is in order, and nobody waits for long."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     monkeypatch.setattr(doctor, "examine", lambda *_: iter(()))
     monkeypatch.setattr(network, "ANSWER_SECONDS", 1.5)
     for name in ("http_proxy", "all_proxy", "no_proxy"):

@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +5,7 @@ from pathlib import Path
 import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.commands.overview import show_plan
 from tipcap.io.store import write_json
@@ -24,7 +24,7 @@ def plan_of_tiny():
 def started(tmp_path, monkeypatch, plan_of_tiny):
     """The plan of the tiny world in a folder with the declarations alone: nothing made yet."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     return plan_of_tiny
 
 

@@ -1,12 +1,11 @@
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.plan_questions import keys_of
-from tests.workflow_copy import ROOT
+from tests.workflow_copy import ROOT, copy_config
 from tipcap.cli import main
 from tipcap.commands.own_world import OwnFiles, make_world
 from tipcap.config.world import load_world
@@ -23,7 +22,7 @@ NUMBER = 60
 def files(tmp_path, monkeypatch):
     """A folder with a person's files, as the current one."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "config", "config")
+    copy_config("config")
     Path("resources").symlink_to(ROOT / "resources")
     lines = [f"A dog and {n} cats." for n in range(300)]
     Path("captions.txt").write_text("\n".join(lines))
@@ -138,6 +137,46 @@ def test_pictures_for_scoring_are_not_learnt_from(files):
     table("pairs.csv", range(40))
     _, plan = made(files, name="drawn")
     assert plan.world.datasets["pictures"].reader == "unpaired"
+
+
+def test_too_few_for_scores_are_learnt_from(files):
+    held_out = [n for n in range(NUMBER) if is_held_out(f"{n}.png")]
+    others = [n for n in range(NUMBER) if n not in held_out]
+    table("pairs.csv", [*others[:3], *held_out[:4]])
+    said, plan = made(files)
+    assert said[0].startswith("setting 1: yes (7 pictures")
+    (line,) = (line for line in said if line.startswith("scored: no"))
+    assert "(4 pictures with captions for it: needs at least 5" in line
+    assert "learnt from instead" in line
+    assert "4 pictures with captions for it" in Path("config/mine.yaml").read_text()
+    assert plan.tables == {}
+    assert plan.world.datasets["pairs"].reader == "unscored"
+    assert plan.world.datasets["pictures"].reader == "pictures"
+    assert plan.world.base["train"]["num_images"] == NUMBER
+    # one more, and they are kept
+    table("pairs.csv", [*others[:3], *held_out[:5]])
+    said, plan = made(files, name="scored")
+    assert said[0].startswith("setting 1: no  (3 pictures")
+    assert "scored: on 5 pictures with captions, which no training sees" in said
+    assert plan.world.datasets["pairs"].reader == "pairs"
+
+
+def test_a_corpus_of_pairs_has_the_captions_of_all_that_are_learnt_from(files):
+    held_out = [n for n in range(NUMBER) if is_held_out(f"{n}.png")]
+    others = [n for n in range(NUMBER) if n not in held_out]
+    table("all.csv", [*others[:6], *held_out[:3]])
+    said, _ = made(OwnFiles(Path("all.csv"), files.pictures))
+    assert "setting 4: yes (9 captions)" in said
+
+
+def test_pictures_that_a_file_keeps_for_scoring_are_never_learnt_from(files):
+    table("pairs.csv", range(40), lambda n: ",test" if n < 2 else ",train")
+    said, plan = made(files)
+    assert said[0].startswith("setting 1: yes (38 pictures")
+    (line,) = (line for line in said if line.startswith("scored: no (2 pictures"))
+    assert "learnt" not in line
+    assert plan.world.datasets["pairs"].reader == "pairs"
+    assert set(plan.world.datasets["pictures"].leave_out) == {"0.png", "1.png"}
 
 
 def test_captions_for_scoring_that_the_corpus_has_are_told(files):
@@ -282,8 +321,13 @@ def test_what_cannot_be_right_is_one_line(files, changed, said):
         ({"name": "mini"}, "not overwritten"),
         ({"name": "experiments"}, "not overwritten"),
         ({"name": "My Cats"}, "expected a name"),
-        ({"encoder": "ViT-B-16"}, "with --weights FILE"),
+        ({"encoder": "ViT-B-16"}, "--encoder ViT-B-16: .*name a file of its weights"),
+        ({"encoder": "vit-b-16"}, "with --weights FILE.*did you mean 'ViT-B-16'"),
+        ({"encoder": "ViT-XX"}, "found 'ViT-XX'; did you mean 'ViT-"),
+        ({"encoder": "vit-l14"}, "did you mean 'ViT-L-14' or 'vit-l-14'"),
+        ({"encoder": "1234567"}, "expected mini, clip, rn50x4.*; choose one of these"),
         ({"encoder": "vit", "weights": Path("w.pt")}, "unknown architecture"),
+        ({"encoder": "vit-l-14", "weights": Path("w.pt")}, "did you mean 'ViT-L-14'"),
         ({"encoder": "ViT-B-16", "weights": Path("w.bin")}, "--weights: expected"),
         ({"language_model": "a--b"}, "which has no --"),
     ],

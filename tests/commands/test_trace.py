@@ -1,10 +1,10 @@
-import shutil
 import statistics
 from pathlib import Path
 
 import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.commands.trace import name_that_fits, trace
 from tipcap.errors import InputError
@@ -77,7 +77,7 @@ def test_the_commands_make_this_cell(in_all_results):
 
 def test_before_anything_is_made_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     main(["trace", *CELL, "--world", "tiny"])  # a world's name is enough
     lines = capsys.readouterr().out.splitlines()
     assert "value: not computed yet (1 run)" in lines
@@ -88,7 +88,7 @@ def test_before_anything_is_made_it_says_so(tmp_path, monkeypatch, capsys):
 
 def test_a_metric_of_the_first_seed_alone_is_traced_to_its_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     lines = list(trace(load(Path("config/mini-full.yaml")), *CELL[:3], "spice"))
     assert "value: not computed yet (1 run)" in lines
     shown = [line for line in lines if line.startswith("  train.seed ")]
@@ -99,7 +99,7 @@ def test_a_metric_of_the_first_seed_alone_is_traced_to_its_run(tmp_path, monkeyp
 
 def test_a_loss_is_traced_to_its_own_step(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     world = Path("config/tiny.yaml")
     text = world.read_text().replace("rouge_l, cider]", "rouge_l, cider, nll]")
     world.write_text(text)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.config.reading import read_yaml
 from tipcap.config.world import Sizes, World, load_world
 from tipcap.errors import InputError
@@ -268,7 +269,7 @@ def test_what_is_drawn_has_no_addresses(refused):
 
 
 def test_a_misspelt_experiment_of_the_captioner_to_use_is_one_line(tmp_path):
-    shutil.copytree(CONFIG, tmp_path / "config")
+    copy_config(tmp_path / "config")
     path = tmp_path / "config/paper.yaml"
     path.write_text(
         path.read_text().replace("experiment: s1-prompt", "experiment: s1-promt")

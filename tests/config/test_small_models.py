@@ -1,12 +1,11 @@
 """Parameters of the models that a world makes itself: as they were checked, they enter keys and runs."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
-import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.config.small_models import ModelSchedule
 from tipcap.errors import InputError
 from tipcap.keys import canonical
@@ -17,7 +16,7 @@ from tipcap.plan import load
 @pytest.fixture
 def world(tmp_path):
     """Return a function that plans Table II of the tests' world with some texts of its file replaced."""
-    shutil.copytree(finished_world.CONFIG, tmp_path / "config")
+    copy_config(tmp_path / "config")
     file = tmp_path / "config/tiny.yaml"
     text = file.read_text()
 
@@ -89,7 +88,7 @@ def test_a_wrong_parameter_is_known_before_anything_runs(world, old, other, mess
 
 def test_values_that_are_reckoned_with_are_checked_first(tmp_path):
     """A quoted number passes the check, so it is scaled as the number is."""
-    shutil.copytree(finished_world.CONFIG, tmp_path / "config")
+    copy_config(tmp_path / "config")
     world = tmp_path / "config/tiny.yaml"
     file = Path(tmp_path / "config/experiments.yaml")
     plain = load(world)

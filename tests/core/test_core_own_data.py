@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from tipcap.core.own_data import Material, length_for, settings_of
+from tipcap.core.own_data import Material, length_for, scoring_of, settings_of
 
 
 def allowed(**counts):
@@ -27,6 +29,22 @@ def test_a_setting_that_is_not_allowed_says_what_it_lacks():
     (first, *_) = settings_of(Material(100, pairs=2))
     assert "2 pictures with captions" in first.why
     assert "--pairs" in first.why
+
+
+@pytest.mark.parametrize(
+    ("test", "spared", "is_allowed", "said"),
+    [
+        (5, 0, True, "5 pictures with captions"),
+        (0, 0, False, "0 pictures .* needs at least 5, a fifth .* --pairs names"),
+        (4, 0, False, "4 pictures .* needs at least 5, a fifth .* --pairs names"),
+        (0, 3, False, "3 pictures .* at least 5, .* they are learnt from instead"),
+        (1, 3, False, "4 pictures .* at least 5, .* 3 of them are learnt from"),
+    ],
+)
+def test_scores_say_how_many_pictures_they_need(test, spared, is_allowed, said):
+    scoring = scoring_of(Material(100, test=test, spared=spared))
+    assert scoring.is_allowed == is_allowed
+    assert re.fullmatch(said, scoring.why)
 
 
 def test_a_large_corpus_is_trained_on_as_the_world_says():

@@ -9,7 +9,9 @@ import torch
 from toy_captioner import CAPTIONS, pictures
 
 from tests.captioners import write_captioners
+from tests.workflow_copy import copy_config
 from tipcap import paths
+from tipcap.cli import main
 from tipcap.core.types import Embeddings
 from tipcap.errors import InputError
 from tipcap.interface.captioner import Captioner
@@ -33,7 +35,7 @@ def world(tmp_path_factory, toy_captioner):
     root = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        shutil.copytree(CONFIG, "config")
+        copy_config("config")
         planned = plan_captioner(parse_name(NAME), Path("config/tiny.yaml"))
         fill(planned, toy_captioner)
     return root, planned
@@ -175,6 +177,18 @@ def test_what_ships_is_found_without_a_repository(in_world, tmp_path, monkeypatc
     assert not (package / "captioners/tiny/s1-prompt/encoder").exists()
 
 
+def write_cells(results, table, lines):
+    """Write the cells of a table, each from what differs from a number of our own."""
+    common = {"table": table, "row": "S1", "group": "COCO", "metric": "cider"}
+    common |= {"value": 2.0, "paper": 106.7, "source": "run", "digits": 1}
+    whole = [dict.fromkeys(COLUMNS, "") | common | line for line in lines]
+    rows = [",".join(str(one[name]) for name in COLUMNS) for one in whole]
+    file = results / f"tables/table_{table}.cells.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    return file
+
+
 def test_a_captioner_has_its_own_cells(in_world, tmp_path):
     results = tmp_path
     for step, key, parents in (
@@ -188,26 +202,29 @@ def test_a_captioner_has_its_own_cells(in_world, tmp_path):
         record |= {"started": 0.0, "seconds": 1.0}
         write_json(results / step / key / "meta.json", record)
     assert list(cells_of(results, "m")) == []
-    line = dict.fromkeys(COLUMNS, "") | {
-        "table": "II",
-        "row": "S1",
-        "group": "COCO",
-        "metric": "cider",
-        "value": 2.0,
-        "paper": 106.7,
-        "source": "run",
-        "digits": 1,
-    }
     lines = [
-        line | {"key": "s1 s2", "values": "1.5 2.5"},
-        line | {"key": "s2", "values": "2.5"},
-        line | {"source": "quoted"},
+        {"key": "s1 s2", "values": "1.5 2.5"},
+        {"key": "s2", "values": "2.5"},
+        {"source": "quoted"},
     ]
-    (results / "tables").mkdir()
-    rows = [
-        ",".join(COLUMNS),
-        *(",".join(str(one[name]) for name in COLUMNS) for one in lines),
-    ]
-    (results / "tables/table_II.cells.csv").write_text("\n".join(rows) + "\n")
+    file = write_cells(results, "II", lines)
     (cell,) = cells_of(results, "m")
     assert (cell["value"], cell["paper"], cell["runs"]) == (1.5, 106.7, 1)
+    file.write_text("something else\n")
+    with pytest.raises(InputError, match="make the table again"):
+        list(cells_of(results, "m"))
+
+
+def test_tables_that_do_not_show_a_captioner_are_not_tables_that_were_not_made(
+    in_world, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(Path.cwd(), tmp_path / "world")
+    monkeypatch.chdir(tmp_path / "world")
+    main(["export", NAME, "before"])
+    assert "no cells: no table of its world" in capsys.readouterr().out
+    write_cells(Path("results/tiny"), "II.3", [{"key": "another"}])
+    main(["export", NAME, "after"])
+    assert "no cells: table II, all" in capsys.readouterr().out
+    assert "No numbers: table II, all" in Path("after/README.md").read_text()
+    shutil.rmtree("results/tiny/tables")  # as where it was copied to
+    assert export_captioner("after", tmp_path / "again").about.tables == ("II",)

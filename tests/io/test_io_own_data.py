@@ -55,6 +55,12 @@ def test_a_split_that_the_file_names_holds(written):
     assert list(found.values()) == ["test", *["val"] * 8]
 
 
+def test_only_named_pictures_are_for_scoring_where_a_fifth_is_too_few(written):
+    rows = [f"{n}.jpg,Text,{'test' if n == 7 else ''}" for n in range(NUMBER)]
+    found = splits(written(rows, "image,caption,split"), "unscored")
+    assert {name for name, split in found.items() if split != "train"} == {"7.jpg"}
+
+
 def test_texts_are_records_of_their_own_without_those_for_scoring(written):
     rows = [f"a.jpg,Text {n},{'test' if n == 3 else 'train'}" for n in range(5)]
     path = written([*rows, f"a.jpg,{'x' * 1001},train"], "image,caption,split")

@@ -1,3 +1,6 @@
+import re
+
+import pytest
 import yaml
 
 from tipcap.io.exported import About
@@ -38,5 +41,16 @@ def test_only_a_captioner_that_takes_prompts_is_said_to():
     assert "--prompt boat" in card_of(about(prompts="nouns"))
 
 
-def test_a_captioner_without_tables_says_so():
-    assert "No table of its world" in card_of(about())
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ((), "no table of its world had been made"),
+        (("own",), "table own, all that its world had made when it was exported, does"),
+        (("I", "II"), r"none of the tables .* \(I, II\) shows it"),
+        (None, "none came with it"),  # from arrays: it has no world
+    ],
+)
+def test_a_captioner_without_cells_says_why(tables, said):
+    card = card_of(about(tables=tables))
+    assert re.search(rf"No numbers: {said}", card)
+    assert ("no table" in card) == (tables == ())

@@ -1,9 +1,9 @@
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap.plan import load
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -28,7 +28,7 @@ def mini_full():
 def science(tmp_path):
     """A copy of the declarations, and a way to change them."""
     folder = tmp_path / "config"
-    shutil.copytree(CONFIG, folder)
+    copy_config(folder)
 
     def edit(file, old, put):
         path = folder / file

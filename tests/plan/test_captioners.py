@@ -1,8 +1,8 @@
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.errors import InputError
 from tipcap.plan import load
 from tipcap.plan.captioners import (
@@ -149,7 +149,7 @@ datasets:
 @pytest.fixture(scope="module")
 def by_address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("few") / "config"
-    shutil.copytree("config", folder)
+    copy_config(folder)
     (folder / "few.yaml").write_text(BY_ADDRESS)
     return folder / "few.yaml"
 

@@ -1,9 +1,9 @@
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.plan import load
 from tipcap.plan.oddities import warnings_of
@@ -19,7 +19,7 @@ def test_the_worlds_that_ship_ask_for_nothing_odd(world):
 def test_a_warm_up_longer_than_the_trainings_is_said_once(
     tmp_path, monkeypatch, capsys
 ):
-    shutil.copytree(CONFIG, tmp_path / "config")
+    copy_config(tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     file = Path("config/tiny.yaml")
     world = yaml.safe_load(file.read_text())

@@ -1,10 +1,10 @@
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap.plan import load
 from tipcap.plan.recompute import commands_again, parameters_of, run_labels
 
@@ -64,7 +64,7 @@ def test_all_that_is_a_rows_own_is_computed_again(
 
 def test_a_row_of_any_name_is_quoted_for_shell_and_make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(CONFIG, "config")
+    copy_config("config")
     world = yaml.safe_load(Path("config/tiny.yaml").read_text())
     world |= {"tables": ["own"], "extra_tables": []}
     Path("config/tiny.yaml").write_text(yaml.safe_dump(world))

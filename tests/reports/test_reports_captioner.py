@@ -8,6 +8,7 @@ import yaml
 from toy_captioner import CAPTIONS, pictures
 
 from tests.interface.test_finding import fill
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.interface.captioner import Captioner
 from tipcap.plan import load
@@ -20,7 +21,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 def world(tmp_path, monkeypatch, toy_captioner):
     """A world whose file declares a captioner, as if that had been trained."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(CONFIG, "config")
+    copy_config("config")
     fields = yaml.safe_load(Path("config/tiny.yaml").read_text())
     fields |= {"name": "own", "captioner": {"experiment": "s1-prompt"}}
     file = Path("config/own.yaml")

@@ -1,12 +1,12 @@
 import csv
 import random
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.config.world import World
 from tipcap.io.cells import read_cells
@@ -50,7 +50,7 @@ def invented(seed, level):
 def make(tmp_path, monkeypatch):
     """The tiny world with Table X scored: MS-COCO's images are ahead by 100 points, seeds apart."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(CONFIG, "config")
+    copy_config("config")
     path = Path("config/tiny.yaml")
     declared = yaml.safe_load(path.read_text())
 

@@ -1,10 +1,10 @@
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import finished_world
 import pytest
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.errors import InputError
 from tipcap.plan import load
@@ -111,7 +111,7 @@ def test_every_table_of_scores_has_a_plot_per_group(page, all_results):
 
 def test_a_world_of_own_files_without_tables_has_a_page_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     Path("config/own.yaml").write_text(
         "extends: tiny.yaml\nname: own\ntables: []\nextra_tables: []\n"
         "captioners: [s1]\nbase: {corpus: flickr30k}\n"
@@ -128,7 +128,7 @@ def test_a_world_of_own_files_without_tables_has_a_page_too(tmp_path, monkeypatc
 
 def test_a_page_of_a_world_where_nothing_was_made_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     main(["step", "report", "--world", "config/tiny.yaml", "--out", "report.html"])
     found = Page(Path("report.html").read_text("utf-8"))
     assert "results/tiny/tables/cells.parquet" in found.text

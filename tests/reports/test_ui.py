@@ -10,6 +10,7 @@ import finished_world
 import pytest
 from browser import chromium, foreign_requests, local_server, opened
 
+from tests.workflow_copy import copy_config
 from tipcap.cli import main
 from tipcap.io import tracking_database
 from tipcap.io.store import write_json
@@ -30,7 +31,7 @@ def refused(capsys, *words):
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished_world.CONFIG, "config")
+    copy_config("config")
     return tmp_path
 
 

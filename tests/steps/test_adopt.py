@@ -1,5 +1,4 @@
 import json
-import shutil
 import zipfile
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 import yaml
 
 from tests.plan_questions import keys_of
-from tests.workflow_copy import ROOT
+from tests.workflow_copy import copy_config
 from tipcap.errors import InputError
 from tipcap.io.pictures import PictureArchives, write_pictures
 from tipcap.plan import load
@@ -46,7 +45,7 @@ def world(tmp_path, config_copy, pictures):
 @pytest.fixture
 def config_copy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return shutil.copytree(ROOT / "config", tmp_path / "config")
+    return copy_config(tmp_path / "config")
 
 
 def run(out, folder):

@@ -1,12 +1,11 @@
 import hashlib
 import json
-import shutil
 
 import pytest
 import yaml
 
 from tests.plan_questions import keys_of
-from tests.workflow_copy import ROOT
+from tests.workflow_copy import copy_config
 from tipcap.errors import InputError
 from tipcap.plan import load
 from tipcap.plan.commands import arguments, inputs
@@ -45,7 +44,7 @@ def test_a_file_that_changed_since_the_plan_is_refused(tmp_path):
 
 def test_a_world_names_a_file_whose_content_identifies_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = shutil.copytree(ROOT / "config", tmp_path / "config")
+    config = copy_config(tmp_path / "config")
 
     def planned(file):
         path = config / "mini.yaml"

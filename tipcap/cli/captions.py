@@ -173,12 +173,15 @@ def export(
 ) -> None:
     """Write a captioner as a folder that works anywhere: tipcap caption --model FOLDER."""
     from tipcap.interface.exporting import export_captioner
+    from tipcap.io.model_card import why_no_cells
 
     parts = export_captioner(name, folder, captions)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    typer.echo(
-        f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {counted(len(parts.about.cells), 'cell')}"
+    number = len(parts.about.cells)
+    cells = (
+        counted(number, "cell") if number else f"no cells: {why_no_cells(parts.about)}"
     )
+    typer.echo(f"{folder}: {parts.about.name}, {size / 1e6:.1f} MB, {cells}")
     typer.echo(f"tipcap caption --model {shlex.quote(str(folder))} PICTURE")
     if push is not None:
         from tipcap.io.hub_upload import push_folder

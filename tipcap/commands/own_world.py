@@ -8,8 +8,15 @@ from typing import Any, NamedTuple
 
 from tipcap.commands.own_world_file import TABLE, OwnModels, OwnWorld, world_text
 from tipcap.config.world import load_world
-from tipcap.core.own_data import MIN_CAPTIONS, Material, settings_of
+from tipcap.core.own_data import (
+    MIN_CAPTIONS,
+    MIN_TEST,
+    Material,
+    scoring_of,
+    settings_of,
+)
 from tipcap.errors import InputError, meant, unknown_name
+from tipcap.io.architectures import open_clip_architectures
 from tipcap.io.archives import Archive, open_archives
 from tipcap.io.image_records import ImageRecord, LeftOut
 from tipcap.io.own_data import (
@@ -19,6 +26,7 @@ from tipcap.io.own_data import (
     read_own_web,
     read_pairs,
     read_texts,
+    read_unscored,
 )
 from tipcap.io.own_files import read_entries
 from tipcap.plan import load
@@ -27,6 +35,7 @@ from tipcap.wording import counted
 CONFIG = Path("config")
 MINI, CLIP = "mini", "clip"
 _CLIP_MODEL = "rn50x4"
+_ON_HUB = "on a hub it is called open_clip_model.safetensors"
 _GPT2 = "openai-community/gpt2"
 _OWN = "own"
 _NAME = re.compile(r"[a-z0-9-]{1,24}")
@@ -108,10 +117,11 @@ def _report(world: OwnWorld, found: Found, target: Path) -> Iterator[str]:
     for verdict in settings_of(material):
         answer = "yes" if verdict.is_allowed else "no"
         yield f"setting {verdict.setting}: {answer:3} ({verdict.why})"
-    if world.is_scored:
-        yield f"scored: on {counted(material.test, 'picture')} with captions, which no training sees"
+    scoring = scoring_of(material)
+    if scoring.is_allowed:
+        yield f"scored: on {scoring.why}, which no training sees"
     else:
-        yield f"scored: no ({counted(material.test, 'picture with captions is', 'pictures with captions are')} left for it)"
+        yield f"scored: no ({scoring.why})"
     if found.damaged:
         name, reason = next(iter(found.damaged.items()))
         number = len(found.damaged)
@@ -156,9 +166,7 @@ def own_models(
     elif encoder == CLIP:
         name = _CLIP_MODEL
     elif encoder not in published:
-        raise InputError(
-            f"--encoder: expected {', '.join((MINI, CLIP, *published))}, or an architecture of open_clip with --weights FILE, found {encoder!r}; {meant(encoder, (MINI, CLIP, *published)) or 'name its weights too'}"
-        )
+        raise _not_an_encoder(encoder, (MINI, CLIP, *published))
     if language_model is None or (language_model, extends) == ("gpt2", "paper"):
         return OwnModels(extends, name, encoders, "gpt2", {})
     folder = Path(language_model)
@@ -170,14 +178,25 @@ def own_models(
     return OwnModels(extends, name, encoders, _OWN, {_OWN: fields})
 
 
-def _open_clip(model: str, weights: Path) -> dict[str, str]:
-    from tipcap.io.libraries import open_clip_module
+def _not_an_encoder(found: str, known: Sequence[str]) -> InputError:
+    """Return the error for a name that is none of those that need no weights."""
+    of_open_clip = open_clip_architectures()
+    if found in of_open_clip:
+        return InputError(
+            f"--encoder {found}: expected --weights FILE with an architecture of open_clip, found none; name a file of its weights ({_ON_HUB})"
+        )
+    hint = meant(found, (*known, *of_open_clip)) or "choose one of these"
+    return InputError(
+        f"--encoder: expected {', '.join(known)}, or an architecture of open_clip with --weights FILE, found {found!r}; {hint}"
+    )
 
+
+def _open_clip(model: str, weights: Path) -> dict[str, str]:
     if not weights.is_file() or weights.suffix not in (".safetensors", ".pt"):
         raise InputError(
-            f"--weights: expected a file of open_clip (.safetensors) or OpenAI's archive (.pt), found {weights}; on a hub it is called open_clip_model.safetensors"
+            f"--weights: expected a file of open_clip (.safetensors) or OpenAI's archive (.pt), found {weights}; name another file ({_ON_HUB})"
         )
-    known = open_clip_module().list_models()
+    known = open_clip_architectures()
     if model not in known:
         raise unknown_name("architecture of open_clip", model, known, "--encoder")
     return {"source": "file", "model": model, "file": _shown(weights)}
@@ -206,10 +225,16 @@ def look_at(files: OwnFiles) -> Found:
     datasets: dict[str, dict[str, Any]] = {}
     pairs_file = files.pairs or _captions_with_pictures(files.captions, archives)
     pairs: list[ImageRecord] = []
+    reader, spared = "pairs", 0
     if pairs_file:
-        pairs, gone = _whole(
-            _met(read_pairs, pairs_file, archives, folder), archives, damaged
-        )
+        met = _met(read_pairs, pairs_file, archives, folder)
+        pairs, gone = _whole(met, archives, damaged)
+        if 0 < (few := _num_scored(pairs)) < MIN_TEST:
+            # too few for scores, so the drawn ones among them are not kept from training
+            met = _records(read_unscored(pairs_file, ""))
+            pairs, gone = _whole(met, archives, damaged)
+            spared = few - _num_scored(pairs)
+            reader = "unscored" if spared else "pairs"
     if pairs_file == files.captions:
         captions = [t for r in pairs if r.split == "train" for t in r.captions]
     else:
@@ -219,7 +244,7 @@ def look_at(files: OwnFiles) -> Found:
             f"{files.captions}: expected at least {MIN_CAPTIONS} captions to learn from, found {len(captions)}; name another file"
         )
     if pairs_file:
-        datasets["pairs"] = _declared("pairs", pairs_file, folder, pairs, gone)
+        datasets["pairs"] = _declared(reader, pairs_file, folder, pairs, gone)
     web: list[ImageRecord] = []
     if files.web_pairs:
         web, gone = _whole(
@@ -232,7 +257,9 @@ def look_at(files: OwnFiles) -> Found:
         declared, num_pictures = _unpaired(folder, names, pairs, archives, damaged)
         datasets["pictures"] = declared
     number = sum(record.split == "train" for record in pairs)
-    material = Material(len(captions), num_pictures, len(web), number, len(scored))
+    material = Material(
+        len(captions), num_pictures, len(web), number, len(scored), spared
+    )
     corpus = {caption.lower() for caption in captions}
     kept = [caption for record in scored for caption in record.captions]
     repeated = sum(text.lower() in corpus for text in kept)
@@ -245,6 +272,10 @@ def _folder(pictures: Path | None) -> Path | None:
             f"--pictures: expected a folder, found {'a file' if pictures.exists() else 'none'} at {pictures}; name the folder that holds the pictures or their archives"
         )
     return pictures
+
+
+def _num_scored(records: Iterable[ImageRecord]) -> int:
+    return sum(record.split == "test" for record in records)
 
 
 def _records(found: Iterable[ImageRecord | LeftOut]) -> list[ImageRecord]:

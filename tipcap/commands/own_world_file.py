@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from tipcap.config.world import Sizes
-from tipcap.core.own_data import MIN_TEST, Length, Material, length_for, settings_of
+from tipcap.core.own_data import (
+    Length,
+    Material,
+    length_for,
+    scoring_of,
+    settings_of,
+)
 
 TABLE = "own"
 _METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider", "nll")
@@ -54,7 +60,7 @@ class OwnWorld(NamedTuple):
     @property
     def is_scored(self) -> bool:
         """Whether enough pictures are kept for scoring."""
-        return self.material.test >= MIN_TEST
+        return scoring_of(self.material).is_allowed
 
 
 def world_text(world: OwnWorld) -> str:
@@ -161,7 +167,7 @@ def _tables(world: OwnWorld) -> Iterator[str]:
     yield "seeds: [0]"
     yield "extra_tables: []"
     if not world.is_scored:
-        yield f"# No table: {world.material.test} pictures with captions are kept for scoring, at least {MIN_TEST} are needed."
+        yield f"# No table, nothing to score: {scoring_of(world.material).why}."
         yield "tables: []"
         return
     yield f"tables: [{TABLE}]"

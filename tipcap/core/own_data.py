@@ -8,10 +8,13 @@ MIN_CAPTIONS = 8
 MIN_PICTURES = 4
 """Fewer pairs or pictures give no covariance, however much it is shrunk."""
 MIN_TEST = 5
+"""Fewer pictures give no scores: these are learnt from like others."""
 _MIN_BATCHES = 8  # of an epoch: with fewer, an epoch is a handful of updates
 _MIN_BATCH = 4
 _MAX_EPOCHS = 30
 _WARMUP_SHARE = 16
+_WITH_CAPTIONS = ("picture with captions", "pictures with captions")
+_OF_THE_WEB = ("pair of the web", "pairs of the web")
 
 
 class Material(NamedTuple):
@@ -26,6 +29,8 @@ class Material(NamedTuple):
     """Pictures with captions, without those for scoring."""
     test: int = 0
     """Pictures with captions that are kept for scoring."""
+    spared: int = 0
+    """Those that would be kept for it if they were enough: they are learnt from."""
 
 
 class Verdict(NamedTuple):
@@ -40,21 +45,29 @@ def settings_of(material: Material) -> list[Verdict]:
     """Return what files say of each of the paper's settings (Table I)."""
     few = f"needs at least {MIN_PICTURES}, which --"
     return [
-        _verdict(
-            1,
-            material.pairs,
-            ("picture with captions", "pictures with captions"),
-            f"{few}pairs names",
-        ),
-        _verdict(
-            2,
-            material.web,
-            ("pair of the web", "pairs of the web"),
-            f"{few}web-pairs names",
-        ),
+        _verdict(1, material.pairs, _WITH_CAPTIONS, f"{few}pairs names"),
+        _verdict(2, material.web, _OF_THE_WEB, f"{few}web-pairs names"),
         _verdict(3, material.pictures, ("picture", "pictures"), f"{few}pictures holds"),
         Verdict(4, True, counted(material.captions, "caption")),
     ]
+
+
+class Scoring(NamedTuple):
+    """Whether files allow scores."""
+
+    is_allowed: bool
+    why: str
+
+
+def scoring_of(material: Material) -> Scoring:
+    """Return what files say of scores."""
+    if material.test >= MIN_TEST:
+        return Scoring(True, counted(material.test, *_WITH_CAPTIONS))
+    found = counted(material.test + material.spared, *_WITH_CAPTIONS)
+    why = f"{found} for it: needs at least {MIN_TEST}, a fifth of those that --pairs names"
+    learnt = f"; {material.spared} of them are learnt from" if material.test else ""
+    learnt = learnt or "; they are learnt from instead"
+    return Scoring(False, why + (learnt if material.spared else ""))
 
 
 def _verdict(setting: int, number: int, what: tuple[str, str], why_not: str) -> Verdict:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tipcap.errors import InputError
 from tipcap.interface.finding import find_captioner, results_of, root_of
 from tipcap.io.exported import Part, Parts, write_exported
 from tipcap.io.model_card import card_of
 from tipcap.io.record import read_record
-from tipcap.paths import META
+from tipcap.paths import META, RESULTS
+
+if TYPE_CHECKING:
+    from tipcap.io.cells import Cells
 
 NUM_CAPTIONS = 2000
 """Of the corpus, that go along with a captioner: a few hundred KB in the mini world, 3 MB with RN50x4."""
@@ -41,15 +43,33 @@ def save_parts(
 
 
 def with_cells(parts: Parts) -> Parts:
-    """Return the parts of a captioner with the cells that it gave, where its world has made tables."""
+    """Return the parts of a captioner with the cells that it gave, and the tables that its world has made.
+
+    Raises:
+        InputError: cells that are damaged.
+    """
     world, _, _ = parts.about.name.partition(":")
     model = parts.about.steps.get("prompt") or parts.about.steps.get("train")
     if (root := root_of(world)) is None or model is None or parts.about.cells:
         return parts
+    # an exported one may come from where there were more
+    tables = tables_of(root / RESULTS / world) or parts.about.tables or ()
+    found: dict[str, Any] = {"tables": tables}
     for results in results_of(root, world):
         if cells := tuple(cells_of(results, str(model["key"]))):
-            return parts._replace(about=parts.about.model_copy(update={"cells": cells}))
-    return parts
+            found |= {"cells": cells}
+            break
+    return parts._replace(about=parts.about.model_copy(update=found))
+
+
+def tables_of(results: Path) -> tuple[str, ...]:
+    """Return the tables that a world has made, in the order of the paper.
+
+    Raises:
+        InputError: cells that are damaged.
+    """
+    cells = _all_cells(results)
+    return () if cells is None else tuple(dict.fromkeys(cells["table"]))
 
 
 def cells_of(results: Path, model: str) -> Iterator[dict[str, Any]]:
@@ -58,16 +78,14 @@ def cells_of(results: Path, model: str) -> Iterator[dict[str, Any]]:
     Args:
         results: folder of the world's results.
         model: key of the training.
+
+    Raises:
+        InputError: cells that are damaged.
     """
     captions = set(_children(results / "generate", "model", {model}))
     scores = set(_children(results / "score", "captions", captions))
-    if not scores:
-        return
-    from tipcap.io.cells import read_all_cells  # brings pandas
-
-    try:
-        cells = read_all_cells(results)
-    except InputError:  # no tables were made
+    cells = _all_cells(results) if scores else None
+    if cells is None:
         return
     for cell in cells[cells["source"] == "run"].to_dict("records"):
         keys = cell["key"].split()
@@ -81,6 +99,15 @@ def cells_of(results: Path, model: str) -> Iterator[dict[str, Any]]:
                 "runs": len(own),
                 "digits": cell["digits"],
             }
+
+
+def _all_cells(results: Path) -> "Cells | None":
+    """Return the cells of a world's tables; None where none was made."""
+    if not (results / "tables").is_dir():  # most worlds, without importing pandas
+        return None
+    from tipcap.io.cells import files_of_cells, read_all_cells
+
+    return read_all_cells(results) if files_of_cells(results) else None
 
 
 def _children(folder: Path, role: str, parents: set[str]) -> Iterator[str]:

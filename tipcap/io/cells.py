@@ -160,16 +160,22 @@ def read_all_cells(path: Path) -> Cells:
     """
     if not path.is_dir():
         return read_cells(path)
-    for folder in (path, path / "tables"):
-        files = sorted(folder.glob("table_*.cells.csv"), key=_order)
-        joined = [folder / name for name in ("cells.parquet", "cells.csv")]
-        files = files or [file for file in joined if file.exists()][:1]
-        if files:
-            frame = pd.concat(map(read_cells, files), ignore_index=True)
-            return frame.assign(table=frame["table"].str.partition(".")[0])
+    if files := files_of_cells(path):
+        frame = pd.concat(map(read_cells, files), ignore_index=True)
+        return frame.assign(table=frame["table"].str.partition(".")[0])
     raise InputError(
         f"{path}: expected a folder of tables (table_*.cells.csv), found none; name one such as results/mini/tables, or make the tables first"
     )
+
+
+def files_of_cells(path: Path) -> list[Path]:
+    """Return the files in which a folder of tables, or of a world's results, has its cells; none before a table was made."""
+    for folder in (path, path / "tables"):
+        files = sorted(folder.glob("table_*.cells.csv"), key=_order)
+        joined = [folder / name for name in ("cells.parquet", "cells.csv")]
+        if files := files or [file for file in joined if file.exists()][:1]:
+            return files
+    return []
 
 
 def _order(file: Path) -> tuple[tuple[int, str], bool, str]:

@@ -68,6 +68,8 @@ class About(BaseModel):
     """Step -> `key`, and `spec` with every field: the decisions behind it."""
     cells: tuple[dict[str, Any], ...] = ()
     """Cells of tables that this captioner's captions gave; `runs` says of how many runs the value is the mean."""
+    tables: tuple[str, ...] | None = None
+    """Tables of its world that had been made, whether they show it or not; None: that is not known, as of one from arrays."""
     tipcap: str = __version__
 
 

@@ -20,6 +20,17 @@ def card_of(about: About) -> str:
     return "\n".join(_lines(about)) + "\n"
 
 
+def why_no_cells(about: About) -> str:
+    """Return why a captioner came without cells of tables."""
+    if about.tables is None:
+        return "none came with it"
+    if not about.tables:
+        return "no table of its world had been made when it was exported"
+    if len(about.tables) == 1:
+        return f"table {about.tables[0]}, all that its world had made when it was exported, does not show it"
+    return f"none of the tables that its world had made when it was exported ({', '.join(about.tables)}) shows it"
+
+
 def _lines(about: About) -> Iterator[str]:
     prompted = about.prompts is not None
     yield "---"
@@ -57,7 +68,7 @@ def _lines(about: About) -> Iterator[str]:
 
 def _cells(about: About) -> Iterator[str]:
     if not about.cells:
-        yield "No table of its world had been made when it was exported."
+        yield f"No numbers: {why_no_cells(about)}."
         return
     rows = (
         (

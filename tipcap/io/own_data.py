@@ -2,6 +2,7 @@
 
 - `texts`: captions alone, whatever else stands beside them;
 - `pairs`: pictures with their captions; those that the file names a split for are in that, of others a fifth is `test`;
+  `unscored`: all of these others are `train`, for files of which a fifth is too little to score with;
 - `web`: pictures with texts of another kind, all of them to learn from;
 - `pictures`: a folder of pictures; `unpaired`: without those that `pairs` would put into `test`.
 """
@@ -58,7 +59,16 @@ def read_pairs(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
     Raises:
         InputError: captions without a picture, or a picture in two splits.
     """
-    yield from _paired(path, all_train=False)
+    yield from _paired(path, lambda split, image: split or _drawn(image))
+
+
+def read_unscored(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
+    """As `read_pairs`, but only those are for scoring that the file names a split for.
+
+    Raises:
+        InputError: as `read_pairs`.
+    """
+    yield from _paired(path, lambda split, _: split or "train")
 
 
 def read_own_web(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
@@ -67,7 +77,7 @@ def read_own_web(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
     Raises:
         InputError: captions without a picture.
     """
-    yield from _paired(path, all_train=True)
+    yield from _paired(path, lambda split, _: "train")
 
 
 def read_pictures(path: Path, _: str) -> Iterator[ImageRecord | LeftOut]:
@@ -125,7 +135,14 @@ def damaged_pictures(
     return damaged
 
 
-def _paired(path: Path, all_train: bool) -> Iterator[ImageRecord | LeftOut]:
+def _drawn(image: str) -> str:
+    return "test" if is_held_out(image) else "train"
+
+
+def _paired(
+    path: Path, split_of: Callable[[str | None, str], str]
+) -> Iterator[ImageRecord | LeftOut]:
+    """Yield pictures with all their captions; `split_of` says from the named split, if there is one, and the picture in which each is."""
     captions: dict[str, list[str]] = {}
     splits: dict[str, str] = {}
     for entry in read_entries(path):
@@ -133,8 +150,7 @@ def _paired(path: Path, all_train: bool) -> Iterator[ImageRecord | LeftOut]:
             raise InputError(
                 f"{path}: expected a picture beside each caption (image, file_name, url), found none beside {entry.captions[0]!r:.60}; name it, or give the file as --captions"
             )
-        drawn = "test" if is_held_out(entry.image) else "train"
-        split = "train" if all_train else entry.split or drawn
+        split = split_of(entry.split, entry.image)
         if splits.setdefault(entry.image, split) != split:
             raise InputError(
                 f"{path}: expected each picture in one split, found {entry.image} in {splits[entry.image]} and {split}; correct it"
@@ -180,6 +196,7 @@ def _inside(image: str) -> str:
 OWN_READERS: dict[str, Callable[[Path, str], Iterable[ImageRecord | LeftOut]]] = {
     "texts": read_texts,
     "pairs": read_pairs,
+    "unscored": read_unscored,
     "web": read_own_web,
     "pictures": read_pictures,
     "unpaired": read_unpaired,

@@ -44,6 +44,7 @@ _SPLITS: Mapping[str, tuple[str, ...]] = {
     "ss1m": ("train",),
     "texts": ("train",),
     "pairs": ("train", "val", "test"),
+    "unscored": ("train", "val", "test"),
     "web": ("train",),
     "pictures": ("train",),
     "unpaired": ("train",),
