@@ -82,8 +82,8 @@ def show_costs(plan: Plan, table: str | None = None) -> Iterator[str]:
         yield line_of(name, ledger.cost(keys))
     everything = dict.fromkeys(key for keys in needed.values() for key in keys)
     if len(names) > len(plan.wanted) > 1:
-        keys = dict.fromkeys(key for name in plan.wanted for key in needed[name])
-        yield line_of("all_tables, once", ledger.cost(keys))
+        asked = dict.fromkeys(key for name in plan.wanted for key in needed[name])
+        yield line_of("all_tables, once", ledger.cost(asked))
     if len(names) > 1:
         yield line_of("all, each once", ledger.cost(everything))
     for name in targets:
