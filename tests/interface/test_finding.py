@@ -25,7 +25,6 @@ from tipcap.plan.captioners import parse_name, plan_captioner
 from tipcap.step import Request
 from tipcap.steps.generate import generate
 
-CONFIG = Path(__file__).parents[2] / "config"
 NAME = "tiny:s1-prompt"
 
 

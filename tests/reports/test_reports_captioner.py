@@ -14,8 +14,6 @@ from tipcap.interface.captioner import Captioner
 from tipcap.plan import load
 from tipcap.plan.captioners import parse_name, plan_captioner
 
-CONFIG = Path(__file__).parents[2] / "config"
-
 
 @pytest.fixture
 def world(tmp_path, monkeypatch, toy_captioner):

@@ -18,7 +18,6 @@ from tipcap.plan.reports import cells_arguments, claim_arguments, claim_files
 from tipcap.reports.claims import make_claims
 from tipcap.reports.tables import make_table
 
-CONFIG = Path(__file__).parents[2] / "config"
 CELLS = Path("results/tiny/tables/cells.parquet")
 NUM_IMAGES = 40
 METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider"]

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from tipcap.core.refining import Candidate, Caption, about_words, names
+from tipcap.core.refining import Candidate, Caption, about_words, words_left_out
 from tipcap.errors import one_line
 
 Style = Literal["table", "json", "plain"]
@@ -73,7 +73,7 @@ class Output:
                 "rough": caption.rough,
                 "words": list(caption.words),
                 "changed": [part.text for part in caption.parts if part.is_changed],
-                "left_out": [w for w in caption.words if not names(caption.text, w)],
+                "left_out": words_left_out(caption.text, caption.words),
                 "insisted": caption.insisted,
             }
         if self._num_best > 1:

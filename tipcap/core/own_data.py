@@ -65,9 +65,11 @@ def scoring_of(material: Material) -> Scoring:
         return Scoring(True, counted(material.test, *_WITH_CAPTIONS))
     found = counted(material.test + material.spared, *_WITH_CAPTIONS)
     why = f"{found} for it: needs at least {MIN_TEST}, a fifth of those that --pairs names"
-    learnt = f"; {material.spared} of them are learnt from" if material.test else ""
-    learnt = learnt or "; they are learnt from instead"
-    return Scoring(False, why + (learnt if material.spared else ""))
+    if material.spared and material.test:
+        why += f"; {material.spared} of them are learnt from"
+    elif material.spared:
+        why += "; they are learnt from instead"
+    return Scoring(False, why)
 
 
 def _verdict(setting: int, number: int, what: tuple[str, str], why_not: str) -> Verdict:

@@ -163,9 +163,14 @@ def names(caption: str, word: str) -> bool:
     )
 
 
+def words_left_out(caption: str, words: Iterable[str]) -> list[str]:
+    """Return those of some words that a caption does not name, each once."""
+    return [word for word in dict.fromkeys(words) if not names(caption, word)]
+
+
 def names_all(caption: str, words: Iterable[str]) -> bool:
     """Return whether a caption names each of some words, as `names`."""
-    return all(names(caption, word) for word in words)
+    return not words_left_out(caption, words)
 
 
 def about_words(caption: Caption, earlier: Iterable[str] = ()) -> str:
@@ -175,9 +180,7 @@ def about_words(caption: Caption, earlier: Iterable[str] = ()) -> str:
         caption: refined by words.
         earlier: words given before, which it should name too.
     """
-    wanted = dict.fromkeys((*earlier, *caption.words))
-    left_out = [word for word in wanted if not names(caption.text, word)]
-    if left_out:
+    if left_out := words_left_out(caption.text, (*earlier, *caption.words)):
         return f"Leaves out: {', '.join(left_out)}."
     if not caption.insisted:
         return ""

@@ -35,7 +35,7 @@ def set_up_torch(threads: int, device: str = "cpu") -> str:
         InputError: another device, or one that is not there.
     """
     torch.set_num_threads(threads_of_this_process(threads))
-    # as use_deterministic_algorithms, which imports the compiler: half of the start of a short command
+    # as use_deterministic_algorithms, which would also import the compiler
     torch.set_deterministic_debug_mode("warn")
     # nothing reads memory before it is written; filling it takes a call, or a launch, for each tensor
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
