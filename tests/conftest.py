@@ -36,6 +36,7 @@ TINY_ENCODER = {
     "text": {"width": 32, "heads": 2, "layers": 1},
     "mismatched": 0.1,
     "seed": 0,
+    "num_held_out": 600,
     "schedule": {
         "num_steps": 3,
         "batch_size": 16,

@@ -7,6 +7,7 @@ hash of its code and what the warm process imports for it follow from there.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,23 +91,23 @@ class Step:
         """The step's name: of its rule, its command and its folder in results."""
         return self.spec.step
 
-    @property
+    @cached_property
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of `run` after request and specification, by name."""
         parameters = inspect.signature(self.run).parameters
         return {k: p for k, p in parameters.items() if k not in ("request", "spec")}
 
-    @property
+    @cached_property
     def is_keyed(self) -> bool:
         """Whether a command makes one artefact, not many."""
         return "spec" in inspect.signature(self.run).parameters
 
-    @property
+    @cached_property
     def roles(self) -> Mapping[str, inspect.Parameter]:
         """The files that it reads, by role."""
         return {k: one for k, one in self.options.items() if k not in NO_ROLES}
 
-    @property
+    @cached_property
     def needed(self) -> frozenset[str]:
         """The roles that every specification needs."""
         empty = inspect.Parameter.empty

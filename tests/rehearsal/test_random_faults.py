@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import random
 import threading
 import zipfile
@@ -18,7 +19,7 @@ from tests.serving import serving
 from tipcap.errors import InputError
 from tipcap.io.download import fetch
 
-NUM_CASES = 300
+NUM_CASES = int(os.environ.get("REHEARSAL_FAULTS", "100"))
 NUM_CALLS = 4
 """Of the download step for one file, as Snakemake tries again."""
 PAGE = b"<!DOCTYPE html><html><body>Virus scan warning</body></html>" * 20

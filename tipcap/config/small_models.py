@@ -64,6 +64,8 @@ class EncoderParameters(_Parameters):
     """Share of the pairs whose texts are exchanged among each other."""
     seed: Seed
     schedule: ModelSchedule
+    num_held_out: Annotated[int, Field(ge=500)] = 4000
+    """Pictures, never seen, on which its modality gap and what it sees are measured."""
 
 
 class ScratchParameters(_Parameters):

@@ -133,19 +133,23 @@ def pretrain_encoder(
     write_tensors(draft.folder / WEIGHTS, training.model.state_dict())
     training.tokenizer.save(str(draft.folder / "tokenizer.json"))
     encoder = load_encoder(draft.folder)
-    draft.figures.update(figures_of_encoder(encoder, int(parameters["seed"]) + 1))
+    number = int(parameters.get("num_held_out", _NUM_HELD_OUT))
+    seed = int(parameters["seed"]) + 1
+    draft.figures.update(figures_of_encoder(encoder, seed, number))
     draft.counts["pairs"] = len(training.pictures)
 
 
 _NUM_HELD_OUT, _AT_ONCE = 4000, 500
 
 
-def figures_of_encoder(encoder: Encoder, seed: int) -> dict[str, float]:
+def figures_of_encoder(
+    encoder: Encoder, seed: int, num_pictures: int = _NUM_HELD_OUT
+) -> dict[str, float]:
     """Return modality gap, retrieval rate and what a linear probe sees, on pictures the encoder has not seen.
 
-    `probe_kinds`, `probe_colours` and `probe_backgrounds`: shares of the true ones, of 2,000 pictures.
+    `probe_kinds`, `probe_colours` and `probe_backgrounds`: shares of the true ones, of half of the pictures.
     """
-    items = list(draw_items("coco", "describe", "test", range(_NUM_HELD_OUT), 1, seed))
+    items = list(draw_items("coco", "describe", "test", range(num_pictures), 1, seed))
     pictures = torch.from_numpy(
         np.stack([item.pixels for item in items if item.pixels is not None])
     )

@@ -102,6 +102,9 @@ class Sources:
         self._addressed = frozenset(by_address)
         self.world = plan.world
         self._downloads: Mapping[str, Download] | None = None
+        self._keys: dict[
+            str, str
+        ] = {}  # of downloads: YFCC15M's are thousands, asked for again by every step
 
     def embed(
         self,
@@ -327,6 +330,8 @@ class Sources:
 
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""
+        if file in self._keys:
+            return self._keys[file]
         listed = downloads_file(self.plan)
         if self._downloads is None:
             self._downloads = load_downloads(listed)
@@ -336,7 +341,8 @@ class Sources:
             )
         declared = self._downloads[file]
         known = declared.model_dump(include=set(DownloadSpec.model_fields))
-        return self.plan.add(DownloadSpec(**known), {})
+        self._keys[file] = self.plan.add(DownloadSpec(**known), {})
+        return self._keys[file]
 
     def _num_items(self, dataset: str, split: str, where: str) -> int | None:
         """How many images a split has, where the declarations say so."""
