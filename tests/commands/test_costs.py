@@ -138,7 +138,7 @@ def test_nothing_pretends(paper, capsys):
     (by_hand,) = [line for line in lines if line.startswith("to be fetched by hand")]
     assert "ss1m_descriptions" in by_hand
     (line,) = [line for line in lines if line.startswith("train:")]
-    assert "0.055 ms per caption and epoch on gpu" in line
+    assert "0.047 ms per caption and epoch on gpu" in line
     assert "estimated: " in line
 
 

@@ -4,6 +4,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tipcap.errors import InputError
@@ -14,8 +16,10 @@ from tipcap.io.encoder import (
     caption_tokenizer,
     import_openai_weights,
     load_encoder,
+    load_tokenize,
     precision_on,
     small_tokenize,
+    word_by_word,
 )
 from tipcap.io.libraries import open_clip_module, without_drawn_weights
 from tipcap.io.pixels import Preparation
@@ -222,6 +226,57 @@ def test_openais_tokens_are_those_of_open_clip_and_can_be_written(tmp_path):
         assert ids == clip.encode(text)
         assert tokenizer.decode(ids).replace(" ", "") == "".join(text.lower().split())
     assert tokenizer.decode(tokenizer.encode("a red box").ids) == "a red box "
+
+
+@pytest.fixture(scope="module")
+def clip_bpe():
+    return open_clip_module().get_tokenizer("RN50x4-quickgelu")
+
+
+def test_texts_cut_word_by_word_have_open_clips_tokens(clip_bpe):
+    texts = [
+        "A man's riding 123 bikes, isn't he?",
+        "café naïve 日本 — under_score",
+        "salt &amp; pepper, AT&T",
+        " two\t  spaces\n",
+        "<start_of_text> <end_of_text>s",
+        "",
+        "\ufffd a\u0300 ﬁne \x1b[0m",
+        "a red box " * 40,
+        "日本 " * 80,
+    ]
+    assert torch.equal(word_by_word(clip_bpe)(texts), clip_bpe(texts))
+    assert word_by_word(clip_bpe)([]).shape == (0, clip_bpe.context_length)
+
+
+@given(texts=st.lists(st.text(st.characters(max_codepoint=0x17F)), max_size=4))
+def test_any_texts_cut_word_by_word_have_open_clips_tokens(clip_bpe, texts):
+    assert torch.equal(word_by_word(clip_bpe)(texts), clip_bpe(texts))
+
+
+def test_each_word_is_cut_once(clip_bpe, monkeypatch):
+    words = []
+
+    def encode(text, original=clip_bpe.encode):
+        words.append(text)
+        return original(text)
+
+    monkeypatch.setattr(clip_bpe, "encode", encode)
+    tokenize = word_by_word(clip_bpe)
+    tokenize(["a red box", "a blue box"])
+    tokenize(["a box"])
+    assert words == ["a", "red", "box", "blue"]
+
+
+def small_tokenize_of(clip):
+    return small_tokenize(train_tokenizer(TEXTS, 300), 5)
+
+
+def test_published_encoders_cut_word_by_word(tmp_path, monkeypatch):
+    config = {"source": "openai", "model": "RN50x4-quickgelu", "parameters": {}}
+    write_json(tmp_path / "config.json", config)
+    monkeypatch.setattr("tipcap.io.encoder.word_by_word", small_tokenize_of)
+    assert load_tokenize(tmp_path)(TEXTS).shape == (len(TEXTS), 5)
 
 
 def test_a_small_encoders_tokens_are_its_own(folder):

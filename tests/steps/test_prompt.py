@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from test_train import folder, trained  # noqa: F401
 from tipcap.core.captioner import prefix_loss
 from tipcap.core.prompts import PADDING, prompt_text, prompted_captions
 from tipcap.errors import InputError
-from tipcap.io import captioning, tokens
+from tipcap.io import captioning, store, tokens
+from tipcap.io import nouns as words_found
 from tipcap.io.captioning import caption_embeddings, load_captioner
 from tipcap.io.embeddings import corpus_captions, read_embeddings
+from tipcap.io.nouns import extract_nouns
 from tipcap.io.store import read_tensors, write_json, write_tensors
 from tipcap.io.tokens import encode_captions, encode_prompts, load_tokenizer
 from tipcap.io.training_run import CurveLog
@@ -23,6 +26,8 @@ from tipcap.steps.generate import GenerateSpec, generate
 from tipcap.steps.nouns import NounsSpec, nouns
 from tipcap.steps.prompt import PromptSpec
 
+PATIENCE = 60.0
+"""Of a test that fails; nothing else waits for it."""
 SIZES = {"prompts": "nouns", "seed": 0, "batch_size": 4, "learning_rate": 1e-3}
 
 
@@ -93,6 +98,132 @@ class KilledError(Exception):
     pass
 
 
+def has_threads(monkeypatch, number):
+    """Let the step take so many threads for granted, with the arithmetic of one."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: number)
+
+
+def kept_prompts(folder, base, out, monkeypatch):  # noqa: F811
+    """Prompts of every epoch as a run that is killed in its training leaves them."""
+
+    def save(log, state):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CurveLog, "on_checkpoint", save)
+        with pytest.raises(KilledError):
+            prompted(folder, base, out)
+    files = out.with_name(f"{out.name}-checkpoints").glob("prompts*.json")
+    return {file.name: file.read_bytes() for file in files}
+
+
+def test_rough_captions_of_an_epoch_are_said_while_words_of_the_last_are_found(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+):
+    alone = kept_prompts(folder, base, tmp_path / "alone", monkeypatch)
+    assert len(alone) == 2
+    is_said, in_time = threading.Event(), []
+
+    def say(*arguments, **named):
+        captions = caption_embeddings(*arguments, **named)
+        if named["label"] == "rough captions 2/2":
+            is_said.set()
+        return captions
+
+    def find(*arguments, **named):
+        in_time.append(is_said.wait(PATIENCE))
+        return extract_nouns(*arguments, **named)
+
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    monkeypatch.setattr(words_found, "extract_nouns", find)
+    has_threads(monkeypatch, 2)
+    assert kept_prompts(folder, base, tmp_path / "beside", monkeypatch) == alone
+    assert in_time == [True, True]
+
+
+def test_with_one_thread_words_are_found_before_the_next_rough_captions(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+):
+    steps = []
+
+    def say(*arguments, **named):
+        steps.append("said")
+        return caption_embeddings(*arguments, **named)
+
+    def find(*arguments, **named):
+        steps.append("found")
+        return extract_nouns(*arguments, **named)
+
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    monkeypatch.setattr(words_found, "extract_nouns", find)
+    prompted(folder, base, tmp_path / "out")
+    assert steps == ["said", "found"] * 2
+
+
+def test_prompts_are_kept_while_the_next_rough_captions_are_said(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+):
+    """So that a kill there loses none of them."""
+    is_kept, in_time = threading.Event(), []
+
+    def keep(path, value, original=store.write_json):
+        original(path, value)
+        if "prompts0.json" in path.name:
+            is_kept.set()
+
+    def say(*arguments, **named):
+        if named["label"] == "rough captions 2/2":
+            in_time.append(is_kept.wait(PATIENCE))
+        return caption_embeddings(*arguments, **named)
+
+    monkeypatch.setattr(store, "write_json", keep)
+    monkeypatch.setattr(captioning, "caption_embeddings", say)
+    has_threads(monkeypatch, 2)
+    prompted(folder, base, tmp_path / "out")
+    assert in_time == [True]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_goes_wrong_with_the_words_is_said(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+    threads,
+):
+    def find(*arguments, **named):
+        raise InputError("workers: found one killed")
+
+    monkeypatch.setattr(words_found, "extract_nouns", find)
+    has_threads(monkeypatch, threads)
+    with pytest.raises(InputError, match="found one killed"):
+        prompted(folder, base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_words_of_other_processes_make_the_same_prompts(
+    folder,  # noqa: F811
+    base,
+    tmp_path,
+    monkeypatch,
+):
+    alone = kept_prompts(folder, base, tmp_path / "alone", monkeypatch)
+    has_threads(monkeypatch, 2)
+    monkeypatch.setattr(words_found, "_MANY_TEXTS", 1)
+    assert kept_prompts(folder, base, tmp_path / "beside", monkeypatch) == alone
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("after", ["rough captions of epoch 1", "training of epoch 1"])
 def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
     folder,  # noqa: F811
@@ -100,8 +231,10 @@ def test_killed_stage_2_resumes_to_the_same_bytes_and_says_nothing_twice(
     tmp_path,
     monkeypatch,
     after,
+    threads,
 ):
     prompted(folder, base, tmp_path / "undisturbed")
+    has_threads(monkeypatch, threads)
     said = []
 
     def say(*arguments, **named):

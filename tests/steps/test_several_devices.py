@@ -126,8 +126,10 @@ def test_two_processes_train_stage_2_with_the_prompts_of_one(folder, tmp_path): 
         "nouns": words_of(folder, tmp_path / "nouns"),
     }
     spec = Prompt(prompts="nouns", seed=0, batch_size=5, learning_rate=1e-3, epochs=2)
-    for devices, name in ((1, "one"), (2, "two")):
-        run(devices, command_of(spec, tmp_path / name, files))
+    # with two threads a process finds words of an epoch while it says rough captions of the next
+    for devices, threads, name in ((1, 1, "one"), (2, 4, "two")):
+        words = [*command_of(spec, tmp_path / name, files), "--threads", str(threads)]
+        run(devices, words)
     assert_close(tmp_path / "two", tmp_path / "one")
     counts = [
         json.loads((tmp_path / name / "meta.json").read_text())["counts"]

@@ -6,6 +6,7 @@ mini world `tokenizer.json`. Embeddings leave this module with unit norm and are
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tipcap.mini.pretrain import normalise_pixels
 END_OF_TEXT = "<|endoftext|>"
 _END_OF_WORD = "</w>"
 _CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+
+_WORDS_KEPT = 100_000
 
 Tokenize = Callable[[Sequence[str]], Int[Tensor, "text token"]]
 
@@ -219,7 +222,42 @@ def load_tokenize(folder: Path) -> Tokenize:
 
 def _published_tokenize(folder: Path, name: str) -> Tokenize:
     with edge(folder, "a model of open_clip", "correct `model` of the encoder"):
+        library = open_clip_module().tokenizer
         tokenize: Tokenize = open_clip_module().get_tokenizer(name)
+    if isinstance(tokenize, library.SimpleTokenizer) and (
+        tokenize.clean_fn is library.get_clean_fn("lower")
+        and tokenize.reduction_fn is None
+    ):
+        return word_by_word(tokenize)
+    return tokenize
+
+
+def word_by_word(tokenizer: Any) -> Tokenize:
+    """Return a function that makes the tokens of open_clip's own BPE in a tenth of its time: it cuts each word once.
+
+    None of its tokens spans a blank, and its repairs of a text change no printable ASCII but what begins with `&`.
+    Other texts it cuts itself.
+    """
+    cut = lru_cache(_WORDS_KEPT)(tokenizer.encode)
+    context_length = tokenizer.context_length
+
+    def inner(text: str) -> list[int]:
+        if text.isascii() and text.isprintable() and "&" not in text:
+            ids = [token for word in text.split() for token in cut(word)]
+        else:
+            ids = tokenizer.encode(text)
+        return ids[: context_length - 2]
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
+        rows = [[start, *inner(text), end] for text in texts]
+        length = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        ids = torch.zeros(len(rows), context_length, dtype=torch.int64)
+        ids[torch.arange(context_length) < length[:, None]] = torch.tensor(
+            [token for row in rows for token in row], dtype=torch.int64
+        )
+        return ids
+
     return tokenize
 
 

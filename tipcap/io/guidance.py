@@ -27,8 +27,8 @@ from tipcap.step import Request
 _WORD = re.compile(r" ?[a-z]+|[,'-]|'[a-z]+")
 _IMAGES_PER_BATCH = 64
 _TEXTS_PER_BATCH = 1024
-_MOST_TEXTS = 200_000
-"""Embeddings that are kept, 600 MB at 768 dimensions."""
+_MOST_TEXTS = 1_000_000
+"""Embeddings that are kept, 3 GB at 768 dimensions: more than a batch asks for at a token, so that each of them is read once."""
 
 
 class GuidedByClip:

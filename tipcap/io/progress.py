@@ -41,11 +41,9 @@ class Progress:
             missing = max(0, self._total - self._done)  # the total may be unknown: 0
             left = spent / max(1, self._done - self._first) * missing
             end = f"took {spent:.0f} s" if finished else f"{left:.0f} s left"
-            print(
-                f"{self._label}: {self._done}/{self._total} {end} {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self._label}: {self._done}/{self._total} {end} {note}".rstrip()
+            # with its end in one piece: another thread may be writing a line of its own
+            print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -129,7 +129,7 @@ def made_in_order(
         if "DataLoader worker" not in str(error):
             raise
         raise InputError(
-            f"workers: expected {workers} processes that prepare what the encoder reads, found one killed; ask for more memory, or lower runtime: threads: embed in the world's file"
+            f"workers: expected {workers} processes that work beside this one, found one killed; ask for more memory, or lower this step's runtime: threads in the world's file"
         ) from error
 
 

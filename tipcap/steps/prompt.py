@@ -1,12 +1,14 @@
 """The prompt step: stage 2, in which a trained captioner learns to follow prompts.
 
 The captioner that says the rough captions is frozen, so those of all epochs are said beforehand, in large
-batches. Each epoch's prompts are kept beside the checkpoints: a run that was killed says none of them again.
+batches. While the words of one epoch's are found, those of the next are said already, where the step has more than one
+thread. Each epoch's prompts are kept beside the checkpoints: a run that was killed says none of them again.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from tipcap.core.ranks import Ranks
     from tipcap.core.training_settings import TrainingSettings
 
-_CAPTIONS_PER_BATCH = 1024
+_CAPTIONS_PER_BATCH = {"float32": 1024, "bfloat16": 2048}
+"""By precision, since half of it takes half the memory."""
 
 
 class PromptSpec(Spec):
@@ -140,7 +143,7 @@ def train_with_prompts(
                 mapped[own_rows(ranks, len(mapped))],
                 spec.rough_beam,
                 max_tokens,
-                rows_per_batch=_CAPTIONS_PER_BATCH,
+                rows_per_batch=_CAPTIONS_PER_BATCH[precision],
                 label=f"rough captions {epoch + 1}/{spec.epochs}",
                 end=before.end,
             )
@@ -238,38 +241,43 @@ def _prompts(
 
     from tipcap.core.prompts import TrainingPrompts, training_prompts
     from tipcap.core.ranks import any_rank
+    from tipcap.io.background import Background
     from tipcap.io.nouns import extract_nouns
     from tipcap.io.store import read_json, replace_file, write_json
 
     is_first = ranks.index == 0
     checkpoints.mkdir(parents=True, exist_ok=True)
+    files = [checkpoints / f"prompts{epoch}.json" for epoch in range(spec.epochs)]
+    threads = torch.get_num_threads()  # of this thread: another may have others
+
+    def keep(epoch: int, rough: list[str]) -> None:
+        unknown = set(rough) - known.keys()
+        known.update(
+            extract_nouns(unknown, spec.prompts, spec.compounds, threads=threads)
+        )
+        found = training_prompts(
+            captions,
+            rough,
+            known,
+            spec.padding_probability,
+            spec.words,
+            spec.seed,
+            epoch,
+        )
+        with replace_file(files[epoch]) as temporary:
+            write_json(temporary, found._asdict())
+
+    # one epoch's at a time: `known` has the words of all before it
+    with Background(threads > 1) as background:
+        for epoch, file in enumerate(files):
+            if any_rank(ranks, is_first and not file.exists()):
+                rough = say(epoch)
+                if is_first:
+                    background.do(partial(keep, epoch, rough))
     prompts = []
-    for epoch in range(spec.epochs):
-        file = checkpoints / f"prompts{epoch}.json"
+    for file in files:
         # the others read what the first one has, not its files: those may come late to other nodes
-        text: list[str] = []
-        if any_rank(ranks, is_first and not file.exists()):
-            rough = say(epoch)
-            if is_first:
-                known |= extract_nouns(
-                    set(rough) - known.keys(),
-                    spec.prompts,
-                    spec.compounds,
-                    threads=torch.get_num_threads(),
-                )
-                found = training_prompts(
-                    captions,
-                    rough,
-                    known,
-                    spec.padding_probability,
-                    spec.words,
-                    spec.seed,
-                    epoch,
-                )
-                with replace_file(file) as partial:
-                    write_json(partial, found._asdict())
-        if is_first:
-            text = [json.dumps(read_json(file))]
+        text = [json.dumps(read_json(file))] if is_first else []
         prompts.append(TrainingPrompts(**json.loads(ranks.gather(text)[0][0])))
     return prompts
 
