@@ -185,9 +185,15 @@ class Cluster:
     def kill_controller(self) -> None:
         """Kill the controller as a crash of its machine would, when it has saved what it was told before.
 
-        One that has not gives the numbers of its last jobs away again, and the nodes drain themselves.
+        One that has not gives the numbers of its last jobs away again, and the nodes drain themselves; and a job whose end
+        it has not saved runs for it until the nodes register again, which is half an hour later.
         """
         time.sleep(SAVING_S)
+        ended, saved = self.folder / "log/jobs.txt", self.folder / "state/job_state"
+        self._wait(
+            lambda: _written(saved) >= _written(ended),
+            "the controller to save the end of a job",
+        )
         self._end(self._run / "slurmctld.pid", signal.SIGKILL)
 
     def ask(self, *words: str) -> str:
@@ -327,6 +333,11 @@ class Cluster:
             with contextlib.suppress(OSError):
                 if mine in environment.read_bytes().split(b"\0"):
                     os.kill(int(environment.parent.name), signal.SIGKILL)
+
+
+def _written(path: Path) -> float:
+    """Return when a file was written last; 0 where there is none yet."""
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def _mark_of(path: Path) -> str | None:
