@@ -169,3 +169,15 @@ def test_a_lost_caption_is_noticed(world):
         )
     assert not (world / "score/lost").exists()
     assert not (world / "index.json").exists()
+
+
+def test_runs_with_and_without_a_likelihood_are_scored_in_one_go(world, capsys):
+    images = {str(i): {"loss": 8.0, "tokens": 4} for i in (1, 2, 3, 4)}
+    write_json(world / "likelihood.json", {"images": images})
+    with_loss = request_of(world, "a", metrics=["bleu_1", "cider", "nll"])
+    with_loss["likelihood"] = str(world / "likelihood.json")
+    runs = [with_loss, request_of(world, "b")]
+    score(runs, world / "score", world / "index.json")
+    assert "scoring: 2/2" in capsys.readouterr().err
+    index = json.loads((world / "index.json").read_text())
+    assert index["a"] == {**index["b"], "NLL": 2.0}

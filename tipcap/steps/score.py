@@ -92,7 +92,7 @@ def score(
     tools = spice_tools(spice, parses, threads)
     annotations: dict[Path, list[ImageRecord]] = {}
     submissions: dict[str, dict[int, str]] = {}
-    by_metrics: dict[tuple[MetricName, ...], list[Run]] = {}
+    by_names: dict[tuple[str, ...], list[Run]] = {}
     for run in waiting:
         spec, file = run.spec, run.references
         if file not in annotations:
@@ -101,14 +101,16 @@ def score(
         captions = read_known_captions(run.captions, file, known)
         if spec.domain is None and any(r.domain for r in annotations[file]):
             submissions[run.key] = captions
-        by_metrics.setdefault(spec.metrics, []).append(
+        # runs with and without a likelihood, which is added below, are scored together
+        of_captions = [METRICS[m] for m in spec.metrics if METRICS[m].of_captions]
+        names = tuple(metric.score_name for metric in of_captions)
+        by_names.setdefault(names, []).append(
             _with_references(run.key, captions, annotations[file], spec)
         )
     found: dict[str, Scores] = {}
     took: dict[str, dict[str, float]] = {}
-    for metrics, group in by_metrics.items():
+    for names, group in by_names.items():
         progress = Progress("scoring", len(group))
-        names = [METRICS[m].score_name for m in metrics if METRICS[m].of_captions]
         with timed() as scoring:
             found |= score_runs(
                 group, names, progress, spice=tools, kept=reference_sets
