@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from tipcap import paths
 from tipcap.config.datasets import Dataset, PictureFolder
@@ -32,6 +33,8 @@ from tipcap.steps.prepare import PrepareSpec
 from tipcap.steps.take import TakeSpec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
+Rest = ParamSpec("Rest")
+Planning = Callable[Concatenate["Sources", str, Rest], str]
 _PARAMETERS: Mapping[str, type[ScratchParameters]] = {
     "trained": LanguageModelParameters,
     "scratch": ScratchParameters,
@@ -93,6 +96,21 @@ def content_of(folder: Path, memory: Path, where: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def _once(plan: Planning[Rest]) -> Planning[Rest]:
+    """Keep the keys that a method returns by name: thousands of cells ask for the same."""
+
+    @wraps(plan)
+    def kept(
+        self: "Sources", name: str, /, *rest: Rest.args, **named: Rest.kwargs
+    ) -> str:
+        place = plan.__name__, name
+        if place not in self.kept:
+            self.kept[place] = plan(self, name, *rest, **named)
+        return self.kept[place]
+
+    return kept
+
+
 class Sources:
     """Plans the steps behind a world's datasets, encoders and language models."""
 
@@ -102,9 +120,7 @@ class Sources:
         self._addressed = frozenset(by_address)
         self.world = plan.world
         self._downloads: Mapping[str, Download] | None = None
-        self._keys: dict[
-            str, str
-        ] = {}  # of downloads: YFCC15M's are thousands, asked for again by every step
+        self.kept: dict[tuple[str, str], str] = {}
 
     def embed(
         self,
@@ -145,6 +161,7 @@ class Sources:
 
     # Models
 
+    @_once
     def encoder(self, name: str, where: str) -> str:
         """Return the key of an encoder, or of what stands in for it in this world."""
         name = self.world.encoder_for(name)
@@ -170,6 +187,7 @@ class Sources:
             parents |= self._pictures(declared.pairs, f"encoder {name!r}")
         return self.plan.add(spec, parents)
 
+    @_once
     def language_model(self, name: str, where: str) -> str:
         """Return the key of a language model."""
         if name not in self.world.language_models:
@@ -187,10 +205,7 @@ class Sources:
             given = check(kind, declared.parameters, f"{place}.parameters")
             parameters = given.fields()
         spec = LanguageModelSpec(
-            name=name,
-            source=declared.source,
-            content=content,
-            parameters=parameters,
+            name=name, source=declared.source, content=content, parameters=parameters
         )
         parents = self._weights(declared.weights)
         if declared.source == "hub" and declared.model is not None:
@@ -220,6 +235,7 @@ class Sources:
     ) -> InputError:
         return unknown_name(kind, name, known, f"{self.plan.world_file}: {where}")
 
+    @_once
     def prepare(self, name: str, where: str) -> str:
         """Return the key of a dataset's prepared annotations."""
         declared = self._dataset(name, where)
@@ -328,10 +344,9 @@ class Sources:
             )
         return self.plan.add(AdoptSpec(dataset=name, content=content[:16]), {})
 
+    @_once
     def download(self, file: str) -> str:
         """Return the key of a file of downloads.csv."""
-        if file in self._keys:
-            return self._keys[file]
         listed = downloads_file(self.plan)
         if self._downloads is None:
             self._downloads = load_downloads(listed)
@@ -341,18 +356,13 @@ class Sources:
             )
         declared = self._downloads[file]
         known = declared.model_dump(include=set(DownloadSpec.model_fields))
-        self._keys[file] = self.plan.add(DownloadSpec(**known), {})
-        return self._keys[file]
+        return self.plan.add(DownloadSpec(**known), {})
 
     def _num_items(self, dataset: str, split: str, where: str) -> int | None:
         """How many images a split has, where the declarations say so."""
         drawn = self._draw_spec(dataset, where)
         if drawn is not None:
-            return {
-                "train": drawn.num_train,
-                "val": drawn.num_val,
-                "test": drawn.num_test,
-            }[split]
+            return int(getattr(drawn, f"num_{split}"))
         declared = self._dataset(dataset, where)
         return declared.sample_size if split == "train" else None
 
