@@ -11,6 +11,9 @@ GROUPS = {
     "group_retrieve1_retrieve": 1,
 }
 """Steps that share jobs, and in how many: the captionings after stage 1 by three."""
+SHARED = "group_generate1_generate"
+MOST_MINUTES, MOST = 120, "02:00:00"
+"""What one captioning asks for at first, and here all that a job of three may."""
 KINDS = {
     *("draw", "prepare", "encoder", "language_model", "embed", "estimate", "train"),
     *("nouns", "prompt", "generate", "retrieve", "score", "tables"),
@@ -25,8 +28,10 @@ def site(rule):
 def test_a_world_made_through_slurm_is_byte_for_byte_that_of_a_local_run(
     undisturbed, fresh, start, cluster
 ):
-    """Every kind of step but downloads, from nothing, in fewer jobs than steps."""
-    run = start(fresh, "--set-resources", *site("generate"), targets=["all_tables"])
+    """Every kind of step but downloads, from nothing, in fewer jobs than steps, on a site whose jobs end after two hours."""
+    most = ("--resources", "gpu=1", "mem_mb=60000", f"runtime={MOST_MINUTES}")
+    on_gpu = ("--set-resources", *site("generate"))
+    run = start(fresh, *most, *on_gpu, targets=["all_tables"])
     run.succeeds()
     made = fresh.all_results()
     assert {file.split("/")[0] for file in made} >= KINDS
@@ -35,9 +40,12 @@ def test_a_world_made_through_slurm_is_byte_for_byte_that_of_a_local_run(
     logs = [file.relative_to(folder) for file in folder.rglob("*.log")]
     jobs = Counter(log.parts[0] for log in logs)
     assert {name: jobs[name] for name in GROUPS} == GROUPS
-    captions = next(log.stem for log in logs if "generate" in log.parts[0])
+    captions = next(log.stem for log in logs if log.parts[0] == SHARED)
     record = cluster.ask("scontrol", "show", "job", captions)
     assert "gpu:a100:1" in record, "several steps in one job that has one GPU"
+    assert f"TimeLimit={MOST}" in record, (
+        "several steps ask for more than a site allows"
+    )
     assert len(run.submitted) == jobs.total()
     assert run.handed_over() > 0, (
         "no step of a shared job was handed to its warm process"

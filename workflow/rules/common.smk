@@ -163,6 +163,19 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def growing_in_group(step, minutes):
+    """Minutes of a step that may share a job: its part of the most that one may ask for, since Snakemake adds them up beyond that."""
+
+    def of_attempt(wildcards, attempt):
+        most = workflow.global_resources.get("runtime").value
+        group = group_of(step)(wildcards)
+        sharing = workflow.group_settings.group_components.get(group, 1)
+        asked = minutes * attempt
+        return asked if most is None else min(asked, max(1, most // sharing))
+
+    return of_attempt
+
+
 if workflow.is_main_process:
     end_in_one_line()
 

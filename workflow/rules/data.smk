@@ -137,7 +137,7 @@ rule prepare:
         "../../environment.yml"
     threads: threads(plan, "prepare")
     resources:
-        runtime=growing(60),
+        runtime=growing_in_group("prepare", 60),
         mem_mb=growing(16000),
     params:
         arguments=arguments_of("prepare"),

@@ -46,7 +46,7 @@ rule estimate:
         "../../environment.yml"
     threads: threads(plan, "estimate")
     resources:
-        runtime=growing(30),
+        runtime=growing_in_group("estimate", 30),
         mem_mb=growing(16000),
     params:
         arguments=arguments_of("estimate"),

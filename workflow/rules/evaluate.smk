@@ -22,7 +22,7 @@ rule generate:
     threads: threads(plan, "generate")
     resources:
         gpu=NUM_GPUS,
-        runtime=growing(120),
+        runtime=growing_in_group("generate", 120),
         mem_mb=growing(32000),
         device=DEVICE,
     params:
@@ -49,7 +49,7 @@ rule retrieve:
         "../../environment.yml"
     threads: threads(plan, "retrieve")
     resources:
-        runtime=growing(120),
+        runtime=growing_in_group("retrieve", 120),
         mem_mb=growing(32000),
     params:
         arguments=arguments_of("retrieve"),
@@ -75,7 +75,7 @@ rule likelihood:
     threads: threads(plan, "likelihood")
     resources:
         gpu=NUM_GPUS,
-        runtime=growing(60),
+        runtime=growing_in_group("likelihood", 60),
         mem_mb=growing(16000),
         device=DEVICE,
     params:

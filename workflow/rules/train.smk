@@ -49,7 +49,7 @@ rule nouns:
         "../../environment.yml"
     threads: threads(plan, "nouns")
     resources:
-        runtime=growing(120),
+        runtime=growing_in_group("nouns", 120),
         mem_mb=growing(4000),
     params:
         arguments=arguments_of("nouns"),
