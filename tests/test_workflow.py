@@ -138,6 +138,8 @@ def test_the_slurm_profile_is_found_by_its_bare_name():
     assert profile["executor"] == "slurm"
     assert profile["retries"] >= 1
     assert profile["rerun-incomplete"] is True
+    # a job that is cancelled when it has published its model must not take it away again
+    assert profile["keep-incomplete"] is True
     assert profile["slurm-status-command"] == "squeue"
     assert not (ROOT / "profiles" / "default").exists()
 
