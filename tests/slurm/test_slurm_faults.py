@@ -72,6 +72,23 @@ def test_after_a_kill_of_snakemake_the_same_command_finishes(
     assert untrained.counts["resumed_at_step"] > 0
 
 
+def test_a_model_stays_when_its_job_is_cancelled_before_it_ends(
+    untrained, start, cluster, same
+):
+    """As the next Snakemake does with the jobs of one that was killed, which may have made just what it counts on."""
+    untrained.hold()
+    run = start(untrained)
+    run.until_held()
+    job, _ = job_of(run, cluster)
+    run.kill()
+    untrained.release()
+    wait_for((untrained.folder / untrained.model).exists, "the model", cluster.nodes)
+    cluster.ask("scancel", job)
+    running = ("squeue", "-h", "-j", job, "-t", "R,CG")
+    wait_for(lambda: not cluster.ask(*running), "the end of its job", cluster.nodes)
+    same(untrained)
+
+
 def test_a_second_snakemake_in_the_same_folder_is_told_so(untrained, start, same):
     untrained.hold()
     first = start(untrained)
