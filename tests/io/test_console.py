@@ -136,6 +136,8 @@ def test_a_failed_step_is_what_its_log_says_and_where_it_is(tmp_path):
     screen.send("job_error", error, **failure(log))
     screen.send("job_error", error, **failure(log))
     screen.send("", error, msg="Exiting because a job execution failed. Look above")
+    kept = "--keep-incomplete mode is set, so incomplete output files and shadow"
+    screen.send("", logging.WARNING, msg=kept)
     screen.send(
         "error",
         error,

@@ -35,8 +35,9 @@ _NOTHING = "Nothing to be done"
 _ABOVE = (
     "Exiting because a job execution failed",
     "At least one job did not complete successfully",
+    "--keep-incomplete mode is set",
 )
-"""What Snakemake says of jobs whose failures were told."""
+"""What Snakemake says of jobs whose failures were told; of files that a step gives their names no sooner than they are whole."""
 
 
 class Console(logging.Handler):
