@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tipcap.specs import Count, Rate, Seed, Weight
 
+NUM_HELD_OUT = 4000
 Layers = Count | Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 
 
@@ -64,7 +65,7 @@ class EncoderParameters(_Parameters):
     """Share of the pairs whose texts are exchanged among each other."""
     seed: Seed
     schedule: ModelSchedule
-    num_held_out: Annotated[int, Field(ge=500)] = 4000
+    num_held_out: Annotated[int, Field(ge=500)] = NUM_HELD_OUT
     """Pictures, never seen, on which its modality gap and what it sees are measured."""
 
 

@@ -5,7 +5,7 @@ mini world `tokenizer.json`. Embeddings leave this module with unit norm and are
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -144,13 +144,23 @@ def small_tokenize(tokenizer: Any, context_length: int) -> Tokenize:
     start = tokenizer.get_vocab_size()
 
     def tokenize(texts: Sequence[str]) -> Tensor:
-        ids = torch.zeros(len(texts), context_length, dtype=torch.int64)
-        for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
-            framed = [start, *encoding.ids[: context_length - 2], start + 1]
-            ids[row, : len(framed)] = torch.tensor(framed)
-        return ids
+        found = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+        return _framed(found, start, start + 1, context_length)
 
     return tokenize
+
+
+def _framed(
+    texts: Iterable[Sequence[int]], start: int, end: int, context_length: int
+) -> Int[Tensor, "text token"]:
+    """Return tokens of texts between start and end of text, cut to the context and followed by zeros."""
+    rows = [[start, *ids[: context_length - 2], end] for ids in texts]
+    length = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    framed = torch.zeros(len(rows), context_length, dtype=torch.int64)
+    framed[torch.arange(context_length) < length[:, None]] = torch.tensor(
+        [token for row in rows for token in row], dtype=torch.int64
+    )
+    return framed
 
 
 def build_small_model(parameters: dict[str, Any], vocabulary_size: int) -> nn.Module:
@@ -239,24 +249,16 @@ def word_by_word(tokenizer: Any) -> Tokenize:
     Other texts it cuts itself.
     """
     cut = lru_cache(_WORDS_KEPT)(tokenizer.encode)
-    context_length = tokenizer.context_length
 
     def inner(text: str) -> list[int]:
         if text.isascii() and text.isprintable() and "&" not in text:
-            ids = [token for word in text.split() for token in cut(word)]
-        else:
-            ids = tokenizer.encode(text)
-        return ids[: context_length - 2]
+            return [token for word in text.split() for token in cut(word)]
+        ids: list[int] = tokenizer.encode(text)
+        return ids
 
     def tokenize(texts: Sequence[str]) -> Tensor:
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
-        rows = [[start, *inner(text), end] for text in texts]
-        length = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        ids = torch.zeros(len(rows), context_length, dtype=torch.int64)
-        ids[torch.arange(context_length) < length[:, None]] = torch.tensor(
-            [token for row in rows for token in row], dtype=torch.int64
-        )
-        return ids
+        return _framed(map(inner, texts), start, end, tokenizer.context_length)
 
     return tokenize
 

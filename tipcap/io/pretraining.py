@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tipcap.config.small_models import NUM_HELD_OUT
 from tipcap.core.gaussian import gap_figures
 from tipcap.core.probe import linear_probe
 from tipcap.errors import InputError
@@ -133,17 +134,17 @@ def pretrain_encoder(
     write_tensors(draft.folder / WEIGHTS, training.model.state_dict())
     training.tokenizer.save(str(draft.folder / "tokenizer.json"))
     encoder = load_encoder(draft.folder)
-    number = int(parameters.get("num_held_out", _NUM_HELD_OUT))
+    number = int(parameters.get("num_held_out", NUM_HELD_OUT))
     seed = int(parameters["seed"]) + 1
     draft.figures.update(figures_of_encoder(encoder, seed, number))
     draft.counts["pairs"] = len(training.pictures)
 
 
-_NUM_HELD_OUT, _AT_ONCE = 4000, 500
+_AT_ONCE = 500
 
 
 def figures_of_encoder(
-    encoder: Encoder, seed: int, num_pictures: int = _NUM_HELD_OUT
+    encoder: Encoder, seed: int, num_pictures: int = NUM_HELD_OUT
 ) -> dict[str, float]:
     """Return modality gap, retrieval rate and what a linear probe sees, on pictures the encoder has not seen.
 
